@@ -1,0 +1,192 @@
+# Cambium. `make help` lists the targets; `make info` says what was found on this machine.
+#
+#   make CONF=debug            another configuration: release (default), debug, asan, tsan, fuzz
+#   make DEVELOPER=1           warnings are errors
+#   make test RUN=tokenizer    only the tests whose name contains the word
+#
+# CC, CFLAGS, LDFLAGS, NVCC, CUDA_ARCHS and PREFIX are the user's; config.mk may set them for good.
+
+-include config.mk
+.DEFAULT_GOAL := all
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+CONF ?= release
+PREFIX ?= /usr/local
+OUT := build/$(CONF)
+
+# ---- what the program is made of ------------------------------------------------------------------
+FOLDERS := core/base core/tensor core/cpu core/comm core/text core/model core/io core/decode \
+           core/metrics core/cli embed train grow merge infer infer/helix infer/plan infer/serve \
+           infer/eval
+PACKAGES := build-essential pkg-config git libdnnl-dev libhdf5-dev libfreetype-dev fonts-unifont \
+            libpng-dev libjansson-dev libutf8proc-dev libpcre2-dev libyaml-dev libcmocka-dev \
+            nettle-dev zlib1g-dev liblzma-dev xz-utils
+PKG_LIBS := freetype2 hdf5 libpng jansson libutf8proc libpcre2-8 yaml-0.1 nettle zlib liblzma
+
+SOURCES := $(sort $(wildcard $(addsuffix /*.c,$(FOLDERS))))
+# A file in a folder named isa/ is compiled once per instruction set, with ISA naming it.
+ISA_SOURCES := $(sort $(wildcard $(addsuffix /isa/*.c,$(FOLDERS))))
+ISAS := generic avx2 avx512 avx512bf16
+VERB_SOURCES := $(filter $(foreach f,$(FOLDERS),$(f)/cmd_%.c),$(SOURCES))
+VERBS := $(sort $(patsubst cmd_%.c,%,$(notdir $(VERB_SOURCES))))
+
+# ---- flags ----------------------------------------------------------------------------------------
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
+            -Wwrite-strings -Wdouble-promotion -Wformat=2 -Wundef
+ifeq ($(DEVELOPER),1)
+WARNINGS += -Werror
+endif
+OPT_release := -O2 -g -DNDEBUG -fopenmp
+OPT_debug := -O1 -g -fopenmp -DCAMBIUM_SPLIT_ADDRESSES
+OPT_asan := -O1 -g -fopenmp -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+            -fno-omit-frame-pointer -DCAMBIUM_SPLIT_ADDRESSES
+OPT_tsan := -O1 -g -fsanitize=thread -DCAMBIUM_PTHREADS
+OPT_fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -DCAMBIUM_PTHREADS
+ifeq ($(CONF),fuzz)
+CC := clang
+endif
+OPT := $(OPT_$(CONF))
+ifeq ($(OPT),)
+$(error CONF=$(CONF): choose release, debug, asan, tsan or fuzz)
+endif
+
+# Kernels may sum in any order and need no errno, but NaN, infinity and denormals stay intact.
+KERNEL_FLAGS := -O3 -fno-math-errno -fno-trapping-math -fno-signed-zeros -fassociative-math
+ISA_generic :=
+ISA_avx2 := -mavx2 -mfma -mf16c
+ISA_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
+ISA_avx512bf16 := $(ISA_avx512) -mavx512bf16 -mavx512vnni
+
+PKG_CFLAGS = $(shell pkg-config --cflags $(PKG_LIBS) 2>/dev/null)
+PKG_LDLIBS = $(shell pkg-config --libs $(PKG_LIBS) 2>/dev/null)
+BASE_FLAGS = -std=c11 -D_GNU_SOURCE -I. -I$(OUT)/gen -fPIC -MMD -MP $(WARNINGS) $(OPT) $(PKG_FLAGS)
+LIBS = $(PKG_LINK) -ldnnl -lm -ldl -lpthread
+# Asked once per run of make, not once per file.
+PKG_FLAGS := $(PKG_CFLAGS)
+PKG_LINK := $(PKG_LDLIBS)
+
+OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(filter-out core/cli/main.c,$(SOURCES))) \
+           $(foreach i,$(ISAS),$(patsubst %.c,$(OUT)/%.$(i).o,$(ISA_SOURCES))) \
+           $(OUT)/gen/verb_table.o
+PROGRAM := $(OUT)/cambium
+LIBRARY := $(OUT)/libcambium.a
+
+TEST_SOURCES := $(sort $(wildcard tests/unit/test_*.c))
+TEST_SUPPORT := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard tests/support/*.c)))
+TEST_PROGRAMS := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(TEST_SOURCES))
+FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+
+# ---- building -------------------------------------------------------------------------------------
+.PHONY: all
+all: $(PROGRAM) ## build the program (build/release/cambium)
+
+$(PROGRAM): $(OUT)/core/cli/main.o $(LIBRARY)
+	$(CC) $(OPT) $(CFLAGS) -rdynamic -o $@ $^ $(LDFLAGS) $(LIBS)
+
+$(LIBRARY): $(OBJECTS)
+	rm -f $@ && ar rcs $@ $^
+
+$(OUT)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE_FLAGS) $(CFLAGS) -c -o $@ $<
+
+define ISA_RULE
+$(OUT)/%.$(1).o: %.c
+	@mkdir -p $$(@D)
+	$(CC) $(BASE_FLAGS) $(KERNEL_FLAGS) $(ISA_$(1)) -DISA=$(1) -DISA_$(1)=1 $(CFLAGS) -c -o $$@ $$<
+endef
+$(foreach i,$(ISAS),$(eval $(call ISA_RULE,$(i))))
+
+# The verb table is rewritten only when the list of cmd_*.c files changes.
+$(OUT)/gen/verb_table.c: $(OUT)/gen/verbs.list
+	@{ echo '#include "core/cli/verbs.h"'; \
+	   for v in $(VERBS); do echo "extern const Verb verb_$$v;"; done; \
+	   echo 'const Verb *const verb_table[] = {'; \
+	   for v in $(VERBS); do echo "    &verb_$$v,"; done; \
+	   echo '};'; echo 'const int verb_count = $(words $(VERBS));'; } > $@
+
+.PHONY: force
+$(OUT)/gen/verbs.list: force
+	@mkdir -p $(@D); echo '$(VERBS)' | cmp -s - $@ || echo '$(VERBS)' > $@
+
+$(OUT)/gen/verb_table.o: $(OUT)/gen/verb_table.c
+	$(CC) $(BASE_FLAGS) $(CFLAGS) -c -o $@ $<
+
+$(OUT)/tests/%: $(OUT)/tests/unit/%.o $(TEST_SUPPORT) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(OPT) $(CFLAGS) -rdynamic -o $@ $^ $(LDFLAGS) $(LIBS) -lcmocka
+
+-include $(shell find $(OUT) -name '*.d' 2>/dev/null)
+
+# ---- set-up ---------------------------------------------------------------------------------------
+.PHONY: setup
+setup: ## install the Debian packages that are missing
+	@tests/setup $(PACKAGES)
+
+# A second make, because pkg-config may only now find what was just installed.
+.PHONY: build-all build-tests
+build-all: setup
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+build-tests: setup
+	@$(MAKE) --no-print-directory -j$$(nproc) all test-programs
+.PHONY: test-programs
+test-programs: $(PROGRAM) $(TEST_PROGRAMS)
+
+# ---- the main job ---------------------------------------------------------------------------------
+.PHONY: demo
+demo: build-all ## render, grow two specialists, merge, measure and talk (about 6 minutes)
+	@tests/demo/run $(PROGRAM)
+
+# ---- proof ----------------------------------------------------------------------------------------
+.PHONY: test
+test: build-tests ## build and run every test
+	@tests/run $(OUT) $(RUN)
+
+.PHONY: asan tsan
+asan: ## the tests under the address and undefined-behaviour sanitizers
+	@$(MAKE) --no-print-directory CONF=asan test RUN='$(RUN)'
+tsan: ## the tests under the thread sanitizer
+	@$(MAKE) --no-print-directory CONF=tsan test RUN='$(RUN)'
+
+.PHONY: check
+check: ## layers, headers that compile alone, format, sizes
+	@tests/check/run
+
+.PHONY: fuzz
+fuzz: setup ## every parser against random input for FUZZ_SECONDS each (clang, libFuzzer)
+	@$(MAKE) --no-print-directory -j$$(nproc) CONF=fuzz fuzz-programs
+	@tests/fuzz/run build/fuzz $(or $(FUZZ_SECONDS),20)
+.PHONY: fuzz-programs
+fuzz-programs: $(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(FUZZ_SOURCES))
+$(OUT)/fuzz/%: $(OUT)/tests/fuzz/%.o $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) -fsanitize=address,undefined,fuzzer -o $@ $^ $(LIBS)
+
+.PHONY: bench
+bench: build-all ## measure speed against the machine's limits
+	@tests/bench/run $(PROGRAM)
+
+# ---- the rest -------------------------------------------------------------------------------------
+.PHONY: install
+install: all ## copy the program to PREFIX/bin
+	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/cambium
+
+.PHONY: format
+format: ## apply clang-format
+	clang-format -i $$(git ls-files '*.c' '*.h' '*.cu' '*.cuh')
+
+compile_commands.json: force
+	bear -- $(MAKE) -B all
+
+.PHONY: info
+info: ## what was found on this machine
+	@tests/info "$(CC)" "$(PKG_LIBS)" "$(or $(NVCC),nvcc)"
+
+.PHONY: clean
+clean: ## remove build/
+	rm -rf build
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z. _-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 24

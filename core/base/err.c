@@ -1,0 +1,48 @@
+#include "core/base/err.h"
+
+#include <execinfo.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+Status err_set(Err *err, const char *format, ...)
+{
+    if (err) {
+        va_list args;
+        va_start(args, format);
+        vsnprintf(err->text, sizeof err->text, format, args);
+        va_end(args);
+    }
+    return STATUS_FAIL;
+}
+
+Status err_wrap(Err *err, const char *format, ...)
+{
+    if (err) {
+        char context[sizeof err->text];
+        char joined[sizeof err->text * 2 + 2];
+        va_list args;
+        va_start(args, format);
+        vsnprintf(context, sizeof context, format, args);
+        va_end(args);
+        snprintf(joined, sizeof joined, "%s: %s", context, err->text);
+        memcpy(err->text, joined, sizeof err->text);
+        err->text[sizeof err->text - 1] = '\0';
+    }
+    return STATUS_FAIL;
+}
+
+_Noreturn void check_failed(const char *file, int line, const char *condition, const char *format,
+                            ...)
+{
+    fprintf(stderr, "cambium: internal error at %s:%d (%s): ", file, line, condition);
+    va_list args;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    void *frames[64];
+    backtrace_symbols_fd(frames, backtrace(frames, 64), STDERR_FILENO);
+    abort();
+}

@@ -1,0 +1,239 @@
+#include "core/base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+
+static Status read_stream(FILE *stream, const char *path, int64_t limit, StrBuf *out, Err *err)
+{
+    int64_t start = out->size;
+    char block[1 << 16];
+    size_t got;
+    while ((got = fread(block, 1, sizeof block, stream)) > 0) {
+        strbuf_append(out, block, got);
+        if (limit && out->size - start > limit)
+            return err_set(err, "%s is larger than the %lld bytes that are allowed here", path,
+                           (long long)limit);
+    }
+    if (ferror(stream))
+        return err_set(err, "cannot read %s: %s", path, strerror(errno));
+    strbuf_append(out, "", 0);
+    return STATUS_OK;
+}
+
+Status file_read(const char *path, int64_t limit, StrBuf *out, Err *err)
+{
+    if (strcmp(path, "-") == 0)
+        return read_stream(stdin, "standard input", limit, out, err);
+    FILE *stream = fopen(path, "rb");
+    if (!stream)
+        return err_set(err, "cannot open %s: %s", path, strerror(errno));
+    Status status = read_stream(stream, path, limit, out, err);
+    fclose(stream);
+    return status;
+}
+
+Status file_map_open(FileMap *map, const char *path, Err *err)
+{
+    *map = (FileMap){0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(err, "cannot open %s: %s", path, strerror(errno));
+    struct stat info;
+    Status status = STATUS_OK;
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        status = err_set(err, "%s is not a regular file", path);
+    } else if (info.st_size > 0) {
+        void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
+        if (data == MAP_FAILED)
+            status = err_set(err, "cannot map %s: %s", path, strerror(errno));
+        else
+            *map = (FileMap){data, info.st_size};
+    }
+    close(fd);
+    return status;
+}
+
+void file_map_close(FileMap *map)
+{
+    if (map->data)
+        munmap((void *)(uintptr_t)map->data, (size_t)map->bytes);
+    *map = (FileMap){0};
+}
+
+void file_draft_init(FileDraft *draft, const char *path)
+{
+    draft->path = xstrdup(path);
+    draft->temporary = xasprintf("%s.tmp", path);
+}
+
+static void draft_end(FileDraft *draft)
+{
+    free(draft->path);
+    free(draft->temporary);
+    *draft = (FileDraft){0};
+}
+
+static Status sync_path(const char *path, int flags, Err *err)
+{
+    int fd = open(path, flags | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(err, "cannot open %s: %s", path, strerror(errno));
+    Status status = STATUS_OK;
+    /* Some file systems cannot sync a folder (EINVAL); the rename is then as safe as it gets. */
+    if (fsync(fd) != 0 && errno != EINVAL)
+        status = err_set(err, "cannot flush %s to disk: %s", path, strerror(errno));
+    close(fd);
+    return status;
+}
+
+Status file_draft_commit(FileDraft *draft, Err *err)
+{
+    Status status = sync_path(draft->temporary, O_RDONLY, err);
+    if (status == STATUS_OK && rename(draft->temporary, draft->path) != 0)
+        status = err_set(err, "cannot rename %s to %s: %s", draft->temporary, draft->path,
+                         strerror(errno));
+    if (status == STATUS_OK) {
+        char *slash = strrchr(draft->path, '/');
+        char *folder =
+            slash ? xstrndup(draft->path, (size_t)(slash - draft->path) + 1) : xstrdup(".");
+        status = sync_path(folder, O_RDONLY | O_DIRECTORY, err);
+        free(folder);
+    } else {
+        unlink(draft->temporary);
+    }
+    draft_end(draft);
+    return status;
+}
+
+void file_draft_abandon(FileDraft *draft)
+{
+    if (draft->temporary)
+        unlink(draft->temporary);
+    draft_end(draft);
+}
+
+Status file_write(const char *path, const void *data, size_t bytes, Err *err)
+{
+    FileDraft draft;
+    file_draft_init(&draft, path);
+    FILE *stream = fopen(draft.temporary, "wb");
+    if (!stream) {
+        err_set(err, "cannot create %s: %s", draft.temporary, strerror(errno));
+        file_draft_abandon(&draft);
+        return STATUS_FAIL;
+    }
+    bool written = fwrite(data, 1, bytes, stream) == bytes;
+    int fault = errno;
+    if (fclose(stream) != 0 && written) {
+        fault = errno;
+        written = false;
+    }
+    if (!written) {
+        err_set(err, "cannot write %s: %s", draft.temporary, strerror(fault));
+        file_draft_abandon(&draft);
+        return STATUS_FAIL;
+    }
+    return file_draft_commit(&draft, err);
+}
+
+Status file_make_folder(const char *path, Err *err)
+{
+    char *copy = xstrdup(path);
+    Status status = STATUS_OK;
+    for (char *p = copy + 1; status == STATUS_OK; p++) {
+        if (*p != '/' && *p != '\0')
+            continue;
+        char end = *p;
+        *p = '\0';
+        struct stat info;
+        if (mkdir(copy, 0777) != 0 &&
+            (errno != EEXIST || stat(copy, &info) != 0 || !S_ISDIR(info.st_mode)))
+            status = err_set(err, "cannot create the folder %s: %s", copy, strerror(errno));
+        *p = end;
+        if (end == '\0')
+            break;
+    }
+    free(copy);
+    return status;
+}
+
+void string_list_add(StringList *list, const char *text)
+{
+    list->items = mem_grow(list->items, &list->capacity, list->count + 1, sizeof *list->items);
+    list->items[list->count++] = xstrdup(text);
+}
+
+void string_list_clear(StringList *list)
+{
+    for (int64_t i = 0; i < list->count; i++)
+        free(list->items[i]);
+    free(list->items);
+    *list = (StringList){0};
+}
+
+static Status list_below(const char *path, int depth, StringList *out, Err *err)
+{
+    struct stat info;
+    if (stat(path, &info) != 0)
+        return err_set(err, "cannot read %s: %s", path, strerror(errno));
+    if (S_ISREG(info.st_mode)) {
+        string_list_add(out, path);
+        return STATUS_OK;
+    }
+    if (!S_ISDIR(info.st_mode))
+        return STATUS_OK;
+    if (depth > 64)
+        return err_set(err, "%s: more than 64 folders deep; is there a loop of links?", path);
+    struct dirent **names;
+    int count = scandir(path, &names, NULL, alphasort);
+    if (count < 0)
+        return err_set(err, "cannot list %s: %s", path, strerror(errno));
+    Status status = STATUS_OK;
+    for (int i = 0; i < count; i++) {
+        if (status == STATUS_OK && names[i]->d_name[0] != '.') {
+            char *child = file_join(path, names[i]->d_name);
+            status = list_below(child, depth + 1, out, err);
+            free(child);
+        }
+        free(names[i]);
+    }
+    free(names);
+    return status;
+}
+
+Status file_list(const char *path, StringList *out, Err *err)
+{
+    return list_below(path, 0, out, err);
+}
+
+bool file_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+const char *file_base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+bool file_has_suffix(const char *path, const char *suffix)
+{
+    size_t n = strlen(path), m = strlen(suffix);
+    return n >= m && strcasecmp(path + n - m, suffix) == 0;
+}
+
+char *file_join(const char *folder, const char *name)
+{
+    size_t n = strlen(folder);
+    return xasprintf("%s%s%s", folder, n && folder[n - 1] == '/' ? "" : "/", name);
+}

@@ -1,0 +1,57 @@
+/* Files: whole reads, read-only maps, and writes that are either complete or absent. */
+#ifndef CAMBIUM_CORE_BASE_FILE_H
+#define CAMBIUM_CORE_BASE_FILE_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "core/base/err.h"
+#include "core/base/strbuf.h"
+
+/* Appends the whole file (or stdin for "-") to `out`. Files over `limit` bytes are refused; 0: no
+ * limit. */
+Status file_read(const char *path, int64_t limit, StrBuf *out, Err *err);
+
+typedef struct FileMap {
+    const void *data; /* NULL for an empty file */
+    int64_t bytes;
+} FileMap;
+
+Status file_map_open(FileMap *map, const char *path, Err *err);
+void file_map_close(FileMap *map);
+
+/* A file that appears under its name only when it is complete: written to `path`.tmp, flushed,
+ * fsynced, renamed, and its folder fsynced. Writers that need a path (HDF5) write to `temporary`
+ * themselves and call commit, which opens and fsyncs it. */
+typedef struct FileDraft {
+    char *path;
+    char *temporary;
+} FileDraft;
+
+void file_draft_init(FileDraft *draft, const char *path);
+Status file_draft_commit(FileDraft *draft, Err *err); /* ends the draft, also when it fails */
+void file_draft_abandon(FileDraft *draft); /* removes the temporary file, ends the draft */
+
+/* The common case: the whole content at once. */
+Status file_write(const char *path, const void *data, size_t bytes, Err *err);
+
+/* Creates the folder and its parents. */
+Status file_make_folder(const char *path, Err *err);
+/* All regular files below `path` (or `path` itself when it is one), sorted by name. The caller
+ * frees with string_list_clear. */
+typedef struct StringList {
+    char **items;
+    int64_t count;
+    int64_t capacity;
+} StringList;
+
+void string_list_add(StringList *list, const char *text); /* keeps a copy */
+void string_list_clear(StringList *list);
+Status file_list(const char *path, StringList *out, Err *err);
+
+bool file_exists(const char *path);
+const char *file_base_name(const char *path);               /* points into `path` */
+bool file_has_suffix(const char *path, const char *suffix); /* letter case ignored */
+char *file_join(const char *folder, const char *name);      /* the caller frees */
+
+#endif

@@ -1,0 +1,24 @@
+/* SHA-256, through Nettle (a small library with SHA-NI code; libcrypto would cost start-up time).
+ * Hashes prove that frozen tensors stayed frozen and that files were read whole. */
+#ifndef CAMBIUM_CORE_BASE_HASH_H
+#define CAMBIUM_CORE_BASE_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SHA256_BYTES = 32, SHA256_TEXT = 65 }; /* text: 64 hexadecimal digits and a zero */
+
+typedef struct Sha256 {
+    uint8_t bytes[SHA256_BYTES];
+} Sha256;
+
+typedef struct HashStream HashStream;
+
+HashStream *hash_new(void);
+void hash_update(HashStream *stream, const void *data, size_t bytes);
+Sha256 hash_finish_free(HashStream *stream); /* the digest; ends the stream */
+
+Sha256 hash_of(const void *data, size_t bytes);
+void hash_text(const Sha256 *hash, char text[SHA256_TEXT]);
+
+#endif

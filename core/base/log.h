@@ -1,0 +1,38 @@
+/* Messages for people, on stderr, and the wish to stop. Thread-safe. */
+#ifndef CAMBIUM_CORE_BASE_LOG_H
+#define CAMBIUM_CORE_BASE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum LogLevel { LOG_QUIET, LOG_WARN, LOG_INFO, LOG_DEBUG } LogLevel;
+
+void log_set_level(LogLevel level); /* LOG_INFO at start */
+void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+double clock_seconds(void); /* monotonic */
+
+/* SIGINT and SIGTERM set a flag that long loops poll; a second signal ends the process at once. */
+void stop_install(void);
+bool stop_requested(void);
+void stop_request(void);
+void stop_reset(void); /* for tests */
+
+/* A bar with rate and time left. Drawn on stderr, only when that is a terminal and the level allows
+ * it, at most ten times a second. One at a time per process. */
+typedef struct Progress {
+    const char *what; /* "step", "page"; borrowed until the end */
+    int64_t total;
+    double started;
+    double drawn;
+    bool visible;
+} Progress;
+
+void progress_start(Progress *progress, const char *what, int64_t total);
+/* `note` is a short text after the bar ("loss 3.21, 7012 tokens/s"), or NULL. */
+void progress_update(Progress *progress, int64_t done, const char *note);
+void progress_end(Progress *progress); /* clears the line */
+
+#endif

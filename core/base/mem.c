@@ -1,0 +1,96 @@
+#include "core/base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *not_null(void *pointer, size_t bytes)
+{
+    if (!pointer && bytes) {
+        fprintf(stderr, "cambium: out of memory (asked for %zu bytes)\n", bytes);
+        abort();
+    }
+    return pointer;
+}
+
+void *xmalloc(size_t bytes)
+{
+    return not_null(malloc(bytes ? bytes : 1), bytes);
+}
+
+void *xcalloc(size_t count, size_t bytes)
+{
+    return not_null(calloc(count ? count : 1, bytes ? bytes : 1), count);
+}
+
+void *xrealloc(void *old, size_t bytes)
+{
+    return not_null(realloc(old, bytes ? bytes : 1), bytes);
+}
+
+char *xstrdup(const char *text)
+{
+    return xstrndup(text, strlen(text));
+}
+
+char *xstrndup(const char *text, size_t bytes)
+{
+    char *copy = xmalloc(bytes + 1);
+    memcpy(copy, text, bytes);
+    copy[bytes] = '\0';
+    return copy;
+}
+
+char *xasprintf(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = NULL;
+    int length = vasprintf(&text, format, args);
+    va_end(args);
+    if (length < 0)
+        not_null(NULL, 1);
+    return text;
+}
+
+Status mem_try(void **out, size_t bytes, const char *what, Err *err)
+{
+    size_t rounded = (bytes + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
+    *out = aligned_alloc(MEM_ALIGN, rounded ? rounded : MEM_ALIGN);
+    if (!*out)
+        return err_set(err,
+                       "no memory for %s: %.1f MiB asked for; close other programs or choose a "
+                       "smaller size",
+                       what, (double)bytes / 1048576.0);
+    return STATUS_OK;
+}
+
+void *mem_grow(void *items, int64_t *capacity, int64_t need, size_t item_bytes)
+{
+    if (need <= *capacity)
+        return items;
+    int64_t grown = *capacity + *capacity / 2;
+    if (grown < need)
+        grown = need;
+    if (grown < 16)
+        grown = 16;
+    CHECK((uint64_t)grown <= SIZE_MAX / item_bytes, "array of %lld items", (long long)grown);
+    *capacity = grown;
+    return xrealloc(items, (size_t)grown * item_bytes);
+}
+
+void arena_init(Arena *arena, void *base, size_t capacity)
+{
+    *arena = (Arena){.base = base, .used = 0, .capacity = capacity};
+}
+
+void *arena_take(Arena *arena, size_t bytes)
+{
+    size_t at = (arena->used + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
+    arena->used = at + bytes;
+    if (!arena->base)
+        return NULL;
+    CHECK(arena->used <= arena->capacity, "arena of %zu bytes, %zu needed", arena->capacity,
+          arena->used);
+    return arena->base + at;
+}

@@ -1,0 +1,31 @@
+/* `cambium info`: what this program found on this machine. */
+#include <stdio.h>
+
+#include "core/base/parallel.h"
+#include "core/cli/options.h"
+
+typedef struct InfoSettings {
+    bool devices;
+} InfoSettings;
+
+static const Option info_options[] = {
+    {"devices", OPTION_FLAG, offsetof(InfoSettings, devices), NULL, NULL,
+     "list devices and plug-ins, and why one was refused", NULL, 0, NULL},
+    {0},
+};
+
+static Status info_run(const void *settings, const StringList *positionals, Err *err)
+{
+    (void)settings, (void)positionals, (void)err;
+    printf("cores      %d\n", parallel_cores());
+    return STATUS_OK;
+}
+
+const Verb verb_info = {
+    .name = "info",
+    .summary = "what was found on this machine: instruction sets, devices, plug-ins",
+    .positionals = "",
+    .options = info_options,
+    .settings_size = sizeof(InfoSettings),
+    .run = info_run,
+};

@@ -1,0 +1,401 @@
+#include "core/cli/options.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/parallel.h"
+#include "core/cli/config_file.h"
+
+static CommonSettings common;
+
+static const Option common_options[] = {
+    {"config", OPTION_TEXT, 0, "FILE", NULL,
+     "read options from a YAML file (keys are option names)", NULL, 0, "Common"},
+    {"threads", OPTION_INT, offsetof(CommonSettings, threads), "N", "0",
+     "threads to use (0: all cores)", NULL, 0, NULL},
+    {"quiet", OPTION_FLAG, offsetof(CommonSettings, quiet), NULL, NULL,
+     "no progress and no remarks", NULL, 'q', NULL},
+    {"verbose", OPTION_FLAG, offsetof(CommonSettings, verbose), NULL, NULL, "more remarks", NULL, 0,
+     NULL},
+    {0},
+};
+
+const CommonSettings *options_common(void)
+{
+    return &common;
+}
+
+static void *field(const Option *option, void *settings)
+{
+    return (char *)settings + option->offset;
+}
+
+static const Option *find_in(const Option *table, const char *name, size_t length)
+{
+    for (const Option *o = table; o->name; o++)
+        if (strlen(o->name) == length && strncmp(o->name, name, length) == 0)
+            return o;
+    return NULL;
+}
+
+static const Option *find_letter(const Option *table, char letter)
+{
+    for (const Option *o = table; o->name; o++)
+        if (o->letter == letter)
+            return o;
+    return NULL;
+}
+
+static int edit_distance(const char *a, const char *b)
+{
+    enum { LONGEST = 64 };
+    int n = (int)strlen(a), m = (int)strlen(b);
+    if (n >= LONGEST || m >= LONGEST)
+        return LONGEST;
+    int row[LONGEST + 1];
+    for (int j = 0; j <= m; j++)
+        row[j] = j;
+    for (int i = 1; i <= n; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= m; j++) {
+            int replace = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            int best = row[j] + 1 < row[j - 1] + 1 ? row[j] + 1 : row[j - 1] + 1;
+            row[j] = replace < best ? replace : best;
+        }
+    }
+    return row[m];
+}
+
+const char *nearest_name(const char *wrong, const char *const *names, int count)
+{
+    const char *best = NULL;
+    int best_distance = (int)strlen(wrong) / 3 + 2;
+    for (int i = 0; i < count; i++) {
+        int distance = edit_distance(wrong, names[i]);
+        if (distance < best_distance) {
+            best_distance = distance;
+            best = names[i];
+        }
+    }
+    return best;
+}
+
+static Status unknown_option(const Verb *verb, const char *name, Err *err)
+{
+    const char *names[256];
+    int count = 0;
+    for (const Option *o = verb->options; o->name && count < 250; o++)
+        names[count++] = o->name;
+    for (const Option *o = common_options; o->name && count < 256; o++)
+        names[count++] = o->name;
+    const char *near = nearest_name(name, names, count);
+    if (near)
+        return err_set(err, "no option --%s; did you mean --%s? ('cambium %s --help' lists them)",
+                       name, near, verb->name);
+    return err_set(err, "no option --%s; 'cambium %s --help' lists the options", name, verb->name);
+}
+
+static Status parse_int(const char *text, int64_t *out)
+{
+    char *end;
+    errno = 0;
+    double value = strtod(text, &end);
+    if (end == text || errno == ERANGE || !isfinite(value))
+        return STATUS_FAIL;
+    if (*end) {
+        static const char units[] = "KMGT";
+        const char *unit = strchr(units, *end == 'k' ? 'K' : *end);
+        if (!unit)
+            return STATUS_FAIL;
+        bool binary = end[1] == 'i';
+        if (end[binary ? 2 : 1])
+            return STATUS_FAIL;
+        for (const char *u = units; u <= unit; u++)
+            value *= binary ? 1024.0 : 1000.0;
+    } else {
+        errno = 0;
+        long long whole = strtoll(text, &end, 10);
+        if (*end == '\0' && errno == 0) {
+            *out = whole;
+            return STATUS_OK;
+        }
+    }
+    if (value != floor(value) || fabs(value) > 9.0e18)
+        return STATUS_FAIL;
+    *out = (int64_t)value;
+    return STATUS_OK;
+}
+
+static bool is_choice(const char *choices, const char *text)
+{
+    size_t n = strlen(text);
+    for (const char *p = choices; p; p = strchr(p, '|')) {
+        p += *p == '|';
+        if (strncmp(p, text, n) == 0 && (p[n] == '|' || p[n] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+static Status set_value(const Option *option, void *settings, const char *text, Err *err)
+{
+    void *at = field(option, settings);
+    char *end;
+    switch (option->kind) {
+    case OPTION_FLAG:
+        if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+            return err_set(err, "--%s takes true or false, not '%s'", option->name, text);
+        *(bool *)at = text[0] == 't';
+        return STATUS_OK;
+    case OPTION_INT:
+        if (parse_int(text, at) != STATUS_OK)
+            return err_set(err, "--%s takes a whole number (also 64K, 2M, 4Gi), not '%s'",
+                           option->name, text);
+        return STATUS_OK;
+    case OPTION_REAL: {
+        double value = strtod(text, &end);
+        if (end == text || *end || !isfinite(value))
+            return err_set(err, "--%s takes a number, not '%s'", option->name, text);
+        *(double *)at = value;
+        return STATUS_OK;
+    }
+    case OPTION_CHOICE:
+        if (!is_choice(option->choices, text))
+            return err_set(err, "--%s takes one of %s, not '%s'", option->name, option->choices,
+                           text);
+        /* fall through */
+    case OPTION_TEXT:
+        free(*(char **)at);
+        *(char **)at = xstrdup(text);
+        return STATUS_OK;
+    case OPTION_LIST:
+        string_list_add(at, text);
+        return STATUS_OK;
+    }
+    return STATUS_OK;
+}
+
+static void set_defaults(const Option *table, void *settings)
+{
+    for (const Option *o = table; o->name; o++) {
+        if (!o->standard)
+            continue;
+        Err err;
+        CHECK(set_value(o, settings, o->standard, &err) == STATUS_OK, "default of --%s: %s",
+              o->name, err.text);
+    }
+}
+
+/* The option that `name` (without dashes) means, and the struct its value goes to. */
+static const Option *look_up(const Verb *verb, const char *name, size_t length, void *settings,
+                             void **target)
+{
+    const Option *option = find_in(verb->options, name, length);
+    *target = settings;
+    if (!option) {
+        option = find_in(common_options, name, length);
+        *target = &common;
+    }
+    return option;
+}
+
+Status options_set(const Verb *verb, void *settings, const char *name, const char *text, Err *err)
+{
+    void *target;
+    const Option *option = look_up(verb, name, strlen(name), settings, &target);
+    if (!option || strcmp(name, "config") == 0)
+        return unknown_option(verb, name, err);
+    return set_value(option, target, text, err);
+}
+
+/* Parses one long option; `*index` advances when the value is the next argument. */
+static Status parse_long(const Verb *verb, int argc, char **argv, int *index, void *settings,
+                         Err *err)
+{
+    const char *name = argv[*index] + 2;
+    const char *equals = strchr(name, '=');
+    size_t length = equals ? (size_t)(equals - name) : strlen(name);
+    void *target;
+    const Option *option = look_up(verb, name, length, settings, &target);
+    const char *value = equals ? equals + 1 : NULL;
+    if (!option && strncmp(name, "no-", 3) == 0) {
+        option = look_up(verb, name + 3, length - 3, settings, &target);
+        if (option && option->kind == OPTION_FLAG && !value)
+            return set_value(option, target, "false", err);
+        option = NULL;
+    }
+    if (!option) {
+        char wrong[128];
+        snprintf(wrong, sizeof wrong, "%.*s", (int)(length < 120 ? length : 120), name);
+        return unknown_option(verb, wrong, err);
+    }
+    if (option->kind == OPTION_FLAG && !value)
+        value = "true";
+    if (!value) {
+        if (*index + 1 >= argc)
+            return err_set(err, "--%s wants a value (%s)", option->name, option->placeholder);
+        value = argv[++*index];
+    }
+    if (target == &common && strcmp(option->name, "config") == 0)
+        return STATUS_OK; /* read before everything else */
+    return set_value(option, target, value, err);
+}
+
+static Status parse_short(const Verb *verb, int argc, char **argv, int *index, void *settings,
+                          Err *err)
+{
+    const char *text = argv[*index];
+    void *target = settings;
+    const Option *option = find_letter(verb->options, text[1]);
+    if (!option) {
+        option = find_letter(common_options, text[1]);
+        target = &common;
+    }
+    if (!option)
+        return err_set(err, "no option -%c; 'cambium %s --help' lists the options", text[1],
+                       verb->name);
+    if (option->kind == OPTION_FLAG && !text[2])
+        return set_value(option, target, "true", err);
+    if (text[2])
+        return set_value(option, target, text + 2, err);
+    if (*index + 1 >= argc)
+        return err_set(err, "-%c wants a value (%s)", text[1], option->placeholder);
+    return set_value(option, target, argv[++*index], err);
+}
+
+static const char *config_path(int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        if (strncmp(argv[i], "--config=", 9) == 0)
+            return argv[i] + 9;
+        if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)
+            return argv[i + 1];
+        if (strcmp(argv[i], "--") == 0)
+            break;
+    }
+    return NULL;
+}
+
+Status options_parse(const Verb *verb, int argc, char **argv, void *settings,
+                     StringList *positionals, Err *err)
+{
+    memset(settings, 0, verb->settings_size);
+    common = (CommonSettings){0};
+    set_defaults(verb->options, settings);
+    const char *path = config_path(argc, argv);
+    if (path)
+        TRY(config_file_apply(verb, settings, path, err));
+    bool only_names = false;
+    for (int i = 0; i < argc; i++) {
+        if (only_names || argv[i][0] != '-' || argv[i][1] == '\0')
+            string_list_add(positionals, argv[i]);
+        else if (strcmp(argv[i], "--") == 0)
+            only_names = true;
+        else if (argv[i][1] == '-')
+            TRY(parse_long(verb, argc, argv, &i, settings, err));
+        else
+            TRY(parse_short(verb, argc, argv, &i, settings, err));
+    }
+    if (positionals->count < verb->positionals_min)
+        return err_set(err, "too few arguments; usage: cambium %s %s [OPTIONS]", verb->name,
+                       verb->positionals);
+    if (verb->positionals_max >= 0 && positionals->count > verb->positionals_max)
+        return err_set(err, "'%s' is one argument too many; usage: cambium %s %s [OPTIONS]",
+                       positionals->items[verb->positionals_max], verb->name, verb->positionals);
+    if (common.threads < 0)
+        return err_set(err, "--threads takes 0 or more");
+    if (common.threads > 0)
+        parallel_set_width((int)common.threads);
+    log_set_level(common.quiet ? LOG_WARN : common.verbose ? LOG_DEBUG : LOG_INFO);
+    return STATUS_OK;
+}
+
+void options_clear(const Verb *verb, void *settings)
+{
+    for (const Option *o = verb->options; o->name; o++) {
+        void *at = field(o, settings);
+        if (o->kind == OPTION_TEXT || o->kind == OPTION_CHOICE) {
+            free(*(char **)at);
+            *(char **)at = NULL;
+        } else if (o->kind == OPTION_LIST) {
+            string_list_clear(at);
+        }
+    }
+}
+
+json_t *options_json(const Verb *verb, const void *settings)
+{
+    json_t *object = json_object();
+    for (const Option *o = verb->options; o->name; o++) {
+        const void *at = (const char *)settings + o->offset;
+        json_t *value = NULL;
+        switch (o->kind) {
+        case OPTION_FLAG:
+            value = json_boolean(*(const bool *)at);
+            break;
+        case OPTION_INT:
+            value = json_integer(*(const int64_t *)at);
+            break;
+        case OPTION_REAL:
+            value = json_real(*(const double *)at);
+            break;
+        case OPTION_TEXT:
+        case OPTION_CHOICE: {
+            const char *text = *(char *const *)at;
+            value = text ? json_string(text) : json_null();
+            break;
+        }
+        case OPTION_LIST: {
+            const StringList *list = at;
+            value = json_array();
+            for (int64_t i = 0; i < list->count; i++)
+                json_array_append_new(value, json_string(list->items[i]));
+            break;
+        }
+        }
+        /* Text that is not UTF-8 (a file name may be anything) has no JSON form. */
+        json_object_set_new(object, o->name, value ? value : json_null());
+    }
+    return object;
+}
+
+static void help_table(const Option *table)
+{
+    for (const Option *o = table; o->name; o++) {
+        if (o->group)
+            printf("\n%s:\n", o->group);
+        char left[96];
+        const char *placeholder = o->kind == OPTION_CHOICE && !o->placeholder ? o->choices
+                                  : o->placeholder                            ? o->placeholder
+                                                                              : "";
+        snprintf(left, sizeof left, "%s%c%s--%s%s%s", o->letter ? "-" : "",
+                 o->letter ? o->letter : ' ', o->letter ? ", " : "   ", o->name,
+                 placeholder[0] ? " " : "", placeholder);
+        printf("  %-30s %s%s", left, strlen(left) > 30 ? "\n                                 " : "",
+               o->help);
+        if (o->kind == OPTION_CHOICE && o->placeholder)
+            printf(" (%s)", o->choices);
+        if (o->standard && o->kind != OPTION_FLAG)
+            printf(" [%s]", o->standard);
+        putchar('\n');
+    }
+}
+
+void options_help(const Verb *verb)
+{
+    printf("Usage: cambium %s %s%s[OPTIONS]\n\n%s\n", verb->name, verb->positionals,
+           verb->positionals[0] ? " " : "", verb->summary);
+    if (verb->options->name && !verb->options->group)
+        printf("\nOptions:\n");
+    help_table(verb->options);
+    help_table(common_options);
+    printf("  %-30s %s\n", "-h  --help", "this text");
+    if (verb->details)
+        printf("\n%s\n", verb->details);
+}

@@ -1,0 +1,77 @@
+/* One table per verb yields its parser, its --help, its config-file keys and the settings stored in
+ * checkpoints. A table describes the fields of the verb's settings struct. */
+#ifndef CAMBIUM_CORE_CLI_OPTIONS_H
+#define CAMBIUM_CORE_CLI_OPTIONS_H
+
+#include <stddef.h>
+
+#include <jansson.h>
+
+#include "core/base/err.h"
+#include "core/base/file.h"
+
+typedef enum OptionKind {
+    OPTION_FLAG,   /* bool;         --name, --no-name */
+    OPTION_INT,    /* int64_t;      suffixes K, M, G (powers of 1000) and Ki, Mi, Gi */
+    OPTION_REAL,   /* double */
+    OPTION_TEXT,   /* char *;       NULL when not given and without default */
+    OPTION_CHOICE, /* char *;       one of `choices` */
+    OPTION_LIST,   /* StringList;   may be given several times */
+} OptionKind;
+
+typedef struct Option {
+    const char *name; /* without the dashes; NULL ends the table */
+    OptionKind kind;
+    size_t offset;           /* of the field in the settings struct */
+    const char *placeholder; /* "N", "FILE"; NULL for flags */
+    const char *standard;    /* the default as text; NULL: none (0, false, NULL, empty) */
+    const char *help;        /* one sentence without a full stop */
+    const char *choices;     /* OPTION_CHOICE: "mean|weighted" */
+    char letter;             /* -o for --output; 0: none */
+    const char *group;       /* a heading above this option in --help, or NULL */
+} Option;
+
+/* A verb of the program: `cambium NAME`. Each cmd_*.c defines one, named verb_NAME; the Makefile
+ * makes the list. */
+typedef struct Verb {
+    const char *name;
+    const char *summary;     /* one line for `cambium --help` */
+    const char *positionals; /* "MODEL [FILE...]", or "" */
+    int positionals_min;
+    int positionals_max; /* -1: any number */
+    const char *details; /* paragraphs below the options in `--help`, or NULL */
+    const Option *options;
+    size_t settings_size;
+    /* Does the work. Returns STATUS_FAIL with a sentence in `err`, STATUS_STOPPED when the user
+     * asked to stop. `settings` is the verb's own struct. */
+    Status (*run)(const void *settings, const StringList *positionals, Err *err);
+} Verb;
+
+/* Fills `settings` (zeroed by this call) from the defaults, then a file given by --config, then the
+ * command line. Unknown names are errors that suggest the nearest one. */
+Status options_parse(const Verb *verb, int argc, char **argv, void *settings,
+                     StringList *positionals, Err *err);
+/* Releases what options_parse allocated inside the settings. */
+void options_clear(const Verb *verb, void *settings);
+
+/* Sets one option by name from text, as the command line would. */
+Status options_set(const Verb *verb, void *settings, const char *name, const char *text, Err *err);
+
+/* Every option with its present value; the caller owns the object. */
+json_t *options_json(const Verb *verb, const void *settings);
+
+/* The text of `cambium VERB --help`, on stdout. */
+void options_help(const Verb *verb);
+
+/* The nearest of `count` names by edit distance, or NULL when none is near. */
+const char *nearest_name(const char *wrong, const char *const *names, int count);
+
+/* Options that every verb has: --config, --quiet, --verbose, --threads. Kept by options.c. */
+typedef struct CommonSettings {
+    int64_t threads; /* 0: all cores */
+    bool quiet;
+    bool verbose;
+} CommonSettings;
+const CommonSettings *options_common(void);
+
+#endif

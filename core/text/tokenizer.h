@@ -1,0 +1,87 @@
+/* Text to token ids and back. One engine for all vocabularies: byte-pair merges in order of rank
+ * (Hugging Face BPE and the published glyph vocabularies), or by score (SentencePiece BPE), with or
+ * without byte-level surface strings, pre-tokenizer pattern and byte fallback.
+ *
+ * A Tokenizer is immutable after tokenizer_new and may be shared by threads. */
+#ifndef CAMBIUM_CORE_TEXT_TOKENIZER_H
+#define CAMBIUM_CORE_TEXT_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/err.h"
+#include "core/base/strbuf.h"
+
+typedef enum TokenizerKind {
+    TOKENIZER_RANKED = 0, /* the lowest merge index first, leftmost among equals */
+    TOKENIZER_SCORED = 1, /* SentencePiece BPE: the pair whose joined token scores highest */
+} TokenizerKind;
+
+typedef enum TokenType {
+    TOKEN_TEXT = 0,
+    TOKEN_BYTE = 1,    /* stands for one byte of a character that has no token */
+    TOKEN_SPECIAL = 2, /* never produced from plain text; decodes to nothing unless asked */
+    TOKEN_UNUSED = 3,
+} TokenType;
+
+/* Everything a file stores of a tokenizer: plain data, owned by whoever filled it. Token i is the
+ * bytes text[offsets[i]] .. text[offsets[i + 1]]; always the real bytes it stands for (byte-level
+ * surface strings are undone when read), except that specials hold their names. */
+typedef struct TokenizerSpec {
+    TokenizerKind kind;
+    int64_t n_tokens;
+    char *text;
+    int64_t *offsets; /* (n_tokens + 1) */
+    uint8_t *types;   /* (n_tokens), TokenType */
+    float *scores;    /* (n_tokens), TOKENIZER_SCORED only, else NULL */
+    int64_t n_merges;
+    int32_t *merges; /* (n_merges, 3): left, right, result; TOKENIZER_RANKED only */
+    char *pattern;   /* PCRE2 pre-tokenizer pattern (UTF mode), or NULL: no pre-tokenizer */
+    bool byte_level; /* starts from single bytes, not from characters */
+    bool add_prefix_space;
+    bool ignore_merges;         /* a whole pre-token that is a token is taken as it is */
+    int32_t pad, bos, eos, unk; /* ids, -1: none */
+    char *name;                 /* "cambium", "bvv241-2-3", ... */
+} TokenizerSpec;
+
+void tokenizer_spec_clear(TokenizerSpec *spec);
+
+typedef struct Tokenizer Tokenizer;
+
+typedef struct IdList {
+    int32_t *items;
+    int64_t count;
+    int64_t capacity;
+} IdList;
+
+void id_list_add(IdList *list, int32_t id);
+void id_list_clear(IdList *list);
+
+/* Takes the content of `spec` (which is left empty), also on failure. Fails on tokens, merges or a
+ * pattern that make no sense, naming the first. */
+Tokenizer *tokenizer_new(TokenizerSpec *spec, Err *err);
+void tokenizer_free(Tokenizer *tokenizer);
+const TokenizerSpec *tokenizer_spec(const Tokenizer *tokenizer); /* borrowed */
+
+/* Appends the ids of `bytes` bytes at `text`. Any byte string is accepted: bytes that are not UTF-8
+ * become byte tokens where the vocabulary has them, else the unknown token. Linear time. No bos or
+ * eos is added; names of specials in the text are plain text. */
+void tokenizer_encode(const Tokenizer *tokenizer, const char *text, int64_t bytes, IdList *out);
+
+/* The same, but names of specials become their ids (chat templates, trusted prompts). */
+void tokenizer_encode_with_specials(const Tokenizer *tokenizer, const char *text, int64_t bytes,
+                                    IdList *out);
+
+/* Appends the bytes that the ids stand for. Specials are left out unless `specials`. */
+void tokenizer_decode(const Tokenizer *tokenizer, const int32_t *ids, int64_t count, bool specials,
+                      StrBuf *out);
+
+/* The bytes of one token (its name for a special); `*bytes` is their number. Borrowed. */
+const char *tokenizer_token(const Tokenizer *tokenizer, int32_t id, int64_t *bytes);
+
+/* The id whose token is exactly these bytes, or -1. */
+int32_t tokenizer_find(const Tokenizer *tokenizer, const char *text, int64_t bytes);
+
+int64_t tokenizer_size(const Tokenizer *tokenizer);
+
+#endif
