@@ -1,0 +1,87 @@
+/* Batches of tokens from packed files, in an order that is a function of the seed alone.
+ *
+ * Each source is cut into windows of T + 1 tokens (neighbours share one token, so that every token
+ * is a target once). An epoch visits each window once, in the order of a keyed permutation that
+ * costs no memory; windows are the same in every epoch, so that a cached prefix can be used again.
+ * Rows of the global batch are given to the sources so that at any moment the shares differ from
+ * the weights by less than one row. Not thread-safe: one loader per rank, over shared packs. */
+#ifndef CAMBIUM_TRAIN_LOADER_H
+#define CAMBIUM_TRAIN_LOADER_H
+
+#include "train/pack.h"
+
+enum { LOADER_MAX_SOURCES = 16 };
+
+typedef struct LoaderSource {
+    const Pack *pack; /* borrowed for the life of the loader */
+    double weight;    /* above 0; only the ratios matter */
+} LoaderSource;
+
+typedef struct LoaderConfig {
+    const LoaderSource *sources;
+    int64_t n_sources;
+    PackSplit split;
+    int64_t batch;  /* rows of the global batch, a multiple of `ranks` */
+    int64_t window; /* T: inputs per row */
+    uint64_t seed;
+    int rank; /* this rank gets rows [rank, rank + 1) * batch / ranks of the global batch */
+    int ranks;
+} LoaderConfig;
+
+/* Everything that a checkpoint has to keep: windows drawn so far from each source, by all ranks
+ * together (so any number of ranks may go on from it). */
+typedef struct LoaderState {
+    int64_t drawn[LOADER_MAX_SOURCES];
+} LoaderState;
+
+typedef struct Loader Loader;
+
+/* Fails when a source is shorter than a window or the sources were made with different tokenizers.
+ */
+Loader *loader_new(const LoaderConfig *config, Err *err);
+void loader_free(Loader *loader);
+
+/* The next global batch, this rank's rows of it: `tokens` (batch / ranks, T + 1), inputs are
+ * columns 0 .. T - 1 and targets columns 1 .. T. `windows` (batch / ranks), or NULL: the identity
+ * of each row in [0, loader_windows), equal identities mean equal tokens. */
+void loader_next(Loader *loader, int32_t *tokens, int64_t *windows);
+
+LoaderState loader_state(const Loader *loader);
+Status loader_restore(Loader *loader, const LoaderState *state, Err *err);
+
+/* Of everything that decides the order (packs, weights, split, window, seed): a checkpoint keeps it
+ * beside the state, so that going on with other data is noticed. */
+Sha256 loader_fingerprint(const Loader *loader);
+
+int64_t loader_windows(const Loader *loader); /* different windows in all sources together */
+double loader_epochs(const Loader *loader, int64_t source); /* times its windows were drawn */
+
+/* ---- evaluation: every token of a split once, in order ----------------------------------------
+ */
+
+/* Rows of T inputs and T targets that slide over one split by `stride` <= T. A target counts in one
+ * row only: elsewhere, and behind the end, it is -1. The first token is predicted from eos, so all
+ * tokens of the split are targets, closing eos tokens included. */
+typedef struct Sweep {
+    const Pack *pack;
+    PackSplit split;
+    int64_t window;
+    int64_t stride;
+    int64_t position; /* first target of the split that no row has counted yet */
+    int64_t end;      /* where to stop: all tokens of the split, or fewer */
+    int64_t document; /* the document that `position` lies in */
+    int64_t seen;     /* bytes of it that were given to tokens before `position` */
+} Sweep;
+
+/* `limit`: at most so many targets (0: all). Fails on a split without tokens or a wrong stride. */
+Status sweep_init(Sweep *sweep, const Pack *pack, PackSplit split, int64_t window, int64_t stride,
+                  int64_t limit, Err *err);
+
+/* Fills up to `rows` rows and returns how many (0 at the end); the rest is padded with eos inputs
+ * and targets of -1. `inputs`, `targets`, `bytes`: (rows, T). `bytes` is the text that a counted
+ * target stands for, 0 elsewhere: its sum over whole documents is exactly the bytes of their text
+ * (what tokens alone do not tell, a dropped prefix space for example, is put on the closing eos).
+ * Bits per byte = sum of -log2 p over the counted targets / sum of `bytes`. */
+int64_t sweep_next(Sweep *sweep, int64_t rows, int32_t *inputs, int32_t *targets, int32_t *bytes);
+
+#endif
