@@ -1,0 +1,67 @@
+/* A backend: memory, queues, events and the operation table. Backends are found by name; the CPU is
+ * always there, others are plug-ins. A backend with a hole in its table is refused. */
+#ifndef CAMBIUM_CORE_TENSOR_BACKEND_H
+#define CAMBIUM_CORE_TENSOR_BACKEND_H
+
+#include "core/tensor/ops.h"
+
+enum { BACKEND_ABI = 1 }; /* raised with every change of this file or of ops.h */
+
+typedef struct Event Event;
+
+typedef struct Backend {
+    uint32_t abi;
+    const char *name;                 /* "cpu", "cuda" */
+    const char *(*description)(void); /* "AMD EPYC, avx512bf16, 2 threads" */
+    bool synchronous;                 /* operations are done when their call returns */
+
+    /* Device memory, MEM_ALIGN-aligned, not zeroed. `what` names it in the error. */
+    Status (*alloc)(void **out, size_t bytes, const char *what, Err *err);
+    void (*free)(void *data);
+    /* Host pointers are plain; device addresses are tensors' data. In order on the queue; the host
+     * side of an upload may be reused, and of a download may be read, after queue_wait. */
+    void (*upload)(Queue *queue, void *device, const void *host, size_t bytes);
+    void (*download)(Queue *queue, void *host, const void *device, size_t bytes);
+    void (*copy)(Queue *queue, void *to, const void *from, size_t bytes); /* device to device */
+    void (*zero)(Queue *queue, void *device, size_t bytes);
+    /* The device address of host memory that outlives its use (a mapped file), or NULL when this
+     * device cannot read it in place and the caller must upload. */
+    void *(*adopt)(const void *host, size_t bytes);
+
+    Status (*queue_new)(Queue **out, Err *err);
+    void (*queue_free)(Queue *queue);
+    Status (*queue_wait)(Queue *queue, Err *err); /* all done; reports what failed on the device */
+    Status (*event_new)(Event **out, Err *err);
+    void (*event_free)(Event *event);
+    void (*event_record)(Queue *queue, Event *event);
+    void (*event_wait)(Queue *queue, Event *event); /* later work of the queue waits for it */
+
+#define CAMBIUM_OP_FIELD(name, Args, f32, bf16) void (*name)(Queue * queue, const Args *args);
+    CAMBIUM_OPS(CAMBIUM_OP_FIELD)
+#undef CAMBIUM_OP_FIELD
+} Backend;
+
+/* "auto", "cpu" or "cuda". Fails with what was found. The backend lives as long as the program. */
+Status backend_open(const char *name, const Backend **out, Err *err);
+
+/* Called by backends before threads start; `backend` is borrowed for good. */
+void backend_register(const Backend *backend);
+/* The name of the first missing function of a backend, or NULL when it is whole. */
+const char *backend_hole(const Backend *backend);
+
+/* A backend and a queue of it: what nearly every function that computes is given. */
+typedef struct Device {
+    const Backend *ops;
+    Queue *queue;
+} Device;
+
+Status device_open(Device *device, const char *name, Err *err);
+void device_close(Device *device);
+
+/* tensor->data = new device memory for its type and shape. */
+Status device_tensor(const Device *device, Tensor *tensor, const char *what, Err *err);
+/* Copies a whole tensor to host memory, or fills it from there, and waits. */
+Status device_download(const Device *device, const Tensor *tensor, void *host, Err *err);
+Status device_upload(const Device *device, const Tensor *tensor, const void *host, Err *err);
+
+#endif
