@@ -52,7 +52,13 @@ $(error CONF=$(CONF): choose release, debug, asan, tsan or fuzz)
 endif
 
 # Kernels may sum in any order and need no errno, but NaN, infinity and denormals stay intact.
-KERNEL_FLAGS := -O3 -fno-math-errno -fno-trapping-math -fno-signed-zeros -fassociative-math
+# (-std=c11 would forbid fused multiply-add, hence -ffp-contract=fast.)
+KERNEL_FLAGS := -O3 -fno-math-errno -fno-trapping-math -fno-signed-zeros -fassociative-math \
+                -ffp-contract=fast
+# The kernels behind the frozen table give the same bits on every instruction set, so nothing may
+# be reordered or fused in them.
+EXACT_SOURCES := $(wildcard embed/isa/*.c)
+EXACT_FLAGS := -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off
 ISA_generic :=
 ISA_avx2 := -mavx2 -mfma -mf16c
 ISA_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
@@ -94,7 +100,8 @@ $(OUT)/%.o: %.c
 define ISA_RULE
 $(OUT)/%.$(1).o: %.c
 	@mkdir -p $$(@D)
-	$(CC) $(BASE_FLAGS) $(KERNEL_FLAGS) $(ISA_$(1)) -DISA=$(1) -DISA_$(1)=1 $(CFLAGS) -c -o $$@ $$<
+	$(CC) $(BASE_FLAGS) $$(if $$(filter $$<,$(EXACT_SOURCES)),$(EXACT_FLAGS),$(KERNEL_FLAGS)) \
+	    $(ISA_$(1)) -DISA=$(1) -DISA_$(1)=1 $(CFLAGS) -c -o $$@ $$<
 endef
 $(foreach i,$(ISAS),$(eval $(call ISA_RULE,$(i))))
 
