@@ -227,10 +227,12 @@ typedef struct TopKArgs {
 } TopKArgs;
 
 /* How one row is sampled. temperature 0: the largest logit (lowest id among ties). Order:
- * repetition penalty, temperature, top-k, top-p, min-p. `uniform` in [0, 1) decides. */
+ * repetition penalty, temperature, top-k, top-p, min-p (relative to the largest probability). Of
+ * the tokens kept, in order of id, the first whose running sum of probabilities exceeds `uniform`
+ * (in [0, 1)) times their total is chosen. A zeroed field switches its rule off. */
 typedef struct SampleRule {
-    float temperature, top_p, min_p, repetition_penalty;
-    int32_t top_k; /* 0: all */
+    float temperature, top_p, min_p, repetition_penalty; /* off: top_p 0 or 1, penalty 0 or 1 */
+    int32_t top_k;                                       /* 0: all */
     float uniform;
     const int32_t *recent; /* host: tokens that the penalty applies to */
     int64_t n_recent;
@@ -282,7 +284,7 @@ typedef struct DropoutArgs {
     X(log_softmax, LogSoftmaxArgs, 1e-11, 1e-11)                                                   \
     X(mix, MixArgs, 1e-11, 1e-11)                                                                  \
     X(top_k, TopKArgs, 0.0, 0.0)                                                                   \
-    X(sample, SampleArgs, 0.0, 0.0)                                                                \
+    X(sample, SampleArgs, 1e-12, 1e-12)                                                            \
     X(non_finite, NonFiniteArgs, 0.0, 0.0)                                                         \
     X(dropout, DropoutArgs, 0.0, 2e-5)
 

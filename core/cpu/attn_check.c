@@ -1,0 +1,128 @@
+#include "core/cpu/attn_check.h"
+
+#include "core/cpu/cpu.h"
+
+static void check_shape(const Tensor *t, const char *name, DType dtype, int n_dims,
+                        const int64_t *shape)
+{
+    CHECK(tensor_present(t), "%s is absent", name);
+    CHECK(t->dtype == dtype, "%s is %s, not %s", name, dtype_name(t->dtype), dtype_name(dtype));
+    CHECK(t->n_dims == n_dims, "%s has %d dimensions, not %d", name, t->n_dims, n_dims);
+    for (int i = 0; i < n_dims; i++)
+        CHECK(t->shape[i] == shape[i], "%s: dimension %d is %lld, not %lld", name, i,
+              (long long)t->shape[i], (long long)shape[i]);
+}
+
+AttnShape attn_check(const AttnArgs *args)
+{
+    const Tensor *q = &args->q;
+    CHECK(q->n_dims == 4 && args->k.n_dims == 4, "q and k need 4 dimensions");
+    AttnShape s = {q->shape[0], q->shape[1], q->shape[2], args->k.shape[2], q->shape[3]};
+    CHECK(is_compute_type(q->dtype), "q is %s", dtype_name(q->dtype));
+    CHECK(s.K > 0 && s.H % s.K == 0, "%lld query heads on %lld KV heads", (long long)s.H,
+          (long long)s.K);
+    int64_t kv[4] = {s.B, s.T, s.K, s.D}, stats[3] = {s.B, s.H, s.T};
+    check_shape(&args->k, "k", q->dtype, 4, kv);
+    check_shape(&args->v, "v", q->dtype, 4, kv);
+    check_shape(&args->out, "out", q->dtype, 4, q->shape);
+    if (tensor_present(&args->lse))
+        check_shape(&args->lse, "lse", DTYPE_F32, 3, stats);
+    return s;
+}
+
+AttnShape attn_backward_check(const AttnBackwardArgs *args)
+{
+    AttnArgs forward = {args->q, args->k, args->v, args->out, args->lse, args->scale};
+    AttnShape s = attn_check(&forward);
+    DType type = args->q.dtype;
+    int64_t stats[3] = {s.B, s.H, s.T};
+    check_shape(&args->lse, "lse", DTYPE_F32, 3, stats);
+    check_shape(&args->scratch, "scratch", DTYPE_F32, 3, stats);
+    check_shape(&args->dout, "dout", type, 4, args->q.shape);
+    check_shape(&args->dq, "dq", type, 4, args->q.shape);
+    check_shape(&args->dk, "dk", type, 4, args->k.shape);
+    check_shape(&args->dv, "dv", type, 4, args->k.shape);
+    return s;
+}
+
+/* Pages and, for int8, their scales; returns nothing but trust. */
+static void check_pages(const KvPages *kv, int64_t K, int64_t D)
+{
+    const Tensor *pages = &kv->k_pages;
+    CHECK(pages->n_dims == 4 && pages->shape[1] == K && pages->shape[3] == D,
+          "pages do not hold %lld heads of %lld", (long long)K, (long long)D);
+    CHECK(is_compute_type(pages->dtype) || pages->dtype == DTYPE_I8, "pages are %s",
+          dtype_name(pages->dtype));
+    check_shape(&kv->v_pages, "v_pages", pages->dtype, 4, pages->shape);
+    if (pages->dtype == DTYPE_I8) {
+        check_shape(&kv->k_scales, "k_scales", DTYPE_F32, 3, pages->shape);
+        check_shape(&kv->v_scales, "v_scales", DTYPE_F32, 3, pages->shape);
+    }
+}
+
+void kv_write_check(const KvWriteArgs *args)
+{
+    const Tensor *k = &args->k;
+    CHECK(k->n_dims == 3 && is_compute_type(k->dtype), "k must be (N, K, D) of a compute type");
+    check_shape(&args->v, "v", k->dtype, 3, k->shape);
+    check_shape(&args->slots, "slots", DTYPE_I32, 1, k->shape);
+    check_pages(&args->kv, k->shape[1], k->shape[2]);
+    const int32_t *slots = cpu_ptr(&args->slots);
+    int64_t n_slots = args->kv.k_pages.shape[0] * args->kv.k_pages.shape[2];
+    for (int64_t n = 0; n < k->shape[0]; n++)
+        CHECK(slots[n] < n_slots, "slot %d of %lld", slots[n], (long long)n_slots);
+}
+
+void attn_decode_check(const AttnDecodeArgs *args)
+{
+    const Tensor *q = &args->q, *pages = &args->kv.k_pages, *table = &args->kv.page_table;
+    CHECK(q->n_dims == 3 && is_compute_type(q->dtype), "q must be (N, H, D) of a compute type");
+    CHECK(pages->n_dims == 4 && pages->shape[1] > 0 && q->shape[1] % pages->shape[1] == 0,
+          "query heads do not divide over the KV heads");
+    check_pages(&args->kv, pages->shape[1], q->shape[2]);
+    CHECK(args->out.dtype == q->dtype || args->out.dtype == DTYPE_F32, "out is %s",
+          dtype_name(args->out.dtype));
+    check_shape(&args->out, "out", args->out.dtype, 3, q->shape);
+    if (tensor_present(&args->lse))
+        check_shape(&args->lse, "lse", DTYPE_F32, 2, q->shape);
+    check_shape(&args->rows, "rows", DTYPE_I32, 1, q->shape);
+    check_shape(&args->limits, "limits", DTYPE_I32, 1, q->shape);
+    CHECK(table->dtype == DTYPE_I32 && table->n_dims == 2, "page_table must be (R, max_pages)");
+    const int32_t *rows = cpu_ptr(&args->rows), *limits = cpu_ptr(&args->limits);
+    const int32_t *entries = cpu_ptr(table);
+    int64_t capacity = table->shape[1] * pages->shape[2];
+    for (int64_t n = 0; n < q->shape[0]; n++) {
+        CHECK(rows[n] >= 0 && rows[n] < table->shape[0], "row %d of %lld", rows[n],
+              (long long)table->shape[0]);
+        CHECK(limits[n] >= 0 && limits[n] <= capacity, "limit %d of %lld", limits[n],
+              (long long)capacity);
+        if (limits[n] == 0 || (n > 0 && rows[n] == rows[n - 1] && limits[n] <= limits[n - 1]))
+            continue;
+        const int32_t *row = entries + rows[n] * table->shape[1];
+        for (int64_t p = 0; p * pages->shape[2] < limits[n]; p++)
+            CHECK(row[p] >= 0 && row[p] < pages->shape[0], "page %d of %lld", row[p],
+                  (long long)pages->shape[0]);
+    }
+}
+
+void attn_merge_check(const AttnMergeArgs *args)
+{
+    const Tensor *parts = &args->parts;
+    CHECK(parts->n_dims == 4 && is_compute_type(parts->dtype),
+          "parts must be (S, N, H, D) of a compute type");
+    check_shape(&args->part_lse, "part_lse", DTYPE_F32, 3, parts->shape);
+    CHECK(is_compute_type(args->out.dtype), "out is %s", dtype_name(args->out.dtype));
+    check_shape(&args->out, "out", args->out.dtype, 3, parts->shape + 1);
+    if (tensor_present(&args->lse))
+        check_shape(&args->lse, "lse", DTYPE_F32, 2, parts->shape + 1);
+}
+
+void rope_check(const RopeArgs *args)
+{
+    const Tensor *x = &args->x;
+    CHECK(x->n_dims == 3 && is_compute_type(x->dtype), "x must be (N, heads, D) of a compute type");
+    CHECK(x->shape[2] % 2 == 0, "a head of %lld has no pairs", (long long)x->shape[2]);
+    int64_t half[1] = {x->shape[2] / 2};
+    check_shape(&args->positions, "positions", DTYPE_I32, 1, x->shape);
+    check_shape(&args->inv_freq, "inv_freq", DTYPE_F32, 1, half);
+}

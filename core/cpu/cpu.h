@@ -1,0 +1,60 @@
+/* What every file of the CPU backend shares: how a tensor's address becomes a pointer, and plain
+ * access to single elements of any type. */
+#ifndef CAMBIUM_CORE_CPU_CPU_H
+#define CAMBIUM_CORE_CPU_CPU_H
+
+#include "core/tensor/ops.h"
+
+/* With CAMBIUM_SPLIT_ADDRESSES device addresses are not valid pointers (bit 62 is flipped, which no
+ * user address has), so that code which forgets the operation table faults at once. */
+#ifdef CAMBIUM_SPLIT_ADDRESSES
+#define CPU_ADDRESS_FLIP ((uintptr_t)1 << 62)
+#else
+#define CPU_ADDRESS_FLIP ((uintptr_t)0)
+#endif
+
+/* Device address to pointer, or back: the flip is its own inverse. NULL stays NULL. */
+static inline void *cpu_flip(const void *address)
+{
+    return address ? (void *)((uintptr_t)address ^ CPU_ADDRESS_FLIP) : NULL;
+}
+
+/* The memory of a tensor of this backend; NULL when it is absent. */
+static inline void *cpu_ptr(const Tensor *t)
+{
+    return cpu_flip(t->data);
+}
+
+/* One element of `data` (a pointer, not an address) as float; int8 without its scale. */
+static inline float element_get(const void *data, DType dtype, int64_t index)
+{
+    switch (dtype) {
+    case DTYPE_F32:
+        return ((const float *)data)[index];
+    case DTYPE_BF16:
+        return bf16_to_f32(((const uint16_t *)data)[index]);
+    case DTYPE_I8:
+        return (float)((const int8_t *)data)[index];
+    case DTYPE_I32:
+        return (float)((const int32_t *)data)[index];
+    case DTYPE_U8:
+        return (float)((const uint8_t *)data)[index];
+    }
+    return 0.0f;
+}
+
+/* Stores into float32 or bfloat16 memory. */
+static inline void element_put(void *data, DType dtype, int64_t index, float value)
+{
+    if (dtype == DTYPE_F32)
+        ((float *)data)[index] = value;
+    else
+        ((uint16_t *)data)[index] = f32_to_bf16(value);
+}
+
+static inline bool is_compute_type(DType dtype)
+{
+    return dtype == DTYPE_F32 || dtype == DTYPE_BF16;
+}
+
+#endif
