@@ -3,6 +3,7 @@
 
 #include "core/base/parallel.h"
 #include "core/cli/options.h"
+#include "core/tensor/backend.h"
 
 typedef struct InfoSettings {
     bool devices;
@@ -16,8 +17,14 @@ static const Option info_options[] = {
 
 static Status info_run(const void *settings, const StringList *positionals, Err *err)
 {
-    (void)settings, (void)positionals, (void)err;
+    (void)positionals;
+    const InfoSettings *info = settings;
     printf("cores      %d\n", parallel_cores());
+    if (info->devices) {
+        const Backend *cpu;
+        TRY(backend_open("cpu", &cpu, err));
+        printf("cpu        %s\n", cpu->description());
+    }
     return STATUS_OK;
 }
 

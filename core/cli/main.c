@@ -7,6 +7,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/cli/verbs.h"
+#include "core/cpu/cpu.h"
 
 #define CAMBIUM_VERSION "0.1.0"
 
@@ -97,5 +98,6 @@ int main(int argc, char **argv)
     if (!verb)
         return unknown_verb(argv[1]);
     stop_install();
+    backend_cpu_register();
     return run_verb(verb, argc - 2, argv + 2);
 }

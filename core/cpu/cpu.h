@@ -1,9 +1,31 @@
-/* What every file of the CPU backend shares: how a tensor's address becomes a pointer, and plain
- * access to single elements of any type. */
+/* The CPU backend: always there, and the definition of correct. Its table is filled with the
+ * plain-C reference of every operation (ref_*.c) and then overridden by the fast versions.
+ *
+ * Queues are synchronous. A queue belongs to one thread (a rank) and holds what its kernels keep
+ * between calls. Kernels ask cpu_isa() at every call, so that tests compare all instruction sets in
+ * one process. */
 #ifndef CAMBIUM_CORE_CPU_CPU_H
 #define CAMBIUM_CORE_CPU_CPU_H
 
-#include "core/tensor/ops.h"
+#include "core/tensor/backend.h"
+
+/* Registers the CPU under the name "cpu". Called once by main and by tests; more calls are
+ * harmless. */
+void backend_cpu_register(void);
+
+/* The table of plain-C references, with the same kind of queue and memory: what tests compare with.
+ */
+const Backend *backend_cpu_reference(void);
+
+struct Queue {
+    void *scratch;
+    size_t scratch_bytes;
+};
+
+/* MEM_ALIGN-aligned scratch of the queue, valid until the next call of this function: an operation
+ * takes all it needs at once. Contents are undefined. Allocates only when more is asked for than
+ * ever before. */
+void *cpu_scratch(Queue *queue, size_t bytes);
 
 /* With CAMBIUM_SPLIT_ADDRESSES device addresses are not valid pointers (bit 62 is flipped, which no
  * user address has), so that code which forgets the operation table faults at once. */
@@ -22,6 +44,13 @@ static inline void *cpu_flip(const void *address)
 /* The memory of a tensor of this backend; NULL when it is absent. */
 static inline void *cpu_ptr(const Tensor *t)
 {
+    return cpu_flip(t->data);
+}
+
+static inline float *cpu_f32(const Tensor *t)
+{
+    DCHECK(!t->data || t->dtype == DTYPE_F32, "a %s tensor where float32 is wanted",
+           dtype_name(t->dtype));
     return cpu_flip(t->data);
 }
 

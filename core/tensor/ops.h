@@ -250,13 +250,31 @@ typedef struct NonFiniteArgs {
     Tensor x, out;
 } NonFiniteArgs;
 
-/* y = x * mask / (1 - p) where mask is drawn per element from (seed, index): forward and backward
- * are the same call. x, y same type, may be in place. */
+/* y = x * mask / (1 - p) where mask is drawn per element from (seed, index) by dropout_keeps:
+ * forward and backward are the same call. x, y same type, may be in place; the factor is the
+ * float32 1 / (1 - p). */
 typedef struct DropoutArgs {
     Tensor x, y;
     float p;
     uint64_t seed;
 } DropoutArgs;
+
+/* A mix of 32 bits in 32-bit arithmetic ("lowbias32", C. Wellons), which vectorises everywhere. */
+static inline uint32_t dropout_mix(uint32_t x)
+{
+    x = (x ^ (x >> 16)) * 0x7feb352du;
+    x = (x ^ (x >> 15)) * 0x846ca68bu;
+    return x ^ (x >> 16);
+}
+
+/* The same mask on every backend: element `index` stays when its random word reaches `threshold`,
+ * (uint32_t)(p * 2^32). */
+static inline bool dropout_keeps(uint64_t seed, uint64_t index, uint32_t threshold)
+{
+    uint32_t low = dropout_mix((uint32_t)index ^ (uint32_t)seed);
+    uint32_t high = (uint32_t)(seed >> 32) + (uint32_t)(index >> 32) * 0x9e3779b9u;
+    return dropout_mix(low ^ high) >= threshold;
+}
 
 #define CAMBIUM_OPS(X)                                                                             \
     X(gemm, GemmArgs, 1e-10, 2e-5)                                                                 \

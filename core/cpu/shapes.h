@@ -1,0 +1,22 @@
+/* Shapes of operations' arguments, checked in one place for the reference and the fast versions. */
+#ifndef CAMBIUM_CORE_CPU_SHAPES_H
+#define CAMBIUM_CORE_CPU_SHAPES_H
+
+#include "core/cpu/cpu.h"
+
+typedef struct GemmDims {
+    int64_t M, N, K;
+} GemmDims;
+
+/* Sizes of c (M, N) = op(a) op(b); aborts when the arguments do not fit each other. */
+GemmDims gemm_dims(const GemmArgs *args);
+
+void norm_check(const NormArgs *args);
+void norm_backward_check(const NormBackwardArgs *args);
+void act_check(const ActArgs *args);
+void act_backward_check(const ActBackwardArgs *args);
+void head_loss_check(const HeadLossArgs *args);
+void adamw_check(const AdamwArgs *args);
+void weighted_sum_check(const WeightedSumArgs *args);
+
+#endif
