@@ -6,7 +6,15 @@
 #ifndef CAMBIUM_CORE_MODEL_FORWARD_H
 #define CAMBIUM_CORE_MODEL_FORWARD_H
 
+#include "core/base/mem.h"
 #include "core/model/model.h"
+
+/* The residual stream between two pieces: its value is sum + delta. A piece leaves its last
+ * projection in `delta` and the next norm adds it on its way, which saves a pass over memory. */
+typedef struct Stream {
+    Tensor sum;   /* (N, C) float32 */
+    Tensor delta; /* (N, C) compute type, or absent */
+} Stream;
 
 /* Buffers of one block. In training each block that needs a backward pass has its own set; without
  * backward one set serves all blocks, and the tensors marked (b) may be absent. */
@@ -18,37 +26,63 @@ typedef struct BlockBuffers {
     Tensor q, k, v;   /* (N, H * D), (N, K * D) compute: after rotation */
     Tensor attn;      /* (N, H * D) compute: attention's output before the projection */
     Tensor lse;       /* (B, H, T) float32 (b) */
-    Tensor attn_out;  /* (N, C) compute or float32: after the projection */
+    Tensor attn_out;  /* (N, C) compute: after the projection */
     Tensor mid;       /* (N, C) float32: x + attn_out, kept for backward (b) */
     Tensor ffn_mean;  /* (N) (b) */
     Tensor ffn_rstd;  /* (N) (b) */
     Tensor ffn_in;    /* (N, C) compute */
-    Tensor ffn_up;    /* (N, F) compute: before the activation */
+    Tensor ffn_up;    /* (N, F) compute: before the activation (b, unless SwiGLU) */
     Tensor ffn_gate;  /* (N, F) compute: SwiGLU only */
     Tensor ffn_act;   /* (N, F) compute: after it */
-    Tensor ffn_out;   /* (N, C) compute or float32 */
-    Tensor lora;      /* (N, rank) compute: scratch of the low-rank products */
+    Tensor ffn_out;   /* (N, C) compute */
+    Tensor lora;      /* (N, rank) compute: scratch of the low-rank products (LoRA only) */
 } BlockBuffers;
+
+/* Dropout of one forward pass (backward repeats it with the same numbers); p 0: none. */
+typedef struct Dropout {
+    float p;
+    uint64_t seed; /* of this pass; each place in the model mixes in its own number */
+} Dropout;
+
+/* Takes the tensors of one set from an arena (which may only measure); `backward` says whether
+ * those marked (b) are wanted. (B, T) tokens. */
+void block_buffers_plan(BlockBuffers *buffers, const Model *model, int64_t batch, int64_t t,
+                        bool backward, Arena *arena);
 
 /* x = embed_scale * table[ids], (N, C) float32. ids (N) int32. */
 void forward_embed(const Model *model, const Tensor *ids, const Tensor *x);
 
-/* Up to the attention: norm, q, k, v with biases and LoRA, rotation by positions (N) int32. */
-void forward_qkv(const Model *model, int64_t layer, const Tensor *x, const Tensor *positions,
+/* Up to the attention: norm, q, k, v with biases and LoRA, rotation by positions (N) int32.
+ * Afterwards stream->sum is the block's input: buffers->x where present, else the old sum,
+ * overwritten; delta is absent. */
+void forward_qkv(const Model *model, int64_t layer, Stream *stream, const Tensor *positions,
                  BlockBuffers *buffers);
-/* After it: output projection, residual, norm, feed-forward; out (N, C) float32 = the block's
- * output, which may be `x` itself when nothing is kept. */
-void forward_rest(const Model *model, int64_t layer, const Tensor *x, BlockBuffers *buffers,
-                  const Tensor *out);
+/* After it, from buffers->attn: output projection, residual, norm, feed-forward. Afterwards
+ * stream->sum is buffers->mid (or the old sum, overwritten) and stream->delta buffers->ffn_out. */
+void forward_rest(const Model *model, int64_t layer, Stream *stream, BlockBuffers *buffers,
+                  const Dropout *dropout);
+/* A whole block on whole sequences (B, T): forward_qkv, causal attention, forward_rest. */
+void forward_block(const Model *model, int64_t layer, int64_t batch, Stream *stream,
+                   const Tensor *positions, BlockBuffers *buffers, const Dropout *dropout);
+/* stream->sum (overwritten) += delta; delta is absent afterwards. */
+void forward_settle(const Model *model, Stream *stream);
 
-/* y = x W^T + b of one matrix of the model, LoRA and int8 weights included; act as in GemmArgs. */
-void forward_linear(const Model *model, int64_t layer, BlockParam weight, BlockParam bias,
-                    const Tensor *x, const Tensor *y, const Tensor *lora);
+/* y = act(x W^T + b) of one matrix of a block, LoRA and int8 weights included; `bias` may be a
+ * parameter that the model does not have. `pre` (optional): the value before the activation.
+ * `lora` is scratch (N, rank), needed only when the model has LoRA pairs. */
+typedef struct LinearArgs {
+    BlockParam weight, bias;
+    Activation act; /* ACT_NONE or ACT_GELU */
+    Tensor x, y, pre, lora;
+} LinearArgs;
+void forward_linear(const Model *model, int64_t layer, const LinearArgs *args);
 
-/* Final norm: y (N, C) compute. */
-void forward_final_norm(const Model *model, const Tensor *x, const Tensor *y, const Tensor *mean,
-                        const Tensor *rstd);
-/* logits (N, V) float32 = y head^T + bias; for decoding, where all logits are wanted. */
+/* Final norm: y (N, C) compute. `sum` (optional) receives the norm's input, else stream->sum is
+ * overwritten with it; mean and rstd (N) are for backward, optional. */
+void forward_final_norm(const Model *model, Stream *stream, const Tensor *y, const Tensor *sum,
+                        const Tensor *mean, const Tensor *rstd);
+/* logits (N, V) float32 = y head^T + bias; for decoding, where all logits are wanted. int8 heads
+ * write logits through a compute-type product. */
 void forward_logits(const Model *model, const Tensor *y, const Tensor *logits);
 
 #endif

@@ -6,52 +6,107 @@
 #include "core/model/params.h"
 #include "core/tensor/backend.h"
 
-/* The frozen table that models share: (V, n_embed) float32, bfloat16 or uint8 on the device. */
+/* The table that turns ids into vectors: (V, n_embed) float32, bfloat16 or uint8 on the device. */
 typedef struct Substrate {
     Tensor table;
     char hash[SHA256_TEXT]; /* of the float32 values */
+    bool owned;             /* `table.data` is released with the model */
 } Substrate;
+
+/* Parameters that live and die together. `weights` holds what forward reads: matrices of the
+ * weight type and vectors in float32. `masters` holds the float32 masters of bfloat16 matrices, and
+ * may be released when the block is frozen (in float32 the weights are the masters). */
+typedef struct ParamMemory {
+    void *weights;
+    void *masters;
+} ParamMemory;
 
 typedef struct Block {
     Param params[BLOCK_PARAM_COUNT];
     Param lora_a[BLOCK_PARAM_COUNT]; /* present for matrices when lora_rank > 0 */
     Param lora_b[BLOCK_PARAM_COUNT];
-    void *memory; /* the block's one buffer of float32 masters, or NULL */
-    void *copies; /* the block's one buffer of compute-type weights, or NULL */
+    ParamMemory memory;
+    ParamMemory lora_memory;
 } Block;
+
+typedef struct ModelOptions {
+    const Device *device;    /* copied; backend and queue must outlive the model */
+    DType compute;           /* DTYPE_F32 or DTYPE_BF16: activations and products */
+    DType weights;           /* of matrices: `compute`, or DTYPE_I8 for decoding only */
+    bool masters;            /* keep float32 masters of bfloat16 matrices: for training */
+    bool unallocated;        /* parameters have shapes but no memory yet: the loader points
+                                `weight.data` (and `scales.data`) at memory that outlives the model
+                                (see `backing`), or calls model_allocate */
+    const Substrate *shared; /* read this table, which must outlive the model; NULL: own one */
+} ModelOptions;
 
 typedef struct Model {
     ModelConfig config;
-    Device device;       /* borrowed */
-    DType compute;       /* DTYPE_F32 or DTYPE_BF16; weights may be DTYPE_I8 when decoding */
-    Substrate substrate; /* owned unless `shares_substrate`; a learned table is its master */
-    bool shares_substrate;
-    Block *blocks; /* (config.n_layers) */
-    Param head[HEAD_PARAM_COUNT];
-    void *head_memory;
-    void *head_copies;
+    Device device;
+    DType compute;
+    DType weights;
+    bool masters;
+    Substrate substrate;
+    Param embedding; /* a learned table: master and weight are substrate.table; else absent */
+    Block *blocks;   /* (config.n_layers) */
+    Param head[HEAD_PARAM_COUNT]; /* a tied head's weight is the table, or its copy of compute type
+                                     when the types differ; its master stays absent */
+    ParamMemory head_memory;
     Tensor inv_freq; /* (head_dim / 2) float32 */
+    void *backing;   /* a mapped file that unallocated weights point into; owned */
+    void (*backing_free)(void *backing);
 } Model;
 
-/* An empty model: `config.n_layers` blocks and the head allocated, values not set. `table` is taken
- * over when `shared` is NULL, else the model reads `shared` (which must outlive it). */
-Status model_new(Model **out, const ModelConfig *config, const Device *device, DType compute,
-                 const Substrate *shared, Err *err);
+/* A model of `config.n_layers` blocks whose values are not set. Frozen kinds of embedding start
+ * without a table unless `shared`: give it with model_take_table. */
+Status model_new(Model **out, const ModelConfig *config, const ModelOptions *options, Err *err);
 void model_free(Model *model);
+
+/* Memory for all parameters that have none. */
+Status model_allocate(Model *model, Err *err);
+
+/* The table of a frozen embedding, (V, n_embed); taken over when `substrate.owned`. A tied head's
+ * copy is made here. */
+Status model_take_table(Model *model, const Substrate *substrate, Err *err);
+
+/* ---- values ------------------------------------------------------------------------------------
+ * Rows of a vector are its elements. Values go to the master and to the weight (rounded, or
+ * quantised), and come from the master where there is one. */
+
+/* Sets rows [begin, begin + count) from host memory of type float32 or bfloat16. */
+Status model_write_rows(Model *model, Param *param, int64_t begin, int64_t count, const void *host,
+                        DType dtype, Err *err);
+/* Reads rows as float32. Fails for int8 weights without a master. */
+Status model_read_rows(const Model *model, const Param *param, int64_t begin, int64_t count,
+                       float *host, Err *err);
+/* Refreshes the weight of a parameter from its master. */
+void model_refresh(Model *model, Param *param);
 
 typedef enum BlockStart { BLOCK_START_RANDOM = 0, BLOCK_START_IDENTITY = 1 } BlockStart;
 
-/* Sets the values of one block, or of the head, from their starts. The numbers depend on (seed,
- * layer, parameter) alone. */
+/* Sets the values of one block (its LoRA pairs included), or of the head, from their starts. The
+ * numbers depend on (seed, layer, parameter) alone, except that output projections are scaled by
+ * the number of layers. */
 Status model_start_block(Model *model, int64_t layer, BlockStart start, uint64_t seed, Err *err);
 Status model_start_head(Model *model, uint64_t seed, Err *err);
 Status model_start_embedding(Model *model, uint64_t seed, Err *err); /* learned tables */
 
-/* Appends `count` blocks (growth); their values must then be set. */
+/* ---- growth ------------------------------------------------------------------------------------
+ */
+
+/* Appends `count` blocks; their values must then be set. */
 Status model_add_blocks(Model *model, int64_t count, Err *err);
+/* Gives every block LoRA pairs, set to their starts (B zero: the model stays what it was). */
+Status model_add_lora(Model *model, int64_t rank, double alpha, uint64_t seed, Err *err);
+/* W += alpha / rank * B A in every matrix, then drops the pairs. All masters must be there. */
+Status model_fold_lora(Model *model, Err *err);
+
+/* ---- visiting and freezing ---------------------------------------------------------------------
+ */
 
 /* Calls `visit` for every parameter that exists, in file order, with its path below the expert:
- * "blocks/3/attn_q", "final_norm", "head"; also "embedding" when the table is learned. */
+ * "embedding" (when learned), "blocks/3/attn_q", "blocks/3/attn_q_lora_a", "final_norm", "head".
+ * A tied head has no "head". */
 typedef struct ParamRef {
     const char *path;
     ParamInfo info;
@@ -62,7 +117,24 @@ typedef struct ParamRef {
 typedef Status ParamVisitor(void *context, const ParamRef *ref, Err *err);
 Status model_visit(Model *model, ParamVisitor *visit, void *context, Err *err);
 
-/* Refreshes the compute-type copy of a parameter from its master. */
-void model_refresh(Model *model, Param *param);
+/* SHA-256 of a parameter's values: of the master in float32, or (`weight`) of the bytes that
+ * forward reads. */
+Status model_param_hash(const Model *model, const Param *param, bool weight, Sha256 *out, Err *err);
+
+/* What trains; everything else is frozen. */
+typedef struct TrainSet {
+    bool embedding;                 /* a learned table */
+    bool head;                      /* with the final norm */
+    bool lora;                      /* all LoRA pairs */
+    int64_t block_begin, block_end; /* blocks [begin, end) with all their own parameters */
+} TrainSet;
+
+/* Sets `frozen` everywhere. Parameters that freeze now get their hashes; masters that nothing
+ * trains any more are released (a checkpoint writer then copies those values from the file they
+ * came from). Fails when a parameter is to train whose master is gone: load the model again. */
+Status model_set_trained(Model *model, const TrainSet *set, Err *err);
+
+/* Fails with the name of the first frozen parameter whose values are not what they were. */
+Status model_check_frozen(Model *model, Err *err);
 
 #endif

@@ -54,14 +54,16 @@ typedef enum HeadParam {
         HEAD_PARAM_COUNT
 } HeadParam;
 
-/* One parameter in memory. On a frozen parameter nothing but `weight` needs to exist. */
+/* One parameter in memory. On a frozen parameter nothing but `weight` needs to exist. A parameter
+ * that the configuration does not have is all zeros (n_dims 0). */
 typedef struct Param {
     Tensor master; /* float32; data NULL when absent from this model, or not kept */
     Tensor weight; /* compute type: what products read; the same memory as master in float32.
                       Vectors (norms, biases) are float32 in both. */
     Tensor scales; /* int8 weights only: (rows) float32 */
     bool frozen;
-    char hash[SHA256_TEXT]; /* of the float32 values when they froze, or "" */
+    char hash[SHA256_TEXT];        /* of the float32 values when they froze, or "" */
+    char weight_hash[SHA256_TEXT]; /* of the bytes of `weight` at that time, or "" */
 } Param;
 
 typedef struct ParamInfo {
@@ -74,6 +76,11 @@ ParamInfo block_param_info(BlockParam which);
 ParamInfo head_param_info(HeadParam which);
 
 /* Shape of a parameter; n_dims 0 when the configuration does not have it. dtype float32. */
+static inline bool param_exists(const Param *param)
+{
+    return param->weight.n_dims > 0;
+}
+
 Tensor block_param_shape(const ModelConfig *config, BlockParam which);
 Tensor head_param_shape(const ModelConfig *config, HeadParam which);
 
