@@ -1,0 +1,553 @@
+#include "core/decode/decoder.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/base/mem.h"
+#include "core/decode/expert_run.h"
+#include "core/decode/mixing.h"
+
+enum { PAGE_SIZE = 64, CHUNK = 512, SCORE_ROWS = 32 };
+
+struct Decoder {
+    const Ensemble *ensemble;
+    DecoderOptions options; /* defaults filled in */
+    Device device;
+    int64_t vocab;
+    ExpertRun **runs; /* (n_experts) */
+    /* Host side of one chunk, and what the whole step needs. */
+    int32_t *tokens, *positions, *sequences, *limits, *targets; /* (step rows) */
+    int32_t *slots;
+    int64_t rows_capacity;
+    float *logp;        /* (n_experts, step rows): log p_e of the row's target */
+    float *row_weights; /* adapter: (step rows, n_experts) */
+    int64_t *lengths;   /* (max_sequences): positions already in the cache */
+    float *weights;     /* (max_sequences, n_experts) */
+    /* Device memory. */
+    void *memory;
+    Tensor expert_logits;       /* (n_experts, max_sequences, V): of this step's items */
+    Tensor previous;            /* (n_experts, max_sequences, V): log-probabilities by sequence */
+    Tensor logits;              /* (max_sequences, V): combined */
+    Tensor mix_weights;         /* (max_sequences, n_experts) */
+    Tensor score_logits;        /* (n_experts, SCORE_ROWS, V) */
+    Tensor score_mixed;         /* (SCORE_ROWS, V) */
+    Tensor score_weights;       /* (SCORE_ROWS, n_experts) */
+    Tensor top_values, top_ids; /* adapter: (max(max_sequences, SCORE_ROWS), top) */
+    int64_t n_items;            /* of the last step */
+};
+
+static DecoderOptions with_defaults(const DecoderOptions *given)
+{
+    DecoderOptions o = *given;
+    CHECK(o.max_sequences > 0 && o.max_positions > 0, "a decoder needs sequences and positions");
+    if (!o.page_size)
+        o.page_size = PAGE_SIZE;
+    if (!o.chunk)
+        o.chunk = CHUNK;
+    if (o.chunk < o.max_sequences)
+        o.chunk = o.max_sequences;
+    if (!o.kv_positions)
+        o.kv_positions =
+            o.max_sequences * ((o.max_positions + o.page_size - 1) / o.page_size * o.page_size);
+    return o;
+}
+
+static KvShape kv_shape_of(const Model *model, const DecoderOptions *o)
+{
+    return (KvShape){
+        .n_layers = model->config.n_layers,
+        .n_kv_heads = model->config.n_kv_heads,
+        .head_dim = model->config.head_dim,
+        .page_size = o->page_size,
+        .n_pages = (o->kv_positions + o->page_size - 1) / o->page_size,
+        .max_sequences = o->max_sequences,
+        .max_positions = o->max_positions,
+        .dtype = o->kv_dtype,
+    };
+}
+
+static void take(Arena *arena, Tensor *out, Tensor shape)
+{
+    shape.data = arena_take(arena, tensor_bytes(&shape));
+    if (out)
+        *out = shape;
+}
+
+/* The decoder's own tensors; measures when `d` is NULL. */
+static void place(const Ensemble *ensemble, const DecoderOptions *o, Arena *arena, Decoder *d)
+{
+    int64_t E = ensemble->n_experts, S = o->max_sequences;
+    int64_t V = ensemble->experts[0]->config.vocab_size;
+    bool mixes = E > 1;
+    take(arena, d ? &d->logits : NULL, tensor_2d(NULL, DTYPE_F32, S, V));
+    take(arena, d ? &d->expert_logits : NULL, tensor_3d(NULL, DTYPE_F32, E, S, V));
+    take(arena, d ? &d->previous : NULL, tensor_3d(NULL, DTYPE_F32, E, S, V));
+    take(arena, d ? &d->mix_weights : NULL, tensor_2d(NULL, DTYPE_F32, S, E));
+    int64_t rows = SCORE_ROWS;
+    take(arena, d ? &d->score_logits : NULL, tensor_3d(NULL, DTYPE_F32, E, rows, V));
+    take(arena, d ? &d->score_mixed : NULL, tensor_2d(NULL, DTYPE_F32, mixes ? rows : 1, V));
+    take(arena, d ? &d->score_weights : NULL, tensor_2d(NULL, DTYPE_F32, rows, E));
+    int64_t top = ensemble->adapter.top > 0 ? ensemble->adapter.top : 1;
+    int64_t top_rows = S > rows ? S : rows;
+    take(arena, d ? &d->top_values : NULL, tensor_2d(NULL, DTYPE_F32, top_rows, top));
+    take(arena, d ? &d->top_ids : NULL, tensor_2d(NULL, DTYPE_I32, top_rows, top));
+}
+
+size_t decoder_bytes(const Ensemble *ensemble, const DecoderOptions *options)
+{
+    DecoderOptions o = with_defaults(options);
+    Arena arena;
+    arena_init(&arena, NULL, 0);
+    place(ensemble, &o, &arena, NULL);
+    size_t bytes = arena.used;
+    for (int64_t e = 0; e < ensemble->n_experts; e++) {
+        KvShape shape = kv_shape_of(ensemble->experts[e], &o);
+        bytes += expert_run_bytes(ensemble->experts[e], &shape, o.chunk);
+    }
+    return bytes;
+}
+
+Status decoder_new(Decoder **out, const Ensemble *ensemble, const DecoderOptions *options, Err *err)
+{
+    Decoder *d = xcalloc(1, sizeof *d);
+    d->ensemble = ensemble;
+    d->options = with_defaults(options);
+    d->device = ensemble->experts[0]->device;
+    d->vocab = ensemble->experts[0]->config.vocab_size;
+    int64_t E = ensemble->n_experts, S = d->options.max_sequences;
+    d->runs = xcalloc((size_t)E, sizeof *d->runs);
+    d->lengths = xcalloc((size_t)S, sizeof *d->lengths);
+    d->weights = xcalloc((size_t)(S * E), sizeof *d->weights);
+    *out = NULL;
+    Arena arena;
+    arena_init(&arena, NULL, 0);
+    place(ensemble, &d->options, &arena, NULL);
+    size_t bytes = arena.used;
+    Status status = d->device.ops->alloc(&d->memory, bytes, "the decoder's logits", err);
+    if (status == STATUS_OK) {
+        arena_init(&arena, d->memory, bytes);
+        place(ensemble, &d->options, &arena, d);
+    }
+    for (int64_t e = 0; e < E && status == STATUS_OK; e++) {
+        KvShape shape = kv_shape_of(ensemble->experts[e], &d->options);
+        status = expert_run_new(&d->runs[e], ensemble->experts[e], &shape, d->options.chunk, err);
+    }
+    if (status != STATUS_OK) {
+        decoder_free(d);
+        return status;
+    }
+    *out = d;
+    return STATUS_OK;
+}
+
+void decoder_free(Decoder *d)
+{
+    if (!d)
+        return;
+    for (int64_t e = 0; e < d->ensemble->n_experts; e++)
+        expert_run_free(d->runs[e]);
+    if (d->memory)
+        d->device.ops->free(d->memory);
+    free(d->runs);
+    free(d->tokens);
+    free(d->positions);
+    free(d->sequences);
+    free(d->limits);
+    free(d->targets);
+    free(d->slots);
+    free(d->logp);
+    free(d->row_weights);
+    free(d->lengths);
+    free(d->weights);
+    free(d);
+}
+
+int64_t decoder_open(Decoder *d)
+{
+    int64_t sequence = -1;
+    /* The experts' caches see the same calls and so give the same numbers. */
+    for (int64_t e = 0; e < d->ensemble->n_experts; e++)
+        sequence = kv_cache_open(expert_run_cache(d->runs[e]));
+    if (sequence >= 0) {
+        d->lengths[sequence] = 0;
+        mixing_start(d->ensemble, d->weights + sequence * d->ensemble->n_experts);
+    }
+    return sequence;
+}
+
+void decoder_close(Decoder *d, int64_t sequence)
+{
+    for (int64_t e = 0; e < d->ensemble->n_experts; e++)
+        kv_cache_close(expert_run_cache(d->runs[e]), sequence);
+}
+
+int64_t decoder_length(const Decoder *d, int64_t sequence)
+{
+    return d->lengths[sequence];
+}
+
+static void truncate_all(Decoder *d, int64_t sequence, int64_t length)
+{
+    for (int64_t e = 0; e < d->ensemble->n_experts; e++)
+        kv_cache_truncate(expert_run_cache(d->runs[e]), sequence, length);
+}
+
+void decoder_reset(Decoder *d, int64_t sequence)
+{
+    truncate_all(d, sequence, 0);
+    d->lengths[sequence] = 0;
+    mixing_start(d->ensemble, d->weights + sequence * d->ensemble->n_experts);
+}
+
+Tensor decoder_logits(const Decoder *d)
+{
+    return tensor_slice(&d->logits, 0, d->n_items);
+}
+
+const float *decoder_weights(const Decoder *d, int64_t sequence)
+{
+    return d->weights + sequence * d->ensemble->n_experts;
+}
+
+static void reserve_rows(Decoder *d, int64_t rows)
+{
+    if (rows <= d->rows_capacity)
+        return;
+    d->rows_capacity = rows;
+    size_t bytes = (size_t)rows * sizeof(int32_t);
+    d->tokens = xrealloc(d->tokens, bytes);
+    d->positions = xrealloc(d->positions, bytes);
+    d->sequences = xrealloc(d->sequences, bytes);
+    d->limits = xrealloc(d->limits, bytes);
+    d->targets = xrealloc(d->targets, bytes);
+    d->slots = xrealloc(d->slots, bytes);
+    size_t floats = (size_t)(rows * d->ensemble->n_experts) * sizeof(float);
+    d->logp = xrealloc(d->logp, floats);
+    d->row_weights = xrealloc(d->row_weights, floats);
+}
+
+/* Room in every cache, or no change at all. */
+static Status extend_caches(Decoder *d, const DecodeItem *items, int64_t n_items, Err *err)
+{
+    int64_t row = 0, done = 0;
+    Status status = STATUS_OK;
+    for (; done < n_items && status == STATUS_OK; done++) {
+        for (int64_t e = 0; e < d->ensemble->n_experts && status == STATUS_OK; e++)
+            status = kv_cache_extend(expert_run_cache(d->runs[e]), items[done].sequence,
+                                     items[done].n_tokens, d->slots + row, err);
+        row += items[done].n_tokens;
+    }
+    if (status != STATUS_OK)
+        for (int64_t i = 0; i < done; i++) {
+            int64_t s = items[i].sequence;
+            for (int64_t e = 0; e < d->ensemble->n_experts; e++) {
+                KvCache *cache = expert_run_cache(d->runs[e]);
+                if (kv_cache_length(cache, s) > d->lengths[s])
+                    kv_cache_truncate(cache, s, d->lengths[s]);
+            }
+        }
+    return status;
+}
+
+/* Fills the step's rows, item after item. A row's target is the token that follows it in its item;
+ * the last row of an item has none. */
+static int64_t fill_rows(Decoder *d, const DecodeItem *items, int64_t n_items)
+{
+    int64_t row = 0;
+    for (int64_t i = 0; i < n_items; i++) {
+        const DecodeItem *item = &items[i];
+        for (int64_t t = 0; t < item->n_tokens; t++, row++) {
+            CHECK(item->tokens[t] >= 0 && item->tokens[t] < d->vocab, "token %d of %lld",
+                  item->tokens[t], (long long)d->vocab);
+            d->tokens[row] = item->tokens[t];
+            d->positions[row] = (int32_t)(d->lengths[item->sequence] + t);
+            d->limits[row] = d->positions[row] + 1;
+            d->sequences[row] = (int32_t)item->sequence;
+            d->targets[row] = t + 1 < item->n_tokens ? item->tokens[t + 1] : -1;
+        }
+    }
+    return row;
+}
+
+/* The adapter's weights for `rows` rows of expert logits (E, rows, V): to d->row_weights + row. */
+static Status adapter_weights(Decoder *d, const Tensor *logits, int64_t rows, float *weights,
+                              Err *err)
+{
+    const Ensemble *ensemble = d->ensemble;
+    int64_t E = ensemble->n_experts, top = ensemble->adapter.top;
+    float *values = xmalloc((size_t)(E * rows * top) * sizeof *values);
+    float *features = xmalloc((size_t)(E * top) * sizeof *features);
+    Status status = STATUS_OK;
+    for (int64_t e = 0; e < E && status == STATUS_OK; e++) {
+        Tensor x = tensor_2d(tensor_slice(logits, e, 1).data, DTYPE_F32, rows, d->vocab);
+        Tensor v = tensor_2d(d->top_values.data, DTYPE_F32, rows, top);
+        Tensor ids = tensor_2d(d->top_ids.data, DTYPE_I32, rows, top);
+        d->device.ops->top_k(d->device.queue, &(TopKArgs){.x = x, .values = v, .ids = ids});
+        status = device_download(&d->device, &v, values + e * rows * top, err);
+    }
+    for (int64_t r = 0; r < rows && status == STATUS_OK; r++) {
+        for (int64_t e = 0; e < E; e++)
+            for (int64_t i = 0; i < top; i++)
+                features[e * top + i] = values[(e * rows + r) * top + i];
+        mixing_adapter(ensemble, features, weights + r * E);
+    }
+    free(values);
+    free(features);
+    return status;
+}
+
+/* Combines expert logits (E, rows, V) into `out` (rows, V) by weights (rows, E) on the host. */
+static void combine(Decoder *d, const Tensor *logits, const float *weights, const Tensor *on_device,
+                    const Tensor *out)
+{
+    const Backend *ops = d->device.ops;
+    Queue *queue = d->device.queue;
+    int64_t rows = out->shape[0], E = d->ensemble->n_experts;
+    Tensor w = tensor_2d(on_device->data, DTYPE_F32, rows, E);
+    ops->upload(queue, w.data, weights, tensor_bytes(&w));
+    MixKind kind = mixing_on_probabilities(d->ensemble->rule) ? MIX_PROBS : MIX_LOGITS;
+    ops->mix(queue, &(MixArgs){.kind = kind, .logits = *logits, .weights = w, .out = *out});
+}
+
+/* The log-probabilities of rows' targets under a rule that needs all logits of a row (mean,
+ * weighted, adapter), SCORE_ROWS rows at a time; to d->logp[0..]. */
+static Status score_by_logits(Decoder *d, int64_t begin, int64_t count, Err *err)
+{
+    const Ensemble *ensemble = d->ensemble;
+    const Backend *ops = d->device.ops;
+    int64_t E = ensemble->n_experts, V = d->vocab;
+    float start[64];
+    CHECK(E <= 64, "%lld experts", (long long)E);
+    mixing_start(ensemble, start);
+    for (int64_t at = 0; at < count; at += SCORE_ROWS) {
+        int64_t rows = count - at < SCORE_ROWS ? count - at : SCORE_ROWS;
+        Tensor all = tensor_3d(d->score_logits.data, DTYPE_F32, E, rows, V);
+        for (int64_t e = 0; e < E; e++) {
+            Tensor part = tensor_2d(tensor_slice(&all, e, 1).data, DTYPE_F32, rows, V);
+            expert_run_logits(d->runs[e], at, rows, &part);
+            if (mixing_on_probabilities(ensemble->rule))
+                ops->log_softmax(d->device.queue, &(LogSoftmaxArgs){.x = part, .y = part});
+        }
+        float weights[SCORE_ROWS * 64];
+        if (ensemble->rule == MERGE_ADAPTER)
+            TRY(adapter_weights(d, &all, rows, weights, err));
+        else
+            for (int64_t i = 0; i < rows * E; i++)
+                weights[i] = start[i % E];
+        Tensor mixed = tensor_2d(d->score_mixed.data, DTYPE_F32, rows, V);
+        combine(d, &all, weights, &d->score_weights, &mixed);
+        ops->log_softmax(d->device.queue, &(LogSoftmaxArgs){.x = mixed, .y = mixed});
+        for (int64_t r = 0; r < rows; r++) {
+            int32_t target = d->targets[begin + at + r];
+            const float *from = (const float *)mixed.data + r * V + (target < 0 ? 0 : target);
+            ops->download(d->device.queue, d->logp + begin + at + r, from, sizeof(float));
+        }
+        TRY(d->device.ops->queue_wait(d->device.queue, err));
+    }
+    return STATUS_OK;
+}
+
+/* Whether log p of single tokens, expert by expert, is enough to score and to move the weights. */
+static bool scores_by_expert(const Ensemble *ensemble)
+{
+    return ensemble->n_experts == 1 || ensemble->rule == MERGE_BAYES;
+}
+
+/* Runs rows [begin, begin + count) of the step through all experts. */
+static Status run_chunk(Decoder *d, const DecodeItem *items, int64_t n_items, int64_t begin,
+                        int64_t count, bool score, Err *err)
+{
+    int64_t E = d->ensemble->n_experts;
+    bool targets = score || (E > 1 && d->ensemble->rule == MERGE_BAYES);
+    ExpertRows rows = {.n = count,
+                       .tokens = d->tokens + begin,
+                       .positions = d->positions + begin,
+                       .sequences = d->sequences + begin,
+                       .limits = d->limits + begin,
+                       .slots = d->slots + begin,
+                       .targets = d->targets + begin};
+    for (int64_t e = 0; e < E; e++) {
+        expert_run_rows(d->runs[e], &rows);
+        if (targets && scores_by_expert(d->ensemble))
+            TRY(expert_run_target_logprobs(d->runs[e], &rows,
+                                           d->logp + e * d->rows_capacity + begin, err));
+        int64_t last = -1;
+        for (int64_t i = 0; i < n_items; i++) {
+            last += items[i].n_tokens;
+            if (last < begin || last >= begin + count)
+                continue;
+            Tensor expert = tensor_slice(&d->expert_logits, e, 1);
+            Tensor table = tensor_2d(expert.data, DTYPE_F32, d->options.max_sequences, d->vocab);
+            int64_t followers = 1; /* neighbours whose last rows follow each other go together */
+            while (i + followers < n_items && items[i + followers].n_tokens == 1 &&
+                   last + followers < begin + count)
+                followers++;
+            Tensor out = tensor_slice(&table, i, followers);
+            expert_run_logits(d->runs[e], last - begin, followers, &out);
+            i += followers - 1;
+            last += followers - 1;
+        }
+    }
+    if (score && !scores_by_expert(d->ensemble))
+        TRY(score_by_logits(d, begin, count, err));
+    return STATUS_OK;
+}
+
+/* log p_e of `token` as the next one of a sequence, from the log-probabilities kept of its last. */
+static Status previous_logprobs(Decoder *d, int64_t sequence, int32_t token, float *logp, Err *err)
+{
+    for (int64_t e = 0; e < d->ensemble->n_experts; e++) {
+        const float *from = (const float *)d->previous.data +
+                            (e * d->options.max_sequences + sequence) * d->vocab + token;
+        d->device.ops->download(d->device.queue, &logp[e], from, sizeof(float));
+    }
+    return d->device.ops->queue_wait(d->device.queue, err);
+}
+
+/* Moves a sequence's weights over its item's tokens and, when asked, scores them. */
+static Status follow_item(Decoder *d, const DecodeItem *item, int64_t row, float first,
+                          float *logprobs)
+{
+    const Ensemble *ensemble = d->ensemble;
+    int64_t E = ensemble->n_experts;
+    float *weights = d->weights + item->sequence * E;
+    float logp[64];
+    if (logprobs)
+        logprobs[0] = first;
+    for (int64_t t = 0; t + 1 < item->n_tokens; t++) {
+        if (!scores_by_expert(ensemble)) {
+            if (logprobs)
+                logprobs[t + 1] = d->logp[row + t];
+            continue;
+        }
+        if (!logprobs && E == 1)
+            break;
+        for (int64_t e = 0; e < E; e++)
+            logp[e] = d->logp[e * d->rows_capacity + row + t];
+        if (logprobs)
+            logprobs[t + 1] = E == 1 ? logp[0] : (float)mixing_logprob(E, weights, logp);
+        mixing_observe(ensemble, weights, logp);
+    }
+    return STATUS_OK;
+}
+
+/* Before the step: the first token of each item is judged by what was predicted before it. */
+static Status follow_first(Decoder *d, const DecodeItem *item, bool score, float *first, Err *err)
+{
+    int64_t E = d->ensemble->n_experts;
+    *first = 0.0f;
+    bool learns = E > 1 && d->ensemble->rule == MERGE_BAYES;
+    if (d->lengths[item->sequence] == 0 || (!score && !learns))
+        return STATUS_OK;
+    float *weights = d->weights + item->sequence * E;
+    float logp[64];
+    TRY(previous_logprobs(d, item->sequence, item->tokens[0], logp, err));
+    if (E == 1 || mixing_on_probabilities(d->ensemble->rule)) {
+        *first = (float)mixing_logprob(E, weights, logp);
+    } else {
+        /* Rules on logits need the normaliser of the mixture: combine the kept rows again. */
+        for (int64_t e = 0; e < E; e++) {
+            Tensor from = tensor_slice(&d->previous, e, 1);
+            Tensor rows = tensor_2d(from.data, DTYPE_F32, d->options.max_sequences, d->vocab);
+            Tensor row = tensor_slice(&rows, item->sequence, 1);
+            d->device.ops->copy(d->device.queue, (float *)d->score_logits.data + e * d->vocab,
+                                row.data, tensor_bytes(&row));
+        }
+        Tensor all = tensor_3d(d->score_logits.data, DTYPE_F32, E, 1, d->vocab);
+        Tensor mixed = tensor_2d(d->score_mixed.data, DTYPE_F32, 1, d->vocab);
+        combine(d, &all, weights, &d->score_weights, &mixed);
+        d->device.ops->log_softmax(d->device.queue, &(LogSoftmaxArgs){.x = mixed, .y = mixed});
+        d->device.ops->download(d->device.queue, first, (const float *)mixed.data + item->tokens[0],
+                                sizeof *first);
+        TRY(d->device.ops->queue_wait(d->device.queue, err));
+    }
+    mixing_observe(d->ensemble, weights, logp);
+    return STATUS_OK;
+}
+
+/* After all rows: keeps log-probabilities per sequence, and combines the items' logits. */
+static Status finish_step(Decoder *d, const DecodeItem *items, int64_t n_items, Err *err)
+{
+    const Backend *ops = d->device.ops;
+    int64_t E = d->ensemble->n_experts, S = d->options.max_sequences, V = d->vocab;
+    size_t row_bytes = (size_t)V * sizeof(float);
+    float *logits = d->expert_logits.data, *previous = d->previous.data;
+    for (int64_t e = 0; e < E; e++)
+        for (int64_t i = 0; i < n_items; i++) {
+            Tensor x = tensor_2d(logits + (e * S + i) * V, DTYPE_F32, 1, V);
+            Tensor y = tensor_2d(previous + (e * S + items[i].sequence) * V, DTYPE_F32, 1, V);
+            ops->log_softmax(d->device.queue, &(LogSoftmaxArgs){.x = x, .y = y});
+        }
+    if (E == 1) {
+        ops->copy(d->device.queue, d->logits.data, logits, (size_t)n_items * row_bytes);
+        return STATUS_OK;
+    }
+    /* The mixture reads (E, n_items, V) without gaps. */
+    for (int64_t e = 1; e < E && n_items < S; e++)
+        for (int64_t i = 0; i < n_items; i++)
+            ops->copy(d->device.queue, logits + (e * n_items + i) * V, logits + (e * S + i) * V,
+                      row_bytes);
+    Tensor all = tensor_3d(logits, DTYPE_F32, E, n_items, V);
+    Tensor out = tensor_slice(&d->logits, 0, n_items);
+    float *weights = xmalloc((size_t)(n_items * E) * sizeof *weights);
+    Status status = STATUS_OK;
+    if (d->ensemble->rule == MERGE_ADAPTER) {
+        Tensor flat = tensor_2d(logits, DTYPE_F32, E * n_items, V);
+        ops->log_softmax(d->device.queue, &(LogSoftmaxArgs){.x = flat, .y = flat});
+        status = adapter_weights(d, &all, n_items, weights, err);
+    }
+    for (int64_t i = 0; i < n_items && status == STATUS_OK; i++) {
+        float *own = d->weights + items[i].sequence * E;
+        for (int64_t e = 0; e < E; e++) {
+            if (d->ensemble->rule == MERGE_ADAPTER)
+                own[e] = weights[i * E + e];
+            weights[i * E + e] = own[e];
+        }
+    }
+    if (status == STATUS_OK) {
+        combine(d, &all, weights, &d->mix_weights, &out);
+        status = ops->queue_wait(d->device.queue, err);
+    }
+    free(weights);
+    return status;
+}
+
+static Status step(Decoder *d, const DecodeItem *items, int64_t n_items, float *logprobs, Err *err)
+{
+    CHECK(n_items > 0 && n_items <= d->options.max_sequences, "%lld items", (long long)n_items);
+    int64_t total = 0;
+    for (int64_t i = 0; i < n_items; i++) {
+        CHECK(items[i].n_tokens > 0, "item %lld has no token", (long long)i);
+        total += items[i].n_tokens;
+    }
+    reserve_rows(d, total);
+    TRY(extend_caches(d, items, n_items, err));
+    CHECK(fill_rows(d, items, n_items) == total, "rows");
+    float first = 0.0f;
+    for (int64_t i = 0; i < n_items; i++)
+        TRY(follow_first(d, &items[i], logprobs != NULL, &first, err));
+    for (int64_t begin = 0; begin < total; begin += d->options.chunk) {
+        int64_t count = total - begin < d->options.chunk ? total - begin : d->options.chunk;
+        TRY(run_chunk(d, items, n_items, begin, count, logprobs != NULL, err));
+    }
+    int64_t row = 0;
+    for (int64_t i = 0; i < n_items; i++) {
+        TRY(follow_item(d, &items[i], row, first, logprobs));
+        row += items[i].n_tokens;
+        d->lengths[items[i].sequence] += items[i].n_tokens;
+    }
+    d->n_items = n_items;
+    return finish_step(d, items, n_items, err);
+}
+
+Status decoder_step(Decoder *d, const DecodeItem *items, int64_t n_items, Err *err)
+{
+    return step(d, items, n_items, NULL, err);
+}
+
+Status decoder_score(Decoder *d, int64_t sequence, const int32_t *tokens, int64_t n,
+                     float *logprobs, Err *err)
+{
+    DecodeItem item = {.sequence = sequence, .tokens = tokens, .n_tokens = n};
+    return step(d, &item, 1, logprobs, err);
+}

@@ -1,0 +1,59 @@
+/* One decoding step for several sequences at once, for one model or for several merged experts.
+ *
+ * A step takes any mix of prompts and single tokens, appends them to their sequences' KV caches,
+ * and leaves the logits (combined by the ensemble's rule) of each item's last token. A sequence's
+ * result does not depend on what else is in the step. The merge weights of `bayes` are part of a
+ * sequence's state. A Decoder belongs to one thread. */
+#ifndef CAMBIUM_CORE_DECODE_DECODER_H
+#define CAMBIUM_CORE_DECODE_DECODER_H
+
+#include "core/decode/kv_cache.h"
+#include "core/model/ensemble.h"
+
+typedef struct DecoderOptions {
+    int64_t max_sequences; /* open at a time */
+    int64_t max_positions; /* of one sequence */
+    int64_t kv_positions;  /* of all sequences; 0: max_sequences * max_positions */
+    int64_t page_size;     /* 0: 64 */
+    int64_t chunk;         /* tokens processed at once; longer prompts go in chunks. 0: 512 */
+    DType kv_dtype;
+} DecoderOptions;
+
+typedef struct Decoder Decoder;
+
+size_t decoder_bytes(const Ensemble *ensemble, const DecoderOptions *options);
+/* The ensemble is borrowed and must outlive the decoder. */
+Status decoder_new(Decoder **out, const Ensemble *ensemble, const DecoderOptions *options,
+                   Err *err);
+void decoder_free(Decoder *decoder);
+
+/* A new sequence, or -1 when max_sequences are open. */
+int64_t decoder_open(Decoder *decoder);
+void decoder_close(Decoder *decoder, int64_t sequence);
+int64_t decoder_length(const Decoder *decoder, int64_t sequence);
+/* Back to the empty sequence with the prior's weights. */
+void decoder_reset(Decoder *decoder, int64_t sequence);
+
+typedef struct DecodeItem {
+    int64_t sequence;
+    const int32_t *tokens; /* host; borrowed for the call */
+    int64_t n_tokens;      /* at least 1 */
+} DecodeItem;
+
+/* At most max_sequences items, each of another sequence. On failure (the cache is full) no sequence
+ * has changed. */
+Status decoder_step(Decoder *decoder, const DecodeItem *items, int64_t n_items, Err *err);
+
+/* After decoder_step: (n_items, V) float32 on the device, row i for item i. Valid until the next
+ * call. Log-probabilities for the rules that mix probabilities, logits for the others. */
+Tensor decoder_logits(const Decoder *decoder);
+
+/* Appends `n` tokens to a sequence and gives logprobs[i] (host) = log p(tokens[i] | all before) in
+ * nats under the ensemble's rule. The first token of an empty sequence has nothing before it: 0. */
+Status decoder_score(Decoder *decoder, int64_t sequence, const int32_t *tokens, int64_t n,
+                     float *logprobs, Err *err);
+
+/* The weight each expert has for the sequence's next token: (n_experts), borrowed. */
+const float *decoder_weights(const Decoder *decoder, int64_t sequence);
+
+#endif
