@@ -66,7 +66,8 @@ ISA_avx512bf16 := $(ISA_avx512) -mavx512bf16 -mavx512vnni
 
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKG_LIBS) 2>/dev/null)
 PKG_LDLIBS = $(shell pkg-config --libs $(PKG_LIBS) 2>/dev/null)
-BASE_FLAGS = -std=c11 -D_GNU_SOURCE -I. -I$(OUT)/gen -fPIC -MMD -MP $(WARNINGS) $(OPT) $(PKG_FLAGS)
+BASE_FLAGS = -std=c11 -D_GNU_SOURCE -ffp-contract=off -I. -I$(OUT)/gen -fPIC -MMD -MP $(WARNINGS) \
+             $(OPT) $(PKG_FLAGS)
 LIBS = $(PKG_LINK) -ldnnl -lm -ldl -lpthread
 # Asked once per run of make, not once per file.
 PKG_FLAGS := $(PKG_CFLAGS)
