@@ -22,6 +22,7 @@ typedef enum TokenType {
     TOKEN_BYTE = 1,    /* stands for one byte of a character that has no token */
     TOKEN_SPECIAL = 2, /* never produced from plain text; decodes to nothing unless asked */
     TOKEN_UNUSED = 3,
+    TOKEN_ADDED = 4, /* found in any text before all else, whole; decodes to itself */
 } TokenType;
 
 /* Everything a file stores of a tokenizer: plain data, owned by whoever filled it. Token i is the
@@ -35,11 +36,11 @@ typedef struct TokenizerSpec {
     uint8_t *types;   /* (n_tokens), TokenType */
     float *scores;    /* (n_tokens), TOKENIZER_SCORED only, else NULL */
     int64_t n_merges;
-    int32_t *merges; /* (n_merges, 3): left, right, result; TOKENIZER_RANKED only */
-    char *pattern;   /* PCRE2 pre-tokenizer pattern (UTF mode), or NULL: no pre-tokenizer */
-    bool byte_level; /* starts from single bytes, not from characters */
-    bool add_prefix_space;
-    bool ignore_merges;         /* a whole pre-token that is a token is taken as it is */
+    int32_t *merges;       /* (n_merges, 3): left, right, result; TOKENIZER_RANKED only */
+    char *pattern;         /* PCRE2 pre-tokenizer patterns, see core/text/splitter.h; NULL: none */
+    bool byte_level;       /* starts from single bytes, not from characters */
+    bool add_prefix_space; /* a space before the text; byte_level: only if there is none */
+    bool ignore_merges;    /* a whole pre-token that is a token is taken as it is */
     int32_t pad, bos, eos, unk; /* ids, -1: none */
     char *name;                 /* "cambium", "bvv241-2-3", ... */
 } TokenizerSpec;
@@ -63,23 +64,27 @@ Tokenizer *tokenizer_new(TokenizerSpec *spec, Err *err);
 void tokenizer_free(Tokenizer *tokenizer);
 const TokenizerSpec *tokenizer_spec(const Tokenizer *tokenizer); /* borrowed */
 
-/* Appends the ids of `bytes` bytes at `text`. Any byte string is accepted: bytes that are not UTF-8
- * become byte tokens where the vocabulary has them, else the unknown token. Linear time. No bos or
- * eos is added; names of specials in the text are plain text. */
+/* Appends the ids of `bytes` bytes at `text`. Any byte string is accepted: characters without a
+ * token and bytes that are not UTF-8 become byte tokens where the vocabulary has them, else the
+ * unknown token, else nothing. Linear time. No bos or eos is added; names of specials in the text
+ * are plain text. */
 void tokenizer_encode(const Tokenizer *tokenizer, const char *text, int64_t bytes, IdList *out);
 
 /* The same, but names of specials become their ids (chat templates, trusted prompts). */
 void tokenizer_encode_with_specials(const Tokenizer *tokenizer, const char *text, int64_t bytes,
                                     IdList *out);
 
-/* Appends the bytes that the ids stand for. Specials are left out unless `specials`. */
+/* Appends the bytes that the ids stand for. Specials and unused tokens are left out unless
+ * `specials`. The space that add_prefix_space put before the text is taken off again (not for
+ * byte_level, which cannot know). Ids outside the vocabulary become U+FFFD. */
 void tokenizer_decode(const Tokenizer *tokenizer, const int32_t *ids, int64_t count, bool specials,
                       StrBuf *out);
 
 /* The bytes of one token (its name for a special); `*bytes` is their number. Borrowed. */
 const char *tokenizer_token(const Tokenizer *tokenizer, int32_t id, int64_t *bytes);
 
-/* The id whose token is exactly these bytes, or -1. */
+/* The id whose token is exactly these bytes, or -1. Text tokens are preferred to special, byte and
+ * unused ones. */
 int32_t tokenizer_find(const Tokenizer *tokenizer, const char *text, int64_t bytes);
 
 int64_t tokenizer_size(const Tokenizer *tokenizer);
