@@ -405,15 +405,12 @@ static Status previous_logprobs(Decoder *d, int64_t sequence, int32_t token, flo
 }
 
 /* Moves a sequence's weights over its item's tokens and, when asked, scores them. */
-static Status follow_item(Decoder *d, const DecodeItem *item, int64_t row, float first,
-                          float *logprobs)
+static void follow_item(Decoder *d, const DecodeItem *item, int64_t row, float *logprobs)
 {
     const Ensemble *ensemble = d->ensemble;
     int64_t E = ensemble->n_experts;
     float *weights = d->weights + item->sequence * E;
     float logp[64];
-    if (logprobs)
-        logprobs[0] = first;
     for (int64_t t = 0; t + 1 < item->n_tokens; t++) {
         if (!scores_by_expert(ensemble)) {
             if (logprobs)
@@ -428,22 +425,24 @@ static Status follow_item(Decoder *d, const DecodeItem *item, int64_t row, float
             logprobs[t + 1] = E == 1 ? logp[0] : (float)mixing_logprob(E, weights, logp);
         mixing_observe(ensemble, weights, logp);
     }
-    return STATUS_OK;
 }
 
-/* Before the step: the first token of each item is judged by what was predicted before it. */
-static Status follow_first(Decoder *d, const DecodeItem *item, bool score, float *first, Err *err)
+/* Before the step: the first token of an item is judged by what was predicted before it; its log p
+ * goes to `first` unless that is NULL. */
+static Status follow_first(Decoder *d, const DecodeItem *item, float *first, Err *err)
 {
     int64_t E = d->ensemble->n_experts;
-    *first = 0.0f;
+    if (first)
+        *first = 0.0f;
     bool learns = E > 1 && d->ensemble->rule == MERGE_BAYES;
-    if (d->lengths[item->sequence] == 0 || (!score && !learns))
+    if (d->lengths[item->sequence] == 0 || (!first && !learns))
         return STATUS_OK;
     float *weights = d->weights + item->sequence * E;
     float logp[64];
     TRY(previous_logprobs(d, item->sequence, item->tokens[0], logp, err));
     if (E == 1 || mixing_on_probabilities(d->ensemble->rule)) {
-        *first = (float)mixing_logprob(E, weights, logp);
+        if (first)
+            *first = (float)mixing_logprob(E, weights, logp);
     } else {
         /* Rules on logits need the normaliser of the mixture: combine the kept rows again. */
         for (int64_t e = 0; e < E; e++) {
@@ -512,7 +511,8 @@ static Status finish_step(Decoder *d, const DecodeItem *items, int64_t n_items, 
     return status;
 }
 
-static Status step(Decoder *d, const DecodeItem *items, int64_t n_items, float *logprobs, Err *err)
+static Status step(Decoder *d, const DecodeItem *items, int64_t n_items, float *const *logprobs,
+                   Err *err)
 {
     CHECK(n_items > 0 && n_items <= d->options.max_sequences, "%lld items", (long long)n_items);
     int64_t total = 0;
@@ -523,16 +523,15 @@ static Status step(Decoder *d, const DecodeItem *items, int64_t n_items, float *
     reserve_rows(d, total);
     TRY(extend_caches(d, items, n_items, err));
     CHECK(fill_rows(d, items, n_items) == total, "rows");
-    float first = 0.0f;
     for (int64_t i = 0; i < n_items; i++)
-        TRY(follow_first(d, &items[i], logprobs != NULL, &first, err));
+        TRY(follow_first(d, &items[i], logprobs ? logprobs[i] : NULL, err));
     for (int64_t begin = 0; begin < total; begin += d->options.chunk) {
         int64_t count = total - begin < d->options.chunk ? total - begin : d->options.chunk;
         TRY(run_chunk(d, items, n_items, begin, count, logprobs != NULL, err));
     }
     int64_t row = 0;
     for (int64_t i = 0; i < n_items; i++) {
-        TRY(follow_item(d, &items[i], row, first, logprobs));
+        follow_item(d, &items[i], row, logprobs ? logprobs[i] : NULL);
         row += items[i].n_tokens;
         d->lengths[items[i].sequence] += items[i].n_tokens;
     }
@@ -545,9 +544,8 @@ Status decoder_step(Decoder *d, const DecodeItem *items, int64_t n_items, Err *e
     return step(d, items, n_items, NULL, err);
 }
 
-Status decoder_score(Decoder *d, int64_t sequence, const int32_t *tokens, int64_t n,
-                     float *logprobs, Err *err)
+Status decoder_score(Decoder *d, const DecodeItem *items, int64_t n_items, float *const *logprobs,
+                     Err *err)
 {
-    DecodeItem item = {.sequence = sequence, .tokens = tokens, .n_tokens = n};
-    return step(d, &item, 1, logprobs, err);
+    return step(d, items, n_items, logprobs, err);
 }

@@ -48,10 +48,10 @@ Status decoder_step(Decoder *decoder, const DecodeItem *items, int64_t n_items, 
  * call. Log-probabilities for the rules that mix probabilities, logits for the others. */
 Tensor decoder_logits(const Decoder *decoder);
 
-/* Appends `n` tokens to a sequence and gives logprobs[i] (host) = log p(tokens[i] | all before) in
- * nats under the ensemble's rule. The first token of an empty sequence has nothing before it: 0. */
-Status decoder_score(Decoder *decoder, int64_t sequence, const int32_t *tokens, int64_t n,
-                     float *logprobs, Err *err);
+/* decoder_step, and logprobs[i][t] (host) = log p(items[i].tokens[t] | all before) in nats under
+ * the ensemble's rule. The first token of an empty sequence has nothing before it: 0. */
+Status decoder_score(Decoder *decoder, const DecodeItem *items, int64_t n_items,
+                     float *const *logprobs, Err *err);
 
 /* The weight each expert has for the sequence's next token: (n_experts), borrowed. */
 const float *decoder_weights(const Decoder *decoder, int64_t sequence);
