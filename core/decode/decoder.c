@@ -162,6 +162,11 @@ void decoder_free(Decoder *d)
     free(d);
 }
 
+Device decoder_device(const Decoder *d)
+{
+    return d->device;
+}
+
 int64_t decoder_open(Decoder *d)
 {
     int64_t sequence = -1;

@@ -27,6 +27,8 @@ Status decoder_new(Decoder **out, const Ensemble *ensemble, const DecoderOptions
                    Err *err);
 void decoder_free(Decoder *decoder);
 
+Device decoder_device(const Decoder *decoder); /* where its tensors live */
+
 /* A new sequence, or -1 when max_sequences are open. */
 int64_t decoder_open(Decoder *decoder);
 void decoder_close(Decoder *decoder, int64_t sequence);

@@ -1,0 +1,43 @@
+/* Generation: any number of prompts through one decoder, joining and leaving between steps. A
+ * prompt's tokens depend on its own text, rule and seed alone, not on its neighbours. */
+#ifndef CAMBIUM_CORE_DECODE_GENERATE_H
+#define CAMBIUM_CORE_DECODE_GENERATE_H
+
+#include "core/base/rng.h"
+#include "core/decode/decoder.h"
+#include "core/text/tokenizer.h"
+
+typedef struct Sampling {
+    double temperature;        /* 0: always the most probable token */
+    double top_p;              /* 1: off */
+    double min_p;              /* 0: off */
+    double repetition_penalty; /* 1: off */
+    int64_t repetition_window; /* last tokens that the penalty looks at */
+    int64_t top_k;             /* 0: off */
+    uint64_t seed;
+} Sampling;
+
+Sampling sampling_default(void);
+Status sampling_check(const Sampling *sampling, Err *err);
+
+typedef struct Generation {
+    const int32_t *prompt; /* host, borrowed; at least one token */
+    int64_t n_prompt;
+    int64_t max_tokens;
+    int32_t end; /* a token that ends the text (not reported), or -1 */
+    IdList output;
+    bool ended; /* by the end token, not by max_tokens or by the callback */
+} Generation;
+
+/* Told of every new token; returns false to end this generation. `weights` (n_experts): what each
+ * expert counted for it. */
+typedef bool GenerationToken(void *context, int64_t index, int32_t id, float logprob,
+                             const float *weights);
+
+/* Runs all generations to their ends. Outputs are appended; the caller clears them.
+ * STATUS_STOPPED when the user asks to stop. */
+Status generate(Decoder *decoder, int64_t max_sequences, const Sampling *sampling,
+                Generation *generations, int64_t n, GenerationToken *token, void *context,
+                Err *err);
+
+#endif
