@@ -208,8 +208,8 @@ Status expert_run_target_logprobs(ExpertRun *run, const ExpertRows *rows, float 
     Tensor targets = upload_ints(run, &run->targets, rows->targets, rows->n);
     Tensor losses = cut(&run->losses, rows->n);
     HeadLossArgs args = {.x = cut(&run->y, rows->n),
-                         .weight = forward_head_weight(model),
-                         .bias = model->head[HEAD_HEAD_BIAS].master,
+                         .weight = model->head[HEAD_HEAD].weight,
+                         .bias = model->head[HEAD_HEAD_BIAS].weight,
                          .targets = targets,
                          .losses = losses};
     run->device.ops->head_loss(run->device.queue, &args);

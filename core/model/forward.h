@@ -85,8 +85,6 @@ void forward_linear(const Model *model, int64_t layer, const LinearArgs *args);
  * overwritten with it; mean and rstd (N) are for backward, optional. */
 void forward_final_norm(const Model *model, Stream *stream, const Tensor *y, const Tensor *sum,
                         const Tensor *mean, const Tensor *rstd);
-/* The head as (V, C): its own matrix, or the table when tied; compute type or int8. */
-Tensor forward_head_weight(const Model *model);
 /* logits (N, V) float32 = y head^T + bias; for decoding, where all logits are wanted. int8 heads
  * write logits through a compute-type product. */
 void forward_logits(const Model *model, const Tensor *y, const Tensor *logits);
