@@ -20,9 +20,9 @@ FOLDERS := core/base core/tensor core/cpu core/comm core/text core/model core/io
            core/metrics core/cli embed train grow merge infer infer/helix infer/plan infer/serve \
            infer/eval
 PACKAGES := build-essential pkg-config git libdnnl-dev libhdf5-dev libfreetype-dev fonts-unifont \
-            libpng-dev libjansson-dev libutf8proc-dev libpcre2-dev libyaml-dev libcmocka-dev \
-            nettle-dev zlib1g-dev liblzma-dev xz-utils
-PKG_LIBS := freetype2 hdf5 libpng jansson libutf8proc libpcre2-8 yaml-0.1 nettle zlib liblzma
+            libharfbuzz-dev libpng-dev libjansson-dev libutf8proc-dev libpcre2-dev libyaml-dev \
+            libcmocka-dev nettle-dev zlib1g-dev liblzma-dev xz-utils
+PKG_LIBS := freetype2 harfbuzz hdf5 libpng jansson libutf8proc libpcre2-8 yaml-0.1 nettle zlib liblzma
 
 SOURCES := $(sort $(wildcard $(addsuffix /*.c,$(FOLDERS))))
 # A file in a folder named isa/ is compiled once per instruction set, with ISA naming it.

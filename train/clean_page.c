@@ -7,9 +7,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include "core/text/utf8.h"
+#include "core/base/mem.h"
 #include "train/clean_html.h"
 #include "train/clean_roff.h"
+#include "train/corpus_file.h"
 
 PageKind page_kind_of_name(const char *path)
 {
@@ -97,8 +98,8 @@ static bool recode(StrBuf *text, const char *encoding)
 
 Status page_to_utf8(StrBuf *text, const char *fallback, Err *err)
 {
-    int64_t bad = utf8_valid_prefix(text->data, text->size);
-    if (bad == text->size)
+    int64_t bad = utf8_bad_position(text->data, text->size);
+    if (bad < 0)
         return STATUS_OK;
     char declared[48];
     declared_encoding(text, declared, sizeof declared);

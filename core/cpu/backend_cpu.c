@@ -6,7 +6,6 @@
 #include "core/base/isa.h"
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
-#include "core/cpu/attn.h"
 #include "core/cpu/cpu.h"
 #include "core/cpu/ref_attn.h"
 #include "core/cpu/ref_embed.h"
@@ -199,8 +198,7 @@ void backend_cpu_register(void)
         return;
     cpu = reference;
     cpu.name = "cpu";
-    /* Each fast version replaces its reference here. */
-    cpu.attn = cpu_attn;
+    /* Each fast version replaces its reference here: cpu.gemm = cpu_gemm; */
     describe();
     backend_register(&cpu);
 }
