@@ -7,10 +7,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "core/base/mem.h"
+#include "core/text/utf8.h"
 #include "train/clean_html.h"
 #include "train/clean_roff.h"
-#include "train/corpus_file.h"
 
 PageKind page_kind_of_name(const char *path)
 {
@@ -98,8 +97,8 @@ static bool recode(StrBuf *text, const char *encoding)
 
 Status page_to_utf8(StrBuf *text, const char *fallback, Err *err)
 {
-    int64_t bad = utf8_bad_position(text->data, text->size);
-    if (bad < 0)
+    int64_t bad = utf8_valid_prefix(text->data, text->size);
+    if (bad == text->size)
         return STATUS_OK;
     char declared[48];
     declared_encoding(text, declared, sizeof declared);

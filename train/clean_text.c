@@ -6,6 +6,7 @@
 #include <utf8proc.h>
 
 #include "core/base/mem.h"
+#include "core/text/utf8.h"
 
 void paragraphs_reset(Paragraphs *p)
 {
@@ -30,21 +31,18 @@ void paragraph_add(Paragraphs *p, const char *text, int64_t bytes)
 
 void paragraph_add_char(Paragraphs *p, uint32_t code)
 {
-    utf8proc_uint8_t bytes[4];
-    if (code == 0 || !utf8proc_codepoint_valid((utf8proc_int32_t)code))
-        return;
-    utf8proc_ssize_t count = utf8proc_encode_char((utf8proc_int32_t)code, bytes);
-    strbuf_append(&p->open, (const char *)bytes, (size_t)count);
+    char bytes[UTF8_MAX];
+    int count = code ? utf8_encode(code, bytes) : 0;
+    strbuf_append(&p->open, bytes, (size_t)count);
 }
 
 /* The character at `text`, of which `left` bytes remain; bytes that are not UTF-8 give U+FFFD. */
 static int64_t next_char(const char *text, int64_t left, int32_t *code)
 {
-    utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text, left, code);
-    if (n > 0)
-        return n;
-    *code = 0xfffd;
-    return 1;
+    uint32_t found;
+    int n = utf8_decode(text, left, &found);
+    *code = n ? (int32_t)found : 0xfffd;
+    return n ? n : 1;
 }
 
 /* Characters of scripts written without blanks, and their punctuation. */

@@ -24,6 +24,7 @@ struct CorpusFile {
     bool input_ended;
     bool member_open; /* inside a gzip member: the file must not end here */
     bool finished;
+    int64_t position;
     size_t available; /* bytes of `input` not used yet, from `next` on */
     uint8_t *next;
     uint8_t input[INPUT_BYTES];
@@ -38,6 +39,7 @@ static Status refill(CorpusFile *file, Err *err)
     if (ferror(file->stream))
         return err_set(err, "cannot read %s: %s", file->name, strerror(errno));
     file->input_ended = file->available == 0;
+    file->position += (int64_t)file->available;
     return STATUS_OK;
 }
 
@@ -182,6 +184,11 @@ Status corpus_file_read(CorpusFile *file, int64_t limit, StrBuf *out, int64_t *g
     return STATUS_OK;
 }
 
+int64_t corpus_file_position(const CorpusFile *file)
+{
+    return file->position - (int64_t)file->available;
+}
+
 Status corpus_file_whole(const char *path, int64_t limit, StrBuf *out, Err *err)
 {
     CorpusFile *file = corpus_file_open(path, err);
@@ -194,36 +201,6 @@ Status corpus_file_whole(const char *path, int64_t limit, StrBuf *out, Err *err)
                          (long long)limit);
     corpus_file_close(file);
     return status;
-}
-
-/* Bytes of the UTF-8 sequence at `s`, of which `left` >= 1 bytes exist; 0 when it is not one. */
-static int64_t sequence_bytes(const uint8_t *s, int64_t left)
-{
-    if (s[0] < 0x80)
-        return 1;
-    int64_t n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc2 || s[0] > 0xf4 || n > left)
-        return 0;
-    uint8_t low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
-    uint8_t high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
-    if (s[1] < low || s[1] > high)
-        return 0;
-    for (int64_t i = 2; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    return n;
-}
-
-int64_t utf8_bad_position(const char *text, int64_t bytes)
-{
-    const uint8_t *s = (const uint8_t *)text;
-    for (int64_t i = 0; i < bytes;) {
-        int64_t n = sequence_bytes(s + i, bytes - i);
-        if (n == 0)
-            return i;
-        i += n;
-    }
-    return -1;
 }
 
 uint64_t text_key(const void *text, int64_t bytes)

@@ -16,12 +16,11 @@ void corpus_file_close(CorpusFile *file); /* NULL is allowed */
 /* Appends up to `limit` more bytes to `out`; `*got` is 0 at the end of the file. */
 Status corpus_file_read(CorpusFile *file, int64_t limit, StrBuf *out, int64_t *got, Err *err);
 
+/* Bytes of the (packed) file that are used up, for progress. */
+int64_t corpus_file_position(const CorpusFile *file);
+
 /* Appends the whole file; more than `limit` bytes are refused. */
 Status corpus_file_whole(const char *path, int64_t limit, StrBuf *out, Err *err);
-
-/* Position of the first byte that is not UTF-8 (RFC 3629: no surrogates, no overlong forms), or -1
- * when all of it is. A sequence cut off by the end counts as bad. */
-int64_t utf8_bad_position(const char *text, int64_t bytes);
 
 /* 64 bits of the SHA-256: a key for texts in hash tables and a coin for splits. */
 uint64_t text_key(const void *text, int64_t bytes);

@@ -3,8 +3,9 @@
  * Each source is cut into windows of T + 1 tokens (neighbours share one token, so that every token
  * is a target once). An epoch visits each window once, in the order of a keyed permutation that
  * costs no memory; windows are the same in every epoch, so that a cached prefix can be used again.
- * Rows of the global batch are given to the sources so that at any moment the shares differ from
- * the weights by less than one row. Not thread-safe: one loader per rank, over shared packs. */
+ * Rows of the global batch go to the sources so that their shares
+ * follow the weights to about one row at any moment. Not thread-safe: one loader per rank, over
+ * shared packs. */
 #ifndef CAMBIUM_TRAIN_LOADER_H
 #define CAMBIUM_TRAIN_LOADER_H
 

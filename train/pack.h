@@ -1,15 +1,13 @@
 /* Packed token files: what `cambium pack` writes and training reads.
  *
- * An HDF5 file with
- *   /tokens          (n) uint16 (uint32 above 65,536 entries), contiguous; training documents first
+ * A container (core/io/container.h) with
+ *   /tokens          (n) uint16, or int32 above 65,536 entries; training documents come first
  *   /documents       (d + 1) int64, where each document starts; each ends with the eos token
  *   /document_bytes  (d) int64, bytes of text of each document
  *   /token_bytes     (vocabulary) int32, bytes of text that each token stands for (specials: 0)
- *   /slice_hashes    SHA-256 of every MiB of /tokens
- *   /meta            attributes: format, tokenizer name and hash, eos, documents and bytes per
- *                    split, the sources, validation share and seed
- * A Pack is immutable after pack_open and may be shared by threads; opening and closing belong to
- * one thread at a time, because the HDF5 library is not thread-safe. */
+ *   /meta            JSON: format, tokenizer name and hash, vocabulary, eos, training documents,
+ *                    validation share and seed, sources
+ * A Pack is immutable after pack_open and may be shared by threads. */
 #ifndef CAMBIUM_TRAIN_PACK_H
 #define CAMBIUM_TRAIN_PACK_H
 
@@ -20,6 +18,8 @@
 #include "core/base/hash.h"
 
 typedef enum PackSplit { PACK_TRAIN = 0, PACK_VALIDATION = 1, PACK_SPLITS = 2 } PackSplit;
+
+#define PACK_FORMAT "cambium pack 1"
 
 typedef struct Pack Pack;
 

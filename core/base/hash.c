@@ -1,6 +1,7 @@
 #include "core/base/hash.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <nettle/sha2.h>
 
@@ -45,4 +46,27 @@ void hash_text(const Sha256 *hash, char text[SHA256_TEXT])
         text[2 * i + 1] = digits[hash->bytes[i] & 15];
     }
     text[2 * SHA256_BYTES] = '\0';
+}
+
+static int digit_of(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool hash_parse(const char *text, Sha256 *hash)
+{
+    if (strlen(text) != SHA256_TEXT - 1)
+        return false;
+    for (int i = 0; i < SHA256_BYTES; i++) {
+        int high = digit_of(text[2 * i]), low = digit_of(text[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        hash->bytes[i] = (uint8_t)(high * 16 + low);
+    }
+    return true;
+}
+
+bool hash_equal(const Sha256 *a, const Sha256 *b)
+{
+    return memcmp(a->bytes, b->bytes, SHA256_BYTES) == 0;
 }

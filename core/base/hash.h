@@ -3,6 +3,7 @@
 #ifndef CAMBIUM_CORE_BASE_HASH_H
 #define CAMBIUM_CORE_BASE_HASH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,5 +21,7 @@ Sha256 hash_finish_free(HashStream *stream); /* the digest; ends the stream */
 
 Sha256 hash_of(const void *data, size_t bytes);
 void hash_text(const Sha256 *hash, char text[SHA256_TEXT]);
+bool hash_parse(const char *text, Sha256 *hash); /* the reverse; false for any other text */
+bool hash_equal(const Sha256 *a, const Sha256 *b);
 
 #endif

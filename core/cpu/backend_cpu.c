@@ -6,6 +6,7 @@
 #include "core/base/isa.h"
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
+#include "core/cpu/attn.h"
 #include "core/cpu/cpu.h"
 #include "core/cpu/ref_attn.h"
 #include "core/cpu/ref_embed.h"
@@ -198,7 +199,8 @@ void backend_cpu_register(void)
         return;
     cpu = reference;
     cpu.name = "cpu";
-    /* Each fast version replaces its reference here: cpu.gemm = cpu_gemm; */
+    /* Each fast version replaces its reference here. */
+    cpu.attn = cpu_attn;
     describe();
     backend_register(&cpu);
 }

@@ -68,6 +68,9 @@ static inline float element_get(const void *data, DType dtype, int64_t index)
         return (float)((const int32_t *)data)[index];
     case DTYPE_U8:
         return (float)((const uint8_t *)data)[index];
+    case DTYPE_I64:
+    case DTYPE_U16: /* in files only */
+        break;
     }
     return 0.0f;
 }

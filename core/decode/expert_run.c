@@ -39,7 +39,7 @@ static void place(ExpertRun *run, Arena *arena)
     int64_t N = run->chunk, C = c->d_model;
     run->x = taken(arena, tensor_2d(NULL, DTYPE_F32, N, C));
     run->y = taken(arena, tensor_2d(NULL, run->model->compute, N, C));
-    block_buffers_plan(&run->buffers, run->model, 1, N, false, arena);
+    block_buffers_plan(&run->buffers, run->model, 1, N, false, NULL, arena);
     Tensor *ints[] = {&run->tokens, &run->positions, &run->sequences,
                       &run->limits, &run->slots,     &run->targets};
     for (int i = 0; i < 6; i++)
@@ -208,8 +208,8 @@ Status expert_run_target_logprobs(ExpertRun *run, const ExpertRows *rows, float 
     Tensor targets = upload_ints(run, &run->targets, rows->targets, rows->n);
     Tensor losses = cut(&run->losses, rows->n);
     HeadLossArgs args = {.x = cut(&run->y, rows->n),
-                         .weight = forward_head_weight(model),
-                         .bias = model->head[HEAD_HEAD_BIAS].master,
+                         .weight = model->head[HEAD_HEAD].weight,
+                         .bias = model->head[HEAD_HEAD_BIAS].weight,
                          .targets = targets,
                          .losses = losses};
     run->device.ops->head_loss(run->device.queue, &args);

@@ -54,6 +54,7 @@ Status model_config_from_json(const json_t *json, ModelConfig *out, Err *err);
 /* Parameters of the parts: what progress lines, --dry-run and inspect print. */
 typedef struct ModelSize {
     int64_t embedding, block, head; /* head includes the final norm; 0 weights when tied */
+    int64_t lora;                   /* the pairs of one block */
     int64_t total;
 } ModelSize;
 ModelSize model_size(const ModelConfig *config);
@@ -62,7 +63,7 @@ ModelSize model_size(const ModelConfig *config);
  * tokens of context (causal: t / 2 on average), and of the head. Backward costs twice the forward
  * where it runs. */
 typedef struct ModelFlops {
-    double block, attention, head;
+    double block, attention, head, lora; /* lora: the pairs of one block */
 } ModelFlops;
 ModelFlops model_flops(const ModelConfig *config, int64_t t);
 

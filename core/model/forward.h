@@ -43,11 +43,14 @@ typedef struct Dropout {
     float p;
     uint64_t seed; /* of this pass; each place in the model mixes in its own number */
 } Dropout;
+typedef enum DropPlace { DROP_ATTN = 0, DROP_FFN = 1 } DropPlace; /* both projections' outputs */
+uint64_t dropout_seed(const Dropout *dropout, int64_t layer, DropPlace place);
 
-/* Takes the tensors of one set from an arena (which may only measure); `backward` says whether
- * those marked (b) are wanted. (B, T) tokens. */
+/* Takes the tensors of one set from an arena (which may only measure) for (B, T) tokens. `backward`
+ * says whether those marked (b) are wanted. Sets of several blocks may share what is not kept
+ * (projections' outputs, LoRA's scratch): those are taken over from `shared` unless it is NULL. */
 void block_buffers_plan(BlockBuffers *buffers, const Model *model, int64_t batch, int64_t t,
-                        bool backward, Arena *arena);
+                        bool backward, const BlockBuffers *shared, Arena *arena);
 
 /* x = embed_scale * table[ids], (N, C) float32. ids (N) int32. */
 void forward_embed(const Model *model, const Tensor *ids, const Tensor *x);
@@ -68,8 +71,9 @@ void forward_block(const Model *model, int64_t layer, int64_t batch, Stream *str
 void forward_settle(const Model *model, Stream *stream);
 
 /* y = act(x W^T + b) of one matrix of a block, LoRA and int8 weights included; `bias` may be a
- * parameter that the model does not have. `pre` (optional): the value before the activation.
- * `lora` is scratch (N, rank), needed only when the model has LoRA pairs. */
+ * parameter that the model does not have, or BLOCK_PARAM_COUNT for none. `pre` (optional): the
+ * value before the activation. `lora` is scratch (N, rank), needed only when the model has LoRA
+ * pairs. */
 typedef struct LinearArgs {
     BlockParam weight, bias;
     Activation act; /* ACT_NONE or ACT_GELU */
@@ -81,8 +85,6 @@ void forward_linear(const Model *model, int64_t layer, const LinearArgs *args);
  * overwritten with it; mean and rstd (N) are for backward, optional. */
 void forward_final_norm(const Model *model, Stream *stream, const Tensor *y, const Tensor *sum,
                         const Tensor *mean, const Tensor *rstd);
-/* The head as (V, C): its own matrix, or the table when tied; compute type or int8. */
-Tensor forward_head_weight(const Model *model);
 /* logits (N, V) float32 = y head^T + bias; for decoding, where all logits are wanted. int8 heads
  * write logits through a compute-type product. */
 void forward_logits(const Model *model, const Tensor *y, const Tensor *logits);

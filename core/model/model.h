@@ -48,10 +48,12 @@ typedef struct Model {
     bool masters;
     Substrate substrate;
     Param embedding; /* a learned table: master and weight are substrate.table; else absent */
-    Block *blocks;   /* (config.n_layers) */
+    ParamMemory embedding_memory;
+    Block *blocks;                /* (config.n_layers) */
     Param head[HEAD_PARAM_COUNT]; /* a tied head's weight is the table, or its copy of compute type
                                      when the types differ; its master stays absent */
     ParamMemory head_memory;
+    ParamMemory tied_memory;
     Tensor inv_freq; /* (head_dim / 2) float32 */
     void *backing;   /* a mapped file that unallocated weights point into; owned */
     void (*backing_free)(void *backing);

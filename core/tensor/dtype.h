@@ -14,10 +14,12 @@ typedef enum DType {
     DTYPE_I8 = 2,   /* quantised: value = scale * integer, one scale per row */
     DTYPE_I32 = 3,
     DTYPE_U8 = 4,
+    DTYPE_I64 = 5, /* the last two: in files only, no operation takes them */
+    DTYPE_U16 = 6,
 } DType;
 
 size_t dtype_bytes(DType dtype);
-const char *dtype_name(DType dtype); /* "float32", "bfloat16", "int8", "int32", "uint8" */
+const char *dtype_name(DType dtype); /* "float32", "bfloat16", "int8", "int32", "uint8", ... */
 /* Fails with the list of names. */
 Status dtype_parse(const char *name, DType *out, Err *err);
 

@@ -2,8 +2,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/text/utf8.h"
 #include "train/clean_page.h"
-#include "train/corpus_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     paragraphs_reset(&paragraphs);
     page_read((PageKind)(PAGE_HTML + data[0] % 3), &text, NULL, &paragraphs);
-    if (utf8_bad_position(paragraphs.text.data, paragraphs.text.size) >= 0)
+    if (utf8_valid_prefix(paragraphs.text.data, paragraphs.text.size) != paragraphs.text.size)
         __builtin_trap();
     return 0;
 }

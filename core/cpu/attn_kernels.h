@@ -1,0 +1,68 @@
+/* What the attention operations hand to the kernels of each instruction set. Kernels work on plain
+ * pointers and on scratch memory given to them; they neither allocate nor check. */
+#ifndef CAMBIUM_CORE_CPU_ATTN_KERNELS_H
+#define CAMBIUM_CORE_CPU_ATTN_KERNELS_H
+
+#include <stdbool.h>
+
+#include "core/base/isa.h"
+#include "core/tensor/dtype.h"
+
+/* Rows of one head: strided, or in pages. Strides are in elements. */
+typedef struct RowSource {
+    const void *data; /* at the head's first row (of page 0) */
+    DType type;
+    int64_t row_stride;
+    const int32_t *pages; /* NULL: row j is at j * row_stride */
+    int64_t page_size, page_stride;
+    const float *scales; /* int8: at the head's first row of page 0 */
+    int64_t page_scales; /* scales between pages */
+} RowSource;
+
+/* Query rows of one KV head of one sequence against its keys [key_begin, key_end). Query i is
+ * `group` heads of D elements at q + i * q_stride; it sees the first limits[i] keys. The result is
+ * normalised: out like q, and lse[i * lse_stride + g * lse_head_stride] where lse is given. */
+typedef struct FlashTask {
+    const void *q;
+    void *out;
+    float *lse;
+    DType q_type, out_type;
+    int64_t q_stride, out_stride, lse_stride, lse_head_stride; /* elements */
+    const int32_t *limits;
+    int64_t n_queries, group, D;
+    int64_t key_begin, key_end;
+    RowSource k, v;
+    float scale;
+} FlashTask;
+
+/* Query heads [0, group) of one KV head of one sequence, backwards. Pointers are at the head's
+ * first element of the first token; strides are elements between tokens. delta and lse are (T)
+ * rows, T apart between heads. */
+typedef struct FlashBackwardTask {
+    const void *q, *k, *v, *out, *dout;
+    void *dq, *dk, *dv;
+    const float *lse;
+    float *delta;
+    DType type;
+    int64_t T, D, group, q_stride, kv_stride;
+    float scale;
+} FlashBackwardTask;
+
+/* Bytes of scratch that one call needs; a multiple of MEM_ALIGN. */
+typedef size_t FlashScratchFn(const FlashTask *task);
+typedef void FlashFn(const FlashTask *task, void *scratch);
+typedef size_t FlashBackwardScratchFn(const FlashBackwardTask *task);
+typedef void FlashBackwardFn(const FlashBackwardTask *task, void *scratch);
+
+#define ATTN_DECLARE(isa)                                                                          \
+    size_t flash_scratch_##isa(const FlashTask *task);                                             \
+    void flash_##isa(const FlashTask *task, void *scratch);                                        \
+    size_t flash_backward_scratch_##isa(const FlashBackwardTask *task);                            \
+    void flash_backward_##isa(const FlashBackwardTask *task, void *scratch);
+ATTN_DECLARE(generic)
+ATTN_DECLARE(avx2)
+ATTN_DECLARE(avx512)
+ATTN_DECLARE(avx512bf16)
+#undef ATTN_DECLARE
+
+#endif

@@ -1,0 +1,224 @@
+/* Attention forward in tiles (Dao et al., 2022): scores of a block of keys are made, turned into
+ * weights and used at once, with a running maximum and sum per row. */
+#include "core/cpu/isa/attn_tile.h"
+
+enum { KEYS = 256, ROWS = 32 };
+
+/* Scratch of a task, cut from one piece of memory. */
+typedef struct Flash {
+    const FlashTask *task;
+    int64_t rows, units, vecs; /* query rows; units of a query row; vectors of an output row */
+    Unit *q, *k, *v, *p, *spare;
+    float *s, *o, *max, *sum;
+    int64_t *seen; /* keys of the block that each row sees */
+} Flash;
+
+static void *take(char **base, int64_t count, size_t size)
+{
+    void *piece = *base;
+    *base += round_up(count * (int64_t)size, 64);
+    return piece;
+}
+
+static size_t layout(Flash *f, const FlashTask *task, char *base, bool pairs)
+{
+    char *start = base;
+    int64_t rows = round_up(task->n_queries * task->group, TILE_ROWS);
+    f->task = task;
+    f->rows = rows;
+    f->units = round_up((task->D + unit_size(pairs) - 1) / unit_size(pairs), LANES);
+    f->vecs = (task->D + LANES - 1) / LANES;
+    f->q = take(&base, rows * f->units, sizeof(Unit));
+    f->k = take(&base, KEYS * f->units, sizeof(Unit));
+    f->v = take(&base, KEYS / unit_size(pairs) * f->vecs * LANES, sizeof(Unit));
+    f->p = take(&base, ROWS * KEYS / unit_size(pairs), sizeof(Unit));
+    f->spare = take(&base, LANES * (f->units + 2 * f->vecs), sizeof(Unit));
+    f->s = take(&base, ROWS * KEYS, sizeof(float));
+    f->o = take(&base, rows * f->vecs * LANES, sizeof(float));
+    f->max = take(&base, rows, sizeof(float));
+    f->sum = take(&base, rows, sizeof(float));
+    f->seen = take(&base, rows, sizeof(int64_t));
+    return (size_t)(base - start);
+}
+
+size_t ISA_SYMBOL(flash_scratch)(const FlashTask *task)
+{
+    Flash flash;
+    return layout(&flash, task, NULL, false); /* floats need no less than pairs */
+}
+
+KERNEL_INLINE void load_queries(const Flash *f, bool pairs)
+{
+    const FlashTask *t = f->task;
+    int64_t rows = t->n_queries * t->group;
+    size_t element = t->q_type == DTYPE_BF16 ? 2 : 4;
+    for (int64_t i = 0; i < t->n_queries; i++) {
+        RowSource heads = {(const char *)t->q + (size_t)(i * t->q_stride) * element,
+                           t->q_type,
+                           t->D,
+                           NULL,
+                           0,
+                           0,
+                           NULL,
+                           0};
+        for (int64_t g = 0; g < t->group; g++)
+            unpack_row(f->q + (i * t->group + g) * f->units, f->units, &heads, g, t->D, pairs);
+    }
+    memset(f->q + rows * f->units, 0, (size_t)((f->rows - rows) * f->units) * sizeof(Unit));
+    memset(f->o, 0, (size_t)(f->rows * f->vecs * LANES) * sizeof(float));
+    for (int64_t r = 0; r < f->rows; r++) {
+        f->max[r] = -INFINITY;
+        f->sum[r] = 0.0f;
+    }
+}
+
+/* The largest number of keys seen by the TILE_ROWS rows from `row`. */
+KERNEL_INLINE int64_t strip_seen(const Flash *f, int64_t row)
+{
+    int64_t most = 0;
+    for (int64_t i = row; i < row + TILE_ROWS; i++)
+        most = f->seen[i] > most ? f->seen[i] : most;
+    return most;
+}
+
+/* s = q k^T for rows [begin, end), only as far as they see. */
+KERNEL_INLINE void scores(const Flash *f, int64_t begin, int64_t end, bool pairs)
+{
+    int64_t size = unit_size(pairs), units = (f->task->D + size - 1) / size;
+    int64_t column = f->units * LANES;
+    for (int64_t v = 0; v < KEYS / LANES; v += TILE_VECS)
+        for (int64_t r = begin; r < end; r += TILE_ROWS) {
+            int64_t vecs = (strip_seen(f, r) + LANES - 1) / LANES - v;
+            if (vecs > 0)
+                strip_product((TileC){f->s + (r - begin) * KEYS + v * LANES, KEYS},
+                              (TileA){f->q + r * f->units, f->units},
+                              (TileB){f->k + v * column, column},
+                              vecs < TILE_VECS ? vecs : TILE_VECS, units, false, pairs);
+        }
+}
+
+/* Row r's weights 2^(scale s - max) from its scores, zero from `seen` to `padded`; updates the
+ * running maximum and sum and scales what the row has gathered before. */
+KERNEL_INLINE void weigh(const Flash *f, int64_t r, float *s, Unit *p, int64_t padded, bool pairs)
+{
+    int64_t seen = f->seen[r], vecs = (padded + LANES - 1) / LANES;
+    float scale = f->task->scale * 1.44269504f; /* log2 e */
+    VecF top = vec_set(-INFINITY), total = (VecF){0};
+    for (int64_t j = 0; j < vecs; j++) {
+        VecF x = scale * vec_load(s + j * LANES);
+        if ((j + 1) * LANES > seen)
+            x = vec_select(vec_iota() + (int32_t)(j * LANES) < (int32_t)seen, x,
+                           vec_set(-INFINITY));
+        vec_store(s + j * LANES, x);
+        top = vec_max(top, x);
+    }
+    float max = vec_hmax(top);
+    max = max > f->max[r] ? max : f->max[r];
+    float base = max == -INFINITY ? 0.0f : max; /* a row that sees nothing yet */
+    for (int64_t j = 0; j < vecs; j++) {
+        VecF w = vec_exp2(vec_load(s + j * LANES) - base);
+        total += w;
+        if (pairs)
+            *(VecHLoose *)((uint16_t *)p + j * LANES) = vec_bf16_quick(w);
+        else
+            vec_store(p + j * LANES, w);
+    }
+    if (f->sum[r] > 0.0f && max > f->max[r]) {
+        float shrink = vec_exp2(vec_set(f->max[r] - max))[0];
+        float *o = f->o + r * f->vecs * LANES;
+        for (int64_t v = 0; v < f->vecs; v++)
+            vec_store(o + v * LANES, shrink * vec_load(o + v * LANES));
+        f->sum[r] *= shrink;
+    }
+    f->max[r] = max;
+    f->sum[r] += vec_sum(total);
+}
+
+/* Rows [begin, end), at most ROWS, against the packed block. */
+KERNEL_INLINE void rows_against_block(const Flash *f, int64_t begin, int64_t end, bool pairs)
+{
+    int64_t size = unit_size(pairs), width = f->vecs * LANES;
+    scores(f, begin, end, pairs);
+    for (int64_t r = begin; r < end; r += TILE_ROWS) {
+        int64_t most = strip_seen(f, r);
+        if (most == 0)
+            continue;
+        Unit *p = f->p + (r - begin) * (KEYS / size);
+        for (int64_t i = 0; i < TILE_ROWS; i++)
+            weigh(f, r + i, f->s + (r - begin + i) * KEYS, p + i * (KEYS / size), most, pairs);
+        strip_product((TileC){f->o + r * width, width}, (TileA){p, KEYS / size},
+                      (TileB){f->v, KEYS / size * LANES}, f->vecs, (most + size - 1) / size, true,
+                      pairs);
+    }
+}
+
+KERNEL_INLINE void store_row(void *out, DType type, int64_t at, const float *row, float factor,
+                             int64_t D)
+{
+    int64_t d = 0;
+    for (; d + LANES <= D; d += LANES) {
+        VecF x = factor * vec_load(row + d);
+        if (type == DTYPE_F32)
+            vec_store((float *)out + at + d, x);
+        else
+            vec_to_bf16((uint16_t *)out + at + d, x);
+    }
+    for (; d < D; d++) {
+        if (type == DTYPE_F32)
+            ((float *)out)[at + d] = factor * row[d];
+        else
+            ((uint16_t *)out)[at + d] = f32_to_bf16(factor * row[d]);
+    }
+}
+
+static void store_results(const Flash *f)
+{
+    const FlashTask *t = f->task;
+    for (int64_t i = 0; i < t->n_queries; i++)
+        for (int64_t g = 0; g < t->group; g++) {
+            int64_t r = i * t->group + g;
+            float sum = f->sum[r];
+            store_row(t->out, t->out_type, i * t->out_stride + g * t->D, f->o + r * f->vecs * LANES,
+                      sum == 0.0f ? 0.0f : 1.0f / sum, t->D);
+            if (t->lse)
+                t->lse[i * t->lse_stride + g * t->lse_head_stride] =
+                    sum == 0.0f ? -INFINITY : (f->max[r] + log2f(sum)) * 0.69314718f; /* ln 2 */
+        }
+}
+
+KERNEL_INLINE void run(const FlashTask *task, void *scratch, bool pairs)
+{
+    Flash flash, *f = &flash;
+    layout(f, task, scratch, pairs);
+    load_queries(f, pairs);
+    int64_t rows = task->n_queries * task->group;
+    for (int64_t block = task->key_begin; block < task->key_end; block += KEYS) {
+        int64_t count = task->key_end - block < KEYS ? task->key_end - block : KEYS, most = 0;
+        for (int64_t r = 0; r < f->rows; r++) {
+            int64_t seen = r < rows ? task->limits[r / task->group] - block : 0;
+            seen = seen < 0 ? 0 : seen;
+            f->seen[r] = seen < count ? seen : count;
+            most = f->seen[r] > most ? f->seen[r] : most;
+        }
+        if (most == 0)
+            continue;
+        pack_lanes(f->k, f->units * LANES, &task->k, block, most, task->D, f->units, f->spare,
+                   pairs);
+        pack_units(f->v, KEYS / unit_size(pairs) * LANES, &task->v, block, most, task->D, f->vecs,
+                   f->spare, pairs);
+        for (int64_t r = 0; r < f->rows; r += ROWS)
+            rows_against_block(f, r, r + ROWS < f->rows ? r + ROWS : f->rows, pairs);
+    }
+    store_results(f);
+}
+
+void ISA_SYMBOL(flash)(const FlashTask *task, void *scratch)
+{
+#if HAVE_PAIRS
+    if (task->q_type == DTYPE_BF16) {
+        run(task, scratch, true);
+        return;
+    }
+#endif
+    run(task, scratch, false);
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The program's manners: help, versions, wrong usage, exit statuses.
+bad=0
+check() { # what, command...
+    local what=$1
+    shift
+    if "$@"; then echo "ok - $what"; else echo "not ok - $what"; bad=1; fi
+}
+status_is() { # status, command...
+    local want=$1
+    shift
+    "$@" >/dev/null 2>&1
+    [ $? = "$want" ]
+}
+says() { # text, command...
+    local text=$1
+    shift
+    "$@" 2>&1 | grep -qF -- "$text"
+}
+check "prints its version" says "cambium 0." "$CAMBIUM" --version
+check "no verb is wrong usage" status_is 2 "$CAMBIUM"
+check "an unknown verb is wrong usage" status_is 2 "$CAMBIUM" emebd
+check "suggests the nearest verb" says "did you mean 'embed'" "$CAMBIUM" emebd
+check "suggests the nearest option" says "did you mean --devices" "$CAMBIUM" info --devcies
+check "an unknown option is wrong usage" status_is 2 "$CAMBIUM" info --devcies
+check "every verb explains itself" bash -c '
+    verbs=$("$CAMBIUM" --help | sed -n "s/^  \([a-z]*\)  .*/\1/p")
+    [ -n "$verbs" ] || exit 1
+    for v in $verbs; do "$CAMBIUM" $v --help | grep -q "^Usage: cambium $v" || { echo "# $v"; exit 1; }; done'
+check "a full disk behind stdout is a failure" bash -c '"$CAMBIUM" info >/dev/full 2>/dev/null; [ $? = 1 ]'
+exit $bad
