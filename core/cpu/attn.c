@@ -8,11 +8,18 @@
 static const struct {
     FlashScratchFn *flash_scratch;
     FlashFn *flash;
+    FlashBackwardScratchFn *backward_scratch;
+    FlashBackwardFn *backward;
 } kernels[ISA_COUNT] = {
-    [ISA_GENERIC] = {flash_scratch_generic, flash_generic},
-    [ISA_AVX2] = {flash_scratch_avx2, flash_avx2},
-    [ISA_AVX512] = {flash_scratch_avx512, flash_avx512},
-    [ISA_AVX512BF16] = {flash_scratch_avx512bf16, flash_avx512bf16},
+#define KERNELS(isa)                                                                               \
+    {                                                                                              \
+        flash_scratch_##isa, flash_##isa, flash_backward_scratch_##isa, flash_backward_##isa       \
+    }
+    [ISA_GENERIC] = KERNELS(generic),
+    [ISA_AVX2] = KERNELS(avx2),
+    [ISA_AVX512] = KERNELS(avx512),
+    [ISA_AVX512BF16] = KERNELS(avx512bf16),
+#undef KERNELS
 };
 
 /* Query rows (queries times heads of one KV head) that share one packing of the keys. */
@@ -92,4 +99,58 @@ void cpu_attn(Queue *queue, const AttnArgs *args)
     f.limits = limits;
     f.scratch = memory + limits_bytes;
     parallel_dynamic(f.n_chunks * f.s.B * f.s.K, 1, forward_work, &f);
+}
+
+typedef struct BackwardPass {
+    const AttnBackwardArgs *args;
+    AttnShape s;
+    char *scratch;
+    size_t scratch_bytes; /* of one worker */
+} BackwardPass;
+
+static FlashBackwardTask backward_task(const BackwardPass *pass, int64_t index)
+{
+    const AttnBackwardArgs *args = pass->args;
+    const AttnShape *s = &pass->s;
+    DType type = args->q.dtype;
+    int64_t head = index % s->K, b = index / s->K, G = s->H / s->K;
+    int64_t q0 = (b * s->T * s->H + head * G) * s->D, kv0 = (b * s->T * s->K + head) * s->D;
+    int64_t stats = (b * s->H + head * G) * s->T;
+    return (FlashBackwardTask){.q = offset(cpu_ptr(&args->q), type, q0),
+                               .k = offset(cpu_ptr(&args->k), type, kv0),
+                               .v = offset(cpu_ptr(&args->v), type, kv0),
+                               .out = offset(cpu_ptr(&args->out), type, q0),
+                               .dout = offset(cpu_ptr(&args->dout), type, q0),
+                               .dq = (void *)offset(cpu_ptr(&args->dq), type, q0),
+                               .dk = (void *)offset(cpu_ptr(&args->dk), type, kv0),
+                               .dv = (void *)offset(cpu_ptr(&args->dv), type, kv0),
+                               .lse = (const float *)cpu_ptr(&args->lse) + stats,
+                               .delta = (float *)cpu_ptr(&args->scratch) + stats,
+                               .type = type,
+                               .T = s->T,
+                               .D = s->D,
+                               .group = G,
+                               .q_stride = s->H * s->D,
+                               .kv_stride = s->K * s->D,
+                               .scale = args->scale};
+}
+
+static void backward_work(void *context, int64_t begin, int64_t end, int worker)
+{
+    const BackwardPass *pass = context;
+    for (int64_t i = begin; i < end; i++) {
+        FlashBackwardTask task = backward_task(pass, i);
+        kernels[cpu_isa()].backward(&task, pass->scratch + (size_t)worker * pass->scratch_bytes);
+    }
+}
+
+void cpu_attn_backward(Queue *queue, const AttnBackwardArgs *args)
+{
+    BackwardPass pass = {.args = args, .s = attn_backward_check(args)};
+    if (tensor_count(&args->q) == 0)
+        return;
+    FlashBackwardTask any = backward_task(&pass, 0);
+    pass.scratch_bytes = kernels[cpu_isa()].backward_scratch(&any);
+    pass.scratch = cpu_scratch(queue, (size_t)parallel_width() * pass.scratch_bytes);
+    parallel_dynamic(pass.s.B * pass.s.K, 1, backward_work, &pass);
 }

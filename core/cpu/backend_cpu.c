@@ -201,6 +201,7 @@ void backend_cpu_register(void)
     cpu.name = "cpu";
     /* Each fast version replaces its reference here. */
     cpu.attn = cpu_attn;
+    cpu.attn_backward = cpu_attn_backward;
     describe();
     backend_register(&cpu);
 }

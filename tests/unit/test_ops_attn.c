@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -43,6 +44,44 @@ static void try_attn(Shape s, DType type)
     parity_end(&p);
 }
 
+/* Tensors: q, k, v, out, lse, dout, dq, dk, dv, scratch. */
+static void call_backward(const Device *device, const Tensor *t, const void *context)
+{
+    AttnBackwardArgs args = {
+        t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8], t[9], scale_of(context)};
+    device->ops->attn_backward(device->queue, &args);
+}
+
+/* A case whose out and lse are what the forward reference makes of q, k and v. */
+static void backward_case(Parity *p, const Shape *s, DType type)
+{
+    parity_begin(p, "attn_backward B %d T %d H %d K %d D %d %s", (int)s->B, (int)s->T, (int)s->H,
+                 (int)s->K, (int)s->D, dtype_name(type));
+    parity_normal(p, heads(s, s->H, type), 0.0, 1.5);
+    parity_normal(p, heads(s, s->K, type), 0.1, 1.0);
+    parity_normal(p, heads(s, s->K, type), 0.2, 1.0);
+    parity_output(p, heads(s, s->H, type));
+    parity_output(p, tensor_3d(NULL, DTYPE_F32, s->B, s->H, s->T));
+    for (int i = 3; i <= 4; i++) {
+        void *made = parity_reference(p, call_attn, s, i);
+        memcpy(p->items[i].host, made, tensor_bytes(&p->items[i].shape));
+        free(made);
+    }
+    parity_normal(p, heads(s, s->H, type), 0.0, 1.0);
+    parity_output(p, heads(s, s->H, type));
+    parity_output(p, heads(s, s->K, type));
+    parity_output(p, heads(s, s->K, type));
+    parity_output(p, tensor_3d(NULL, DTYPE_F32, s->B, s->H, s->T));
+}
+
+static void try_backward(Shape s, DType type)
+{
+    Parity p;
+    backward_case(&p, &s, type);
+    parity_check(&p, "attn_backward", type, call_backward, &s);
+    parity_end(&p);
+}
+
 static const Shape shapes[] = {
     {1, 1, 1, 1, 1},   {2, 3, 3, 1, 3},    {1, 17, 2, 2, 17},  {2, 63, 4, 2, 63},
     {1, 65, 3, 3, 65}, {2, 65, 6, 6, 32},  {1, 130, 8, 2, 64}, {1, 300, 5, 1, 128},
@@ -58,11 +97,43 @@ static void attn_agrees(void **state)
     }
 }
 
+static void attn_backward_agrees(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        try_backward(shapes[i], DTYPE_F32);
+        try_backward(shapes[i], DTYPE_BF16);
+    }
+}
+
+/* With loss = <out, dout>, the reference's dq, dk and dv are its derivatives. */
+static void attn_backward_is_the_gradient(void **state)
+{
+    (void)state;
+    Shape s = {2, 5, 4, 2, 6};
+    for (int input = 0; input < 3; input++) {
+        Parity p;
+        backward_case(&p, &s, DTYPE_F32);
+        float *gradient = parity_reference(&p, call_backward, &s, 6 + input);
+        ParityGradient check = {.x = input,
+                                .out = 3,
+                                .weights = p.items[5].host,
+                                .gradient = gradient,
+                                .step = 1e-2,
+                                .tolerance = 2e-3};
+        parity_gradient(&p, call_attn, &s, &check);
+        free(gradient);
+        parity_end(&p);
+    }
+}
+
 int main(void)
 {
     backend_cpu_register();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attn_agrees),
+        cmocka_unit_test(attn_backward_agrees),
+        cmocka_unit_test(attn_backward_is_the_gradient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

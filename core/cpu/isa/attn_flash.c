@@ -13,13 +13,6 @@ typedef struct Flash {
     int64_t *seen; /* keys of the block that each row sees */
 } Flash;
 
-static void *take(char **base, int64_t count, size_t size)
-{
-    void *piece = *base;
-    *base += round_up(count * (int64_t)size, 64);
-    return piece;
-}
-
 static size_t layout(Flash *f, const FlashTask *task, char *base, bool pairs)
 {
     char *start = base;
@@ -28,16 +21,16 @@ static size_t layout(Flash *f, const FlashTask *task, char *base, bool pairs)
     f->rows = rows;
     f->units = round_up((task->D + unit_size(pairs) - 1) / unit_size(pairs), LANES);
     f->vecs = (task->D + LANES - 1) / LANES;
-    f->q = take(&base, rows * f->units, sizeof(Unit));
-    f->k = take(&base, KEYS * f->units, sizeof(Unit));
-    f->v = take(&base, KEYS / unit_size(pairs) * f->vecs * LANES, sizeof(Unit));
-    f->p = take(&base, ROWS * KEYS / unit_size(pairs), sizeof(Unit));
-    f->spare = take(&base, LANES * (f->units + 2 * f->vecs), sizeof(Unit));
-    f->s = take(&base, ROWS * KEYS, sizeof(float));
-    f->o = take(&base, rows * f->vecs * LANES, sizeof(float));
-    f->max = take(&base, rows, sizeof(float));
-    f->sum = take(&base, rows, sizeof(float));
-    f->seen = take(&base, rows, sizeof(int64_t));
+    f->q = cut_scratch(&base, rows * f->units, sizeof(Unit));
+    f->k = cut_scratch(&base, KEYS * f->units, sizeof(Unit));
+    f->v = cut_scratch(&base, KEYS / unit_size(pairs) * f->vecs * LANES, sizeof(Unit));
+    f->p = cut_scratch(&base, ROWS * KEYS / unit_size(pairs), sizeof(Unit));
+    f->spare = cut_scratch(&base, LANES * (f->units + 2 * f->vecs), sizeof(Unit));
+    f->s = cut_scratch(&base, ROWS * KEYS, sizeof(float));
+    f->o = cut_scratch(&base, rows * f->vecs * LANES, sizeof(float));
+    f->max = cut_scratch(&base, rows, sizeof(float));
+    f->sum = cut_scratch(&base, rows, sizeof(float));
+    f->seen = cut_scratch(&base, rows, sizeof(int64_t));
     return (size_t)(base - start);
 }
 
@@ -149,25 +142,6 @@ KERNEL_INLINE void rows_against_block(const Flash *f, int64_t begin, int64_t end
         strip_product((TileC){f->o + r * width, width}, (TileA){p, KEYS / size},
                       (TileB){f->v, KEYS / size * LANES}, f->vecs, (most + size - 1) / size, true,
                       pairs);
-    }
-}
-
-KERNEL_INLINE void store_row(void *out, DType type, int64_t at, const float *row, float factor,
-                             int64_t D)
-{
-    int64_t d = 0;
-    for (; d + LANES <= D; d += LANES) {
-        VecF x = factor * vec_load(row + d);
-        if (type == DTYPE_F32)
-            vec_store((float *)out + at + d, x);
-        else
-            vec_to_bf16((uint16_t *)out + at + d, x);
-    }
-    for (; d < D; d++) {
-        if (type == DTYPE_F32)
-            ((float *)out)[at + d] = factor * row[d];
-        else
-            ((uint16_t *)out)[at + d] = f32_to_bf16(factor * row[d]);
     }
 }
 

@@ -238,4 +238,34 @@ KERNEL_INLINE void pack_units(Unit *to, int64_t stride, const RowSource *s, int6
     }
 }
 
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* The next `count` items of the scratch that `base` walks through. */
+KERNEL_INLINE void *cut_scratch(char **base, int64_t count, size_t size)
+{
+    void *piece = *base;
+    *base += round_up(count * (int64_t)size, 64);
+    return piece;
+}
+
+/* out[at ..) = factor * row, D elements. */
+KERNEL_INLINE void store_row(void *out, DType type, int64_t at, const float *row, float factor,
+                             int64_t D)
+{
+    int64_t d = 0;
+    for (; d + LANES <= D; d += LANES) {
+        VecF x = factor * vec_load(row + d);
+        if (type == DTYPE_F32)
+            vec_store((float *)out + at + d, x);
+        else
+            vec_to_bf16((uint16_t *)out + at + d, x);
+    }
+    for (; d < D; d++) {
+        if (type == DTYPE_F32)
+            ((float *)out)[at + d] = factor * row[d];
+        else
+            ((uint16_t *)out)[at + d] = f32_to_bf16(factor * row[d]);
+    }
+}
+
 #endif

@@ -149,6 +149,15 @@ KERNEL_INLINE VecH vec_bf16_quick(VecF x)
 #endif
 }
 
+KERNEL_INLINE VecU vec_widen(VecH x)
+{
+#if defined(__AVX512F__)
+    return (VecU)_mm512_cvtepu16_epi32((__m256i)x);
+#else
+    return __builtin_convertvector(x, VecU);
+#endif
+}
+
 /* 2^x with a relative error below 2e-7; 0 for minus infinity, NaN for NaN. The polynomial is a
  * least-maximum fit of 2^r on [-1/2, 1/2] with its constant made 1. */
 KERNEL_INLINE VecF vec_exp2(VecF x)
