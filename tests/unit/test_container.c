@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -16,17 +17,21 @@
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "core/io/container.h"
+#include "tests/support/assert_ok.h"
+#include "tests/support/folder.h"
 
-static char folder[] = "/tmp/cambium-container-XXXXXX";
 static char *sample; /* the path of a file that write_sample wrote */
 
 enum { BIG = 600000 }; /* float32 values: three slices */
 
 static float big[BIG];
 
-static char *in_folder(const char *name)
+static StrBuf content_of(const char *path)
 {
-    return file_join(folder, name);
+    StrBuf content = {0};
+    Err err;
+    ASSERT_OK(file_read(path, 0, &content, &err));
+    return content;
 }
 
 static Status put_sample(ContainerWriter *writer, Err *err)
@@ -70,13 +75,12 @@ static Status write_sample(const char *path, Err *err)
 static int set_up(void **state)
 {
     (void)state;
-    if (!mkdtemp(folder))
-        return -1;
+    folder_begin();
     Rng rng;
     rng_init(&rng, 1, 0);
     for (int64_t i = 0; i < BIG; i++)
         big[i] = (float)rng_normal(&rng);
-    sample = in_folder("sample.h5");
+    sample = xstrdup(folder_path("sample.h5"));
     Err err;
     return write_sample(sample, &err) == STATUS_OK ? 0 : -1;
 }
@@ -84,58 +88,47 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    StringList files = {0};
-    Err err;
-    if (file_list(folder, &files, &err) == STATUS_OK)
-        for (int64_t i = 0; i < files.count; i++)
-            unlink(files.items[i]);
-    string_list_clear(&files);
     free(sample);
-    return rmdir(folder);
+    folder_end();
+    return 0;
 }
-
-#define assert_ok(expr)                                                                            \
-    do {                                                                                           \
-        if ((expr) != STATUS_OK)                                                                   \
-            fail_msg("%s", err.text);                                                              \
-    } while (0)
 
 static void what_goes_in_comes_out(void **state)
 {
     (void)state;
     Err err;
     Container *file;
-    assert_ok(container_open(&file, sample, &err));
+    ASSERT_OK(container_open(&file, sample, &err));
     assert_int_equal(container_count(file), 8);
     const void *data;
-    assert_ok(container_map(file, "/experts/0/big", &data, &err));
+    ASSERT_OK(container_map(file, "/experts/0/big", &data, &err));
     assert_memory_equal(data, big, sizeof big);
     float *copy = xmalloc(sizeof big);
     Tensor shape = tensor_2d(NULL, DTYPE_F32, BIG / 6, 6);
-    assert_ok(container_read(file, "/experts/0/big", &shape, copy, &err));
+    ASSERT_OK(container_read(file, "/experts/0/big", &shape, copy, &err));
     assert_memory_equal(copy, big, sizeof big);
     free(copy);
     assert_string_equal(container_attribute(file, "/experts/0/big", "frozen"), "0123");
     assert_string_equal(container_attribute_name(file, "/experts/0/big", 0), "frozen");
     assert_null(container_attribute_name(file, "/experts/0/big", 1));
-    assert_ok(container_shape(file, "/experts/0/half", &shape, &err));
+    ASSERT_OK(container_shape(file, "/experts/0/half", &shape, &err));
     assert_int_equal(shape.dtype, DTYPE_BF16);
-    assert_ok(container_shape(file, "/scalar", &shape, &err));
+    ASSERT_OK(container_shape(file, "/scalar", &shape, &err));
     assert_int_equal(shape.n_dims, 0);
-    assert_ok(container_map(file, "/scalar", &data, &err));
+    ASSERT_OK(container_map(file, "/scalar", &data, &err));
     assert_int_equal(*(const int32_t *)data, -7);
-    assert_ok(container_map(file, "/tokenizer/offsets", &data, &err));
+    ASSERT_OK(container_map(file, "/tokenizer/offsets", &data, &err));
     assert_true(((const int64_t *)data)[2] == INT64_MAX);
     const char *text;
-    assert_ok(container_text(file, "/note", &text, &err));
+    ASSERT_OK(container_text(file, "/note", &text, &err));
     assert_string_equal(text, "");
     json_t *meta;
-    assert_ok(container_json(file, "/meta", &meta, &err));
+    ASSERT_OK(container_json(file, "/meta", &meta, &err));
     assert_string_equal(json_string_value(json_object_get(meta, "kind")), "sample");
     json_decref(meta);
     assert_true(container_has_group(file, "/experts/0"));
     assert_false(container_has_group(file, "/experts/1"));
-    assert_ok(container_verify(file, &err));
+    ASSERT_OK(container_verify(file, &err));
     container_close(file);
 }
 
@@ -145,8 +138,8 @@ static void large_tensors_are_aligned(void **state)
     Err err;
     Container *file;
     const void *data;
-    assert_ok(container_open(&file, sample, &err));
-    assert_ok(container_map(file, "/experts/0/big", &data, &err));
+    ASSERT_OK(container_open(&file, sample, &err));
+    ASSERT_OK(container_map(file, "/experts/0/big", &data, &err));
     assert_int_equal((uintptr_t)data % 4096, 0);
     container_close(file);
 }
@@ -159,7 +152,7 @@ static void what_is_missing_or_of_another_kind_is_named(void **state)
     const void *data;
     const char *text;
     char buffer[64];
-    assert_ok(container_open(&file, sample, &err));
+    ASSERT_OK(container_open(&file, sample, &err));
     assert_int_equal(container_map(file, "/nothing", &data, &err), STATUS_FAIL);
     assert_non_null(strstr(err.text, "/nothing"));
     assert_int_equal(container_map(file, "/meta", &data, &err), STATUS_FAIL);
@@ -170,78 +163,62 @@ static void what_is_missing_or_of_another_kind_is_named(void **state)
     container_close(file);
 }
 
-static StrBuf content_of(const char *path)
-{
-    StrBuf content = {0};
-    Err err;
-    assert_ok(file_read(path, 0, &content, &err));
-    return content;
-}
-
 static void same_content_gives_same_bytes(void **state)
 {
     (void)state;
     Err err;
-    char *other = in_folder("other.h5");
+    const char *other = folder_path("other.h5");
     /* Fresh memory is filled differently, so that bytes the library never set would show. */
     mallopt(M_PERTURB, 0x5a);
     Status status = write_sample(other, &err);
     mallopt(M_PERTURB, 0);
-    assert_ok(status);
+    ASSERT_OK(status);
     StrBuf a = content_of(sample), b = content_of(other);
     assert_int_equal(a.size, b.size);
     assert_memory_equal(a.data, b.data, (size_t)a.size);
     strbuf_clear(&a);
     strbuf_clear(&b);
-    free(other);
 }
 
 static void pieces_and_copies_equal_the_whole(void **state)
 {
     (void)state;
     Err err;
-    char *path = in_folder("pieces.h5");
+    const char *path = folder_path("pieces.h5");
     Container *from, *file;
     ContainerWriter *writer;
-    assert_ok(container_open(&from, sample, &err));
-    assert_ok(container_create(&writer, path, &err));
+    ASSERT_OK(container_open(&from, sample, &err));
+    ASSERT_OK(container_create(&writer, path, &err));
     Tensor shape = tensor_1d(NULL, DTYPE_F32, BIG);
-    assert_ok(container_begin(writer, "/pieces", &shape, &err));
+    ASSERT_OK(container_begin(writer, "/pieces", &shape, &err));
     Rng rng;
     rng_init(&rng, 2, 0);
     for (size_t at = 0; at < sizeof big;) {
         size_t piece = (size_t)rng_below(&rng, 3 * CONTAINER_SLICE / 2);
         if (piece > sizeof big - at)
             piece = sizeof big - at;
-        assert_ok(container_append(writer, (char *)big + at, piece, &err));
+        ASSERT_OK(container_append(writer, (char *)big + at, piece, &err));
         at += piece;
     }
-    assert_ok(container_end(writer, &err));
-    assert_ok(container_copy(writer, "/copy", from, "/experts/0/big", &err));
-    assert_ok(container_copy(writer, "/words", from, "/meta", &err));
-    assert_ok(container_commit(writer, &err));
-    assert_ok(container_open(&file, path, &err));
+    ASSERT_OK(container_end(writer, &err));
+    ASSERT_OK(container_copy(writer, "/copy", from, "/experts/0/big", &err));
+    ASSERT_OK(container_copy(writer, "/words", from, "/meta", &err));
+    ASSERT_OK(container_commit(writer, &err));
+    ASSERT_OK(container_open(&file, path, &err));
     const void *data;
-    assert_ok(container_map(file, "/pieces", &data, &err));
+    ASSERT_OK(container_map(file, "/pieces", &data, &err));
     assert_memory_equal(data, big, sizeof big);
-    assert_ok(container_map(file, "/copy", &data, &err));
+    ASSERT_OK(container_map(file, "/copy", &data, &err));
     assert_memory_equal(data, big, sizeof big);
     assert_string_equal(container_attribute(file, "/copy", "frozen"), "0123");
     container_close(file);
     container_close(from);
-    free(path);
 }
 
-/* Opens and verifies a file with the given content; STATUS_FAIL must come with a sentence. */
-static Status try_content(const char *data, int64_t bytes)
+/* Opens and verifies a damaged file; a failure must come with a sentence that names it. */
+static Status try_file(const char *path)
 {
     Err err = {""};
-    char *path = in_folder("damaged.h5");
-    FILE *stream = fopen(path, "wb");
-    assert_non_null(stream);
-    if (bytes)
-        assert_int_equal(fwrite(data, 1, (size_t)bytes, stream), bytes);
-    fclose(stream);
     Container *file;
     Status status = container_open(&file, path, &err);
     if (status == STATUS_OK)
@@ -249,27 +226,34 @@ static Status try_content(const char *data, int64_t bytes)
     container_close(file);
     if (status != STATUS_OK)
         assert_non_null(strstr(err.text, "damaged.h5"));
-    free(path);
     return status;
+}
+
+static void put_byte(const char *path, int64_t at, char byte)
+{
+    int fd = open(path, O_WRONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
+    close(fd);
 }
 
 static void every_flipped_bit_is_found(void **state)
 {
     (void)state;
     StrBuf content = content_of(sample);
-    assert_int_equal(try_content(content.data, content.size), STATUS_OK);
+    const char *path = folder_put("damaged.h5", content.data, content.size);
+    assert_int_equal(try_file(path), STATUS_OK);
     Rng rng;
     rng_init(&rng, 3, 0);
     /* Half of the places near the ends, where the library's own records lie. */
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 400; i++) {
         int64_t at = i % 4 == 0   ? rng_below(&rng, 8192)
                      : i % 4 == 1 ? content.size - 1 - rng_below(&rng, 8192)
                                   : rng_below(&rng, content.size);
-        char bit = (char)(1 << rng_below(&rng, 8));
-        content.data[at] ^= bit;
-        if (try_content(content.data, content.size) == STATUS_OK)
+        put_byte(path, at, (char)(content.data[at] ^ (1 << rng_below(&rng, 8))));
+        if (try_file(path) == STATUS_OK)
             fail_msg("a flipped bit at byte %lld was not found", (long long)at);
-        content.data[at] ^= bit;
+        put_byte(path, at, content.data[at]);
     }
     strbuf_clear(&content);
 }
@@ -278,10 +262,15 @@ static void every_truncation_is_found(void **state)
 {
     (void)state;
     StrBuf content = content_of(sample);
-    for (int64_t bytes = 0; bytes < content.size; bytes += 4096)
-        assert_int_equal(try_content(content.data, bytes), STATUS_FAIL);
-    assert_int_equal(try_content(content.data, content.size - 1), STATUS_FAIL);
-    assert_int_equal(try_content("{\"not\": \"hdf5\"}", 15), STATUS_FAIL);
+    const char *path = folder_put("damaged.h5", content.data, content.size);
+    assert_int_equal(truncate(path, content.size - 1), 0);
+    assert_int_equal(try_file(path), STATUS_FAIL);
+    for (int64_t bytes = content.size / 4096 * 4096; bytes >= 0; bytes -= 4096) {
+        assert_int_equal(truncate(path, bytes), 0);
+        assert_int_equal(try_file(path), STATUS_FAIL);
+    }
+    folder_put("damaged.h5", "{\"not\": \"hdf5\"}", 15);
+    assert_int_equal(try_file(path), STATUS_FAIL);
     strbuf_clear(&content);
 }
 
@@ -289,8 +278,8 @@ static void a_full_disk_leaves_the_previous_file(void **state)
 {
     (void)state;
     Err err;
-    char *path = in_folder("kept.h5");
-    assert_ok(write_sample(path, &err));
+    const char *path = folder_path("kept.h5");
+    ASSERT_OK(write_sample(path, &err));
     StrBuf before = content_of(path);
     struct rlimit old, low;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
@@ -317,31 +306,27 @@ static void a_full_disk_leaves_the_previous_file(void **state)
     StrBuf after = content_of(path);
     assert_int_equal(before.size, after.size);
     assert_memory_equal(before.data, after.data, (size_t)before.size);
-    char *temporary = in_folder("kept.h5.tmp");
+    const char *temporary = folder_path("kept.h5.tmp");
     assert_false(file_exists(temporary));
-    free(temporary);
     strbuf_clear(&before);
     strbuf_clear(&after);
-    free(path);
 }
 
 static void an_abandoned_file_leaves_nothing(void **state)
 {
     (void)state;
     Err err;
-    char *path = in_folder("abandoned.h5"), *temporary = in_folder("abandoned.h5.tmp");
+    const char *path = folder_path("abandoned.h5"), *temporary = folder_path("abandoned.h5.tmp");
     ContainerWriter *writer;
-    assert_ok(container_create(&writer, path, &err));
+    ASSERT_OK(container_create(&writer, path, &err));
     Tensor shape = tensor_1d(NULL, DTYPE_F32, BIG);
-    assert_ok(container_begin(writer, "/half", &shape, &err));
-    assert_ok(container_append(writer, big, 1000, &err));
+    ASSERT_OK(container_begin(writer, "/half", &shape, &err));
+    ASSERT_OK(container_append(writer, big, 1000, &err));
     assert_true(file_exists(temporary));
     container_abandon(writer);
     assert_false(file_exists(temporary));
     assert_false(file_exists(path));
     assert_int_equal(container_create(&writer, "/nowhere/at/all.h5", &err), STATUS_FAIL);
-    free(path);
-    free(temporary);
 }
 
 int main(void)

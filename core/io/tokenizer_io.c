@@ -1,0 +1,154 @@
+#include "core/io/tokenizer_io.h"
+
+#include <stdlib.h>
+
+#include "core/base/mem.h"
+#include "core/io/json_get.h"
+
+static const char *const kind_names[] = {
+    [TOKENIZER_RANKED] = "ranked", [TOKENIZER_SCORED] = "scored"};
+
+static json_t *spec_json(const TokenizerSpec *spec)
+{
+    return json_pack(
+        "{s:s, s:o, s:b, s:b, s:b, s:i, s:i, s:i, s:i}", "kind", kind_names[spec->kind], "pattern",
+        spec->pattern ? json_string(spec->pattern) : json_null(), "byte_level", spec->byte_level,
+        "add_prefix_space", spec->add_prefix_space, "ignore_merges", spec->ignore_merges, "pad",
+        spec->pad, "bos", spec->bos, "eos", spec->eos, "unk", spec->unk);
+}
+
+Status tokenizer_put(ContainerWriter *writer, const TokenizerSpec *spec, Err *err)
+{
+    json_t *json = spec_json(spec);
+    json_object_set_new(json, "name", json_string(spec->name ? spec->name : ""));
+    Status status = container_put_json(writer, "/tokenizer/spec", json, err);
+    json_decref(json);
+    TRY(status);
+    int64_t n = spec->n_tokens;
+    Tensor shape = tensor_1d(NULL, DTYPE_U8, spec->offsets[n]);
+    TRY(container_put(writer, "/tokenizer/text", &shape, spec->text, err));
+    shape = tensor_1d(NULL, DTYPE_I64, n + 1);
+    TRY(container_put(writer, "/tokenizer/offsets", &shape, spec->offsets, err));
+    shape = tensor_1d(NULL, DTYPE_U8, n);
+    TRY(container_put(writer, "/tokenizer/types", &shape, spec->types, err));
+    if (spec->scores) {
+        shape = tensor_1d(NULL, DTYPE_F32, n);
+        TRY(container_put(writer, "/tokenizer/scores", &shape, spec->scores, err));
+    }
+    shape = tensor_2d(NULL, DTYPE_I32, spec->n_merges, 3);
+    return container_put(writer, "/tokenizer/merges", &shape, spec->merges, err);
+}
+
+/* An id that fits, or any number outside the vocabulary for tokenizer_new to refuse. */
+static Status get_id(const json_t *json, const char *key, const char *where, int32_t *id, Err *err)
+{
+    int64_t value;
+    TRY(json_get_int(json, key, where, &value, err));
+    *id = value >= INT32_MIN && value <= INT32_MAX ? (int32_t)value : INT32_MAX;
+    return STATUS_OK;
+}
+
+static Status read_settings(const json_t *json, const char *where, TokenizerSpec *spec, Err *err)
+{
+    const char *kind, *name;
+    TRY(json_get_text(json, "kind", where, &kind, err));
+    TRY(json_get_text(json, "name", where, &name, err));
+    if (strcmp(kind, "ranked") != 0 && strcmp(kind, "scored") != 0)
+        return err_set(err, "%s: a tokenizer of the unknown kind '%s'", where, kind);
+    spec->kind = strcmp(kind, "ranked") == 0 ? TOKENIZER_RANKED : TOKENIZER_SCORED;
+    spec->name = xstrdup(name);
+    if (!json_is_null(json_object_get(json, "pattern"))) {
+        const char *pattern;
+        TRY(json_get_text(json, "pattern", where, &pattern, err));
+        spec->pattern = xstrdup(pattern);
+    }
+    TRY(json_get_bool(json, "byte_level", where, &spec->byte_level, err));
+    TRY(json_get_bool(json, "add_prefix_space", where, &spec->add_prefix_space, err));
+    TRY(json_get_bool(json, "ignore_merges", where, &spec->ignore_merges, err));
+    TRY(get_id(json, "pad", where, &spec->pad, err));
+    TRY(get_id(json, "bos", where, &spec->bos, err));
+    TRY(get_id(json, "eos", where, &spec->eos, err));
+    return get_id(json, "unk", where, &spec->unk, err);
+}
+
+/* A copy of a whole tensor, of the type and dimensions given; shape[0] < 0: any length. */
+static Status read_array(const Container *container, const char *path, Tensor shape, void **out,
+                         int64_t *length, Err *err)
+{
+    Tensor is;
+    TRY(container_shape(container, path, &is, err));
+    if (shape.shape[0] < 0 && is.n_dims > 0)
+        shape.shape[0] = is.shape[0];
+    size_t bytes = tensor_bytes(&is);
+    *out = xmalloc(bytes + 1);
+    *length = is.shape[0];
+    return container_read(container, path, &shape, *out, err);
+}
+
+static Status read_arrays(const Container *container, TokenizerSpec *spec, Err *err)
+{
+    int64_t n_offsets, n_bytes, n;
+    TRY(read_array(container, "/tokenizer/offsets", tensor_1d(NULL, DTYPE_I64, -1),
+                   (void **)&spec->offsets, &n_offsets, err));
+    TRY(read_array(container, "/tokenizer/text", tensor_1d(NULL, DTYPE_U8, -1),
+                   (void **)&spec->text, &n_bytes, err));
+    spec->n_tokens = n_offsets - 1;
+    bool fine =
+        spec->n_tokens >= 1 && spec->offsets[0] == 0 && spec->offsets[spec->n_tokens] == n_bytes;
+    for (int64_t i = 0; i < spec->n_tokens && fine; i++)
+        fine = spec->offsets[i] <= spec->offsets[i + 1];
+    if (!fine)
+        return err_set(err, "%s: /tokenizer/offsets does not cut /tokenizer/text into tokens",
+                       container_file(container));
+    TRY(read_array(container, "/tokenizer/types", tensor_1d(NULL, DTYPE_U8, spec->n_tokens),
+                   (void **)&spec->types, &n, err));
+    if (container_find(container, "/tokenizer/scores"))
+        TRY(read_array(container, "/tokenizer/scores", tensor_1d(NULL, DTYPE_F32, spec->n_tokens),
+                       (void **)&spec->scores, &n, err));
+    return read_array(container, "/tokenizer/merges", tensor_2d(NULL, DTYPE_I32, -1, 3),
+                      (void **)&spec->merges, &spec->n_merges, err);
+}
+
+Status tokenizer_spec_read(const Container *container, TokenizerSpec *spec, Err *err)
+{
+    *spec = (TokenizerSpec){.pad = -1, .bos = -1, .eos = -1, .unk = -1};
+    json_t *json;
+    TRY(container_json(container, "/tokenizer/spec", &json, err));
+    char *where = xasprintf("%s: /tokenizer/spec", container_file(container));
+    Status status = read_settings(json, where, spec, err);
+    free(where);
+    json_decref(json);
+    if (status == STATUS_OK)
+        status = read_arrays(container, spec, err);
+    if (status != STATUS_OK)
+        tokenizer_spec_clear(spec);
+    return status;
+}
+
+Status tokenizer_read(const Container *container, Tokenizer **out, Err *err)
+{
+    TokenizerSpec spec;
+    *out = NULL;
+    TRY(tokenizer_spec_read(container, &spec, err));
+    *out = tokenizer_new(&spec, err);
+    return *out ? STATUS_OK : err_wrap(err, "%s", container_file(container));
+}
+
+Sha256 tokenizer_hash(const TokenizerSpec *spec)
+{
+    HashStream *stream = hash_new();
+    json_t *json = spec_json(spec);
+    char *settings = json_dumps(json, JSON_COMPACT);
+    size_t n = (size_t)spec->n_tokens;
+    hash_update(stream, settings, strlen(settings));
+    hash_update(stream, spec->offsets, (n + 1) * sizeof *spec->offsets);
+    hash_update(stream, spec->text, (size_t)spec->offsets[n]);
+    hash_update(stream, spec->types, n);
+    if (spec->scores)
+        hash_update(stream, spec->scores, n * sizeof *spec->scores);
+    if (spec->n_merges)
+        hash_update(stream, spec->merges, (size_t)spec->n_merges * 3 * sizeof *spec->merges);
+    free(settings);
+    json_decref(json);
+    return hash_finish_free(stream);
+}
