@@ -1,0 +1,47 @@
+/* One pass over a micro-batch: forward, loss and, where wanted, the gradients of what trains.
+ *
+ * Backward starts at the head and ends at the lowest thing that trains. Blocks below that run
+ * forward with one set of buffers and keep nothing; their output may come from a cache. All memory
+ * is planned once by pass_new: pass_run allocates nothing. Belongs to one rank. */
+#ifndef CAMBIUM_TRAIN_BACKWARD_H
+#define CAMBIUM_TRAIN_BACKWARD_H
+
+#include "core/model/forward.h"
+#include "train/grads.h"
+
+/* A source of the frozen prefix's output, x (rows * T, C) float32 on the device, by the identities
+ * of the rows' windows (loader_next). Both functions are called on the rank's thread. */
+typedef struct PrefixCache {
+    void *context;
+    /* Fills x when every row is known; else returns false and x is undefined. */
+    bool (*get)(void *context, const int64_t *windows, int64_t rows, const Tensor *x);
+    /* Offers what was computed instead. */
+    void (*put)(void *context, const int64_t *windows, int64_t rows, const Tensor *x);
+} PrefixCache;
+
+typedef struct Pass Pass;
+
+/* (B, T) tokens at a time. `grads` NULL: losses only. Model and grads are borrowed. */
+Status pass_new(Pass **out, const Model *model, const Grads *grads, int64_t batch, int64_t t,
+                Err *err);
+void pass_free(Pass *pass);
+/* Bytes that pass_new would allocate (of a model and grads that need no memory). */
+size_t pass_bytes(const Model *model, const Grads *grads, int64_t batch, int64_t t);
+
+typedef struct PassInput {
+    const int32_t *ids;     /* (B, T), host */
+    const int32_t *targets; /* (B, T), host; negative ones are ignored */
+    bool backward;          /* wants gradients: they are added to what Grads holds */
+    float grad_scale;       /* multiplies every token's gradient: 1 / tokens of the step */
+    Dropout dropout;
+    const PrefixCache *prefix; /* or NULL; only used with `windows` */
+    const int64_t *windows;    /* (B): identities of the rows, or NULL */
+} PassInput;
+
+/* `loss`: sum of nats over the targets that count, `count` of them. */
+Status pass_run(Pass *pass, const PassInput *input, double *loss, int64_t *count, Err *err);
+
+/* The loss of every target of the last run, (B, T) on the host, borrowed until the next run. */
+const float *pass_losses(const Pass *pass);
+
+#endif
