@@ -1,0 +1,34 @@
+/* Corpus files of any bytes: text, JSON lines, gzip and xz. The first byte chooses the name. */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/text/utf8.h"
+#include "train/corpus_reader.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static StrBuf document;
+    char path[64];
+    if (size < 1)
+        return 0;
+    snprintf(path, sizeof path, "/tmp/fuzz-corpus-%d.%s", (int)getpid(),
+             data[0] % 2 ? "jsonl" : "txt");
+    FILE *stream = fopen(path, "wb");
+    if (!stream)
+        return 0;
+    fwrite(data + 1, 1, size - 1, stream);
+    fclose(stream);
+    Err err;
+    bool found = true;
+    CorpusReader *reader = corpus_reader_open(path, "text", &err);
+    while (reader && found && corpus_reader_next(reader, &document, &found, &err) == STATUS_OK)
+        if (utf8_valid_prefix(document.data, document.size) != document.size)
+            __builtin_trap();
+    corpus_reader_close(reader);
+    unlink(path);
+    return 0;
+}
