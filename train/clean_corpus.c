@@ -9,7 +9,7 @@
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "train/clean_page.h"
-#include "train/corpus_file.h"
+#include "core/io/corpus_file.h"
 
 enum { PAGE_LIMIT = 256 << 20 };
 

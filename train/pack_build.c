@@ -12,8 +12,8 @@
 #include "core/base/parallel.h"
 #include "core/base/rng.h"
 #include "core/io/container.h"
-#include "train/corpus_file.h"
-#include "train/corpus_reader.h"
+#include "core/io/corpus_file.h"
+#include "core/io/corpus_reader.h"
 
 /* A batch is large enough to keep all cores busy and small enough to stay in memory. */
 enum { BATCH_DOCUMENTS = 4096, BATCH_BYTES = 16 << 20 };

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "core/text/utf8.h"
-#include "train/corpus_reader.h"
+#include "core/io/corpus_reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

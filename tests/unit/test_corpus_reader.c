@@ -12,8 +12,8 @@
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "tests/support/folder.h"
-#include "train/corpus_file.h"
-#include "train/corpus_reader.h"
+#include "core/io/corpus_file.h"
+#include "core/io/corpus_reader.h"
 
 static int begin(void **state)
 {

@@ -1,7 +1,7 @@
 /* Documents of a corpus file: text whose documents are separated by form feeds, or JSON lines.
  * Either may be packed with gzip or xz. Streams: memory is that of the longest document. */
-#ifndef CAMBIUM_TRAIN_CORPUS_READER_H
-#define CAMBIUM_TRAIN_CORPUS_READER_H
+#ifndef CAMBIUM_CORE_IO_CORPUS_READER_H
+#define CAMBIUM_CORE_IO_CORPUS_READER_H
 
 #include "core/base/err.h"
 #include "core/base/file.h"

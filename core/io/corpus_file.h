@@ -1,8 +1,8 @@
 /* Bytes of a corpus file, decompressed on the way: plain, gzip (also several members) and xz, told
  * apart by their first bytes. A truncated or damaged file is an error, never a short text. Each
  * reader belongs to one thread at a time. */
-#ifndef CAMBIUM_TRAIN_CORPUS_FILE_H
-#define CAMBIUM_TRAIN_CORPUS_FILE_H
+#ifndef CAMBIUM_CORE_IO_CORPUS_FILE_H
+#define CAMBIUM_CORE_IO_CORPUS_FILE_H
 
 #include "core/base/err.h"
 #include "core/base/strbuf.h"

@@ -1,4 +1,4 @@
-#include "train/corpus_file.h"
+#include "core/io/corpus_file.h"
 
 #include <errno.h>
 #include <stdio.h>

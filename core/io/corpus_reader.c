@@ -1,4 +1,4 @@
-#include "train/corpus_reader.h"
+#include "core/io/corpus_reader.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 
 #include "core/base/mem.h"
 #include "core/text/utf8.h"
-#include "train/corpus_file.h"
+#include "core/io/corpus_file.h"
 
 enum { READ_BYTES = 1 << 20, DOCUMENT_LIMIT = 1 << 30 };
 
