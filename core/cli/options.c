@@ -101,7 +101,7 @@ static Status unknown_option(const Verb *verb, const char *name, Err *err)
     return err_set(err, "no option --%s; 'cambium %s --help' lists the options", name, verb->name);
 }
 
-static Status parse_int(const char *text, int64_t *out)
+Status option_parse_int(const char *text, int64_t *out)
 {
     char *end;
     errno = 0;
@@ -154,7 +154,7 @@ static Status set_value(const Option *option, void *settings, const char *text, 
         *(bool *)at = text[0] == 't';
         return STATUS_OK;
     case OPTION_INT:
-        if (parse_int(text, at) != STATUS_OK)
+        if (option_parse_int(text, at) != STATUS_OK)
             return err_set(err, "--%s takes a whole number (also 64K, 2M, 4Gi), not '%s'",
                            option->name, text);
         return STATUS_OK;

@@ -57,6 +57,9 @@ void options_clear(const Verb *verb, void *settings);
 /* Sets one option by name from text, as the command line would. */
 Status options_set(const Verb *verb, void *settings, const char *name, const char *text, Err *err);
 
+/* A whole number as OPTION_INT reads it: 64000, 64K, 2M, 4Gi. */
+Status option_parse_int(const char *text, int64_t *out);
+
 /* Every option with its present value; the caller owns the object. */
 json_t *options_json(const Verb *verb, const void *settings);
 
