@@ -1,0 +1,32 @@
+/* The run folder's metrics.jsonl: one JSON object per line, appended and flushed line by line.
+ *
+ * Every line has "event" ("train", "eval", "sample", "stage", ...), "step", "tokens", "flops" and
+ * "seconds"; "train" adds "loss" (nats per token), "lr", "grad_norm" and "tokens_per_second";
+ * "eval" adds "loss", "bpb" (bits per byte) and, with several sources, the same per source. Not
+ * thread-safe. */
+#ifndef CAMBIUM_TRAIN_METRICS_H
+#define CAMBIUM_TRAIN_METRICS_H
+
+#include <stdbool.h>
+
+#include <jansson.h>
+
+#include "core/base/err.h"
+
+typedef struct Metrics Metrics;
+
+/* Opens FOLDER/metrics.jsonl for appending. On resume, lines of steps after the checkpoint are
+ * dropped by metrics_rewind. */
+Status metrics_open(Metrics **out, const char *folder, Err *err);
+void metrics_close(Metrics *metrics); /* NULL is allowed */
+
+/* Takes `line`; writes it at once. Failures are remembered and reported by metrics_check, so that a
+ * full disk does not go unnoticed. */
+void metrics_write(Metrics *metrics, json_t *line);
+Status metrics_check(const Metrics *metrics, Err *err);
+
+/* Keeps only the lines for which `keep` says so (those up to a checkpoint). */
+typedef bool MetricsKeep(void *context, const json_t *line);
+Status metrics_rewind(Metrics *metrics, MetricsKeep *keep, void *context, Err *err);
+
+#endif
