@@ -45,7 +45,7 @@ AttnShape attn_backward_check(const AttnBackwardArgs *args)
     return s;
 }
 
-/* Pages and, for int8, their scales; returns nothing but trust. */
+/* Pages and, for int8, their scales. */
 static void check_pages(const KvPages *kv, int64_t K, int64_t D)
 {
     const Tensor *pages = &kv->k_pages;
@@ -96,10 +96,11 @@ void attn_decode_check(const AttnDecodeArgs *args)
               (long long)table->shape[0]);
         CHECK(limits[n] >= 0 && limits[n] <= capacity, "limit %d of %lld", limits[n],
               (long long)capacity);
-        if (limits[n] == 0 || (n > 0 && rows[n] == rows[n - 1] && limits[n] <= limits[n - 1]))
-            continue;
+        /* Queries of one sequence follow each other: only pages not yet looked at matter. */
+        bool follows = n > 0 && rows[n] == rows[n - 1];
         const int32_t *row = entries + rows[n] * table->shape[1];
-        for (int64_t p = 0; p * pages->shape[2] < limits[n]; p++)
+        for (int64_t p = follows ? limits[n - 1] / pages->shape[2] : 0;
+             p * pages->shape[2] < limits[n]; p++)
             CHECK(row[p] >= 0 && row[p] < pages->shape[0], "page %d of %lld", row[p],
                   (long long)pages->shape[0]);
     }

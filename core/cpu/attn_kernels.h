@@ -48,7 +48,34 @@ typedef struct FlashBackwardTask {
     float scale;
 } FlashBackwardTask;
 
-/* Bytes of scratch that one call needs; a multiple of MEM_ALIGN. */
+/* Merges n_parts normalised partial results of n_rows rows into rows out_row .. of out (and of lse
+ * where given); parts are part_stride rows apart. */
+typedef struct MergeTask {
+    const void *parts; /* (n_parts, part_stride, D), at the first row */
+    const float *part_lse;
+    void *out;
+    float *lse;
+    DType part_type, out_type;
+    int64_t n_parts, n_rows, D, part_stride, out_row;
+} MergeTask;
+
+/* Writes rows [first, last) of from (N, K, D) into pages (pages, K, page_size, D). */
+typedef struct WriteRowsTask {
+    const void *from;
+    void *to;
+    float *scales; /* int8 */
+    const int32_t *slots;
+    DType from_type, to_type;
+    int64_t first, last, K, D, page_size;
+} WriteRowsTask;
+
+typedef void MergeFn(const MergeTask *task);
+typedef void WriteRowsFn(const WriteRowsTask *task);
+
+/* flash takes any task; flash_rows is made for few query rows over many keys and wants D to be a
+ * multiple of 16 floats.
+ *
+ * Bytes of scratch that one call needs; a multiple of MEM_ALIGN. */
 typedef size_t FlashScratchFn(const FlashTask *task);
 typedef void FlashFn(const FlashTask *task, void *scratch);
 typedef size_t FlashBackwardScratchFn(const FlashBackwardTask *task);
@@ -57,6 +84,10 @@ typedef void FlashBackwardFn(const FlashBackwardTask *task, void *scratch);
 #define ATTN_DECLARE(isa)                                                                          \
     size_t flash_scratch_##isa(const FlashTask *task);                                             \
     void flash_##isa(const FlashTask *task, void *scratch);                                        \
+    size_t flash_rows_scratch_##isa(const FlashTask *task);                                        \
+    void flash_rows_##isa(const FlashTask *task, void *scratch);                                   \
+    void attn_merge_rows_##isa(const MergeTask *task);                                             \
+    void kv_write_rows_##isa(const WriteRowsTask *task);                                           \
     size_t flash_backward_scratch_##isa(const FlashBackwardTask *task);                            \
     void flash_backward_##isa(const FlashBackwardTask *task, void *scratch);
 ATTN_DECLARE(generic)

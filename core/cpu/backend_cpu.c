@@ -7,6 +7,7 @@
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
 #include "core/cpu/attn.h"
+#include "core/cpu/attn_decode.h"
 #include "core/cpu/cpu.h"
 #include "core/cpu/ref_attn.h"
 #include "core/cpu/ref_embed.h"
@@ -202,6 +203,9 @@ void backend_cpu_register(void)
     /* Each fast version replaces its reference here. */
     cpu.attn = cpu_attn;
     cpu.attn_backward = cpu_attn_backward;
+    cpu.attn_decode = cpu_attn_decode;
+    cpu.attn_merge = cpu_attn_merge;
+    cpu.kv_write = cpu_kv_write;
     describe();
     backend_register(&cpu);
 }

@@ -85,8 +85,9 @@ KERNEL_INLINE void prepare_head(const Backward *b, int64_t g, const Head *head, 
 {
     const FlashBackwardTask *t = b->task;
     size_t skip = (size_t)(g * t->D) * (t->type == DTYPE_BF16 ? 2 : 4);
-    RowSource q = {(const char *)t->q + skip, t->type, t->q_stride, NULL, 0, 0, NULL, 0};
-    RowSource dout = {(const char *)t->dout + skip, t->type, t->q_stride, NULL, 0, 0, NULL, 0};
+    RowSource q = {.data = (const char *)t->q + skip, .type = t->type, .row_stride = t->q_stride};
+    RowSource dout = {
+        .data = (const char *)t->dout + skip, .type = t->type, .row_stride = t->q_stride};
     memset(head->q_lanes, 0, (size_t)((char *)head->dq - (char *)head->q_lanes));
     pack_lanes(head->q_lanes, b->units * LANES, &q, 0, t->T, t->D, b->units, b->spare, pairs);
     pack_lanes(head->dout_lanes, b->units * LANES, &dout, 0, t->T, t->D, b->units, b->spare, pairs);
@@ -106,8 +107,8 @@ KERNEL_INLINE void prepare_head(const Backward *b, int64_t g, const Head *head, 
 KERNEL_INLINE void prepare_keys(const Backward *b, int64_t key, int64_t count, bool pairs)
 {
     const FlashBackwardTask *t = b->task;
-    RowSource k = {t->k, t->type, t->kv_stride, NULL, 0, 0, NULL, 0};
-    RowSource v = {t->v, t->type, t->kv_stride, NULL, 0, 0, NULL, 0};
+    RowSource k = {.data = t->k, .type = t->type, .row_stride = t->kv_stride};
+    RowSource v = {.data = t->v, .type = t->type, .row_stride = t->kv_stride};
     memset(b->k, 0, (size_t)(BLOCK * b->units) * sizeof(Unit));
     memset(b->v, 0, (size_t)(BLOCK * b->units) * sizeof(Unit));
     for (int64_t i = 0; i < count; i++) {

@@ -40,23 +40,10 @@ size_t ISA_SYMBOL(flash_scratch)(const FlashTask *task)
     return layout(&flash, task, NULL, false); /* floats need no less than pairs */
 }
 
-KERNEL_INLINE void load_queries(const Flash *f, bool pairs)
+KERNEL_INLINE void start(const Flash *f, bool pairs)
 {
-    const FlashTask *t = f->task;
-    int64_t rows = t->n_queries * t->group;
-    size_t element = t->q_type == DTYPE_BF16 ? 2 : 4;
-    for (int64_t i = 0; i < t->n_queries; i++) {
-        RowSource heads = {(const char *)t->q + (size_t)(i * t->q_stride) * element,
-                           t->q_type,
-                           t->D,
-                           NULL,
-                           0,
-                           0,
-                           NULL,
-                           0};
-        for (int64_t g = 0; g < t->group; g++)
-            unpack_row(f->q + (i * t->group + g) * f->units, f->units, &heads, g, t->D, pairs);
-    }
+    int64_t rows = f->task->n_queries * f->task->group;
+    flash_load_queries(f->task, f->q, f->units, pairs);
     memset(f->q + rows * f->units, 0, (size_t)((f->rows - rows) * f->units) * sizeof(Unit));
     memset(f->o, 0, (size_t)(f->rows * f->vecs * LANES) * sizeof(float));
     for (int64_t r = 0; r < f->rows; r++) {
@@ -145,26 +132,11 @@ KERNEL_INLINE void rows_against_block(const Flash *f, int64_t begin, int64_t end
     }
 }
 
-static void store_results(const Flash *f)
-{
-    const FlashTask *t = f->task;
-    for (int64_t i = 0; i < t->n_queries; i++)
-        for (int64_t g = 0; g < t->group; g++) {
-            int64_t r = i * t->group + g;
-            float sum = f->sum[r];
-            store_row(t->out, t->out_type, i * t->out_stride + g * t->D, f->o + r * f->vecs * LANES,
-                      sum == 0.0f ? 0.0f : 1.0f / sum, t->D);
-            if (t->lse)
-                t->lse[i * t->lse_stride + g * t->lse_head_stride] =
-                    sum == 0.0f ? -INFINITY : (f->max[r] + log2f(sum)) * 0.69314718f; /* ln 2 */
-        }
-}
-
 KERNEL_INLINE void run(const FlashTask *task, void *scratch, bool pairs)
 {
     Flash flash, *f = &flash;
     layout(f, task, scratch, pairs);
-    load_queries(f, pairs);
+    start(f, pairs);
     int64_t rows = task->n_queries * task->group;
     for (int64_t block = task->key_begin; block < task->key_end; block += KEYS) {
         int64_t count = task->key_end - block < KEYS ? task->key_end - block : KEYS, most = 0;
@@ -183,7 +155,8 @@ KERNEL_INLINE void run(const FlashTask *task, void *scratch, bool pairs)
         for (int64_t r = 0; r < f->rows; r += ROWS)
             rows_against_block(f, r, r + ROWS < f->rows ? r + ROWS : f->rows, pairs);
     }
-    store_results(f);
+    for (int64_t r = 0; r < rows; r++)
+        flash_store(task, r, f->o + r * f->vecs * LANES, f->max[r], f->sum[r]);
 }
 
 void ISA_SYMBOL(flash)(const FlashTask *task, void *scratch)

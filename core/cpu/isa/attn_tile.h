@@ -268,4 +268,31 @@ KERNEL_INLINE void store_row(void *out, DType type, int64_t at, const float *row
     }
 }
 
+/* ---- what all forward kernels begin and end with ----------------------------------------------
+ */
+
+/* The task's query rows, (query, head) by (query, head), as `units` units each. */
+KERNEL_INLINE void flash_load_queries(const FlashTask *t, Unit *to, int64_t units, bool pairs)
+{
+    size_t element = t->q_type == DTYPE_BF16 ? 2 : 4;
+    for (int64_t i = 0; i < t->n_queries; i++) {
+        RowSource heads = {.data = (const char *)t->q + (size_t)(i * t->q_stride) * element,
+                           .type = t->q_type,
+                           .row_stride = t->D};
+        for (int64_t g = 0; g < t->group; g++)
+            unpack_row(to + (i * t->group + g) * units, units, &heads, g, t->D, pairs);
+    }
+}
+
+/* Output and log-sum-exp of row r from its sum of 2^(x - max) v, and the sum of 2^(x - max). */
+KERNEL_INLINE void flash_store(const FlashTask *t, int64_t r, const float *o, float max, float sum)
+{
+    int64_t i = r / t->group, g = r % t->group;
+    store_row(t->out, t->out_type, i * t->out_stride + g * t->D, o, sum == 0.0f ? 0.0f : 1.0f / sum,
+              t->D);
+    if (t->lse)
+        t->lse[i * t->lse_stride + g * t->lse_head_stride] =
+            sum == 0.0f ? -INFINITY : (max + log2f(sum)) * 0.69314718f; /* ln 2 */
+}
+
 #endif
