@@ -6,6 +6,7 @@
 #include <nettle/sha2.h>
 
 #include "core/base/mem.h"
+#include "core/base/rng.h"
 
 struct HashStream {
     struct sha256_ctx context;
@@ -69,4 +70,16 @@ bool hash_parse(const char *text, Sha256 *hash)
 bool hash_equal(const Sha256 *a, const Sha256 *b)
 {
     return memcmp(a->bytes, b->bytes, SHA256_BYTES) == 0;
+}
+
+uint64_t hash_for_table(const void *data, int64_t bytes)
+{
+    const uint8_t *at = data;
+    uint64_t hash = (uint64_t)bytes * UINT64_C(0x9E3779B97F4A7C15);
+    for (; bytes > 0; at += 8, bytes -= 8) {
+        uint64_t word = 0;
+        memcpy(&word, at, bytes < 8 ? (size_t)bytes : 8);
+        hash = hash_mix64(hash ^ word);
+    }
+    return hash;
 }

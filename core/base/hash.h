@@ -24,4 +24,7 @@ void hash_text(const Sha256 *hash, char text[SHA256_TEXT]);
 bool hash_parse(const char *text, Sha256 *hash); /* the reverse; false for any other text */
 bool hash_equal(const Sha256 *a, const Sha256 *b);
 
+/* 64 well mixed bits for hash tables in memory; never for files, never as a proof. */
+uint64_t hash_for_table(const void *data, int64_t bytes);
+
 #endif

@@ -3,27 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/hash.h"
 #include "core/base/mem.h"
-#include "core/base/rng.h"
-
-static uint64_t hash_bytes(const char *text, int64_t bytes)
-{
-    uint64_t hash = (uint64_t)bytes * UINT64_C(0x9E3779B97F4A7C15);
-    while (bytes > 0) {
-        uint64_t word = 0;
-        memcpy(&word, text, bytes < 8 ? (size_t)bytes : 8);
-        hash = hash_mix64(hash ^ word);
-        text += 8;
-        bytes -= 8;
-    }
-    return hash;
-}
 
 /* The slot that holds these bytes, or the free one where they belong. */
 static uint64_t probe(const TokenIndex *index, const TokenizerSpec *spec, const char *text,
                       int64_t bytes)
 {
-    uint64_t slot = hash_bytes(text, bytes) & index->mask;
+    uint64_t slot = hash_for_table(text, bytes) & index->mask;
     for (;; slot = (slot + 1) & index->mask) {
         int32_t id = index->slots[slot];
         if (id < 0)
