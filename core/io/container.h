@@ -59,6 +59,10 @@ Status container_map(const Container *container, const char *path, const void **
 Status container_map_range(const Container *container, const char *path, int64_t offset,
                            int64_t bytes, const void **data, Err *err);
 
+/* Gives the memory of a tensor's mapped pages back: its values were copied. They are read from the
+ * file again when touched. */
+void container_drop(const Container *container, const char *path);
+
 /* Texts: borrowed and zero-terminated, or parsed (the caller owns the object). */
 Status container_text(const Container *container, const char *path, const char **text, Err *err);
 Status container_json(const Container *container, const char *path, json_t **out, Err *err);

@@ -2,6 +2,8 @@
  * lies; from then on all reading is from the mapped file, without locks. */
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "core/base/file.h"
 #include "core/base/mem.h"
@@ -463,6 +465,20 @@ Status container_map(const Container *container, const char *path, const void **
     Entry *entry;
     TRY(need(container, path, false, &entry, err));
     return container_map_range(container, path, 0, entry->open.bytes, data, err);
+}
+
+void container_drop(const Container *container, const char *path)
+{
+    const Entry *entry = find(container, path);
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    if (!entry || entry->open.bytes == 0)
+        return;
+    /* Only whole pages of its own: neighbours may be in use. */
+    uintptr_t begin = (uintptr_t)container->map.data + (uintptr_t)entry->offset;
+    uintptr_t end = (begin + (uintptr_t)entry->open.bytes) / page * page;
+    begin = (begin + page - 1) / page * page;
+    if (end > begin)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
 static void shape_text(const Tensor *shape, char *text, size_t bytes)

@@ -151,5 +151,7 @@ Status table_load(const Container *container, const TableInfo *info, const Devic
     TRY(device_tensor(device, &shape, "the embedding table", err));
     out->table = shape;
     out->owned = true;
-    return device_upload(device, &shape, data, err);
+    Status status = device_upload(device, &shape, data, err);
+    container_drop(container, "/embedding");
+    return status;
 }

@@ -1,0 +1,96 @@
+/* Model files: one or more experts over one substrate, with everything needed to run, merge, grow
+ * or resume them.
+ *
+ *   /meta                   format, kind "model", experts (name, config, history), merge, table
+ *   /tokenizer              see tokenizer_io.h
+ *   /embedding              the table, unless it was left out and is found by its hash
+ *   /experts/0/blocks/3/attn_q, /experts/0/final_norm, ...   float32 or bfloat16, (out, in)
+ *   /adapter/w1, b1, w2, b2                                  of the rule `adapter`
+ *
+ * A frozen parameter has the attribute `frozen`: the SHA-256 of its float32 values when it froze.
+ * Callers add datasets of their own (/optimizer, /loader, /rng). Neither saving nor loading holds
+ * more than the model and one slab of 16 MB. */
+#ifndef CAMBIUM_CORE_IO_CHECKPOINT_H
+#define CAMBIUM_CORE_IO_CHECKPOINT_H
+
+#include "core/io/table.h"
+#include "core/model/ensemble.h"
+
+/* ---- what a file says of itself ------------------------------------------------------------- */
+
+typedef struct CheckpointExpert {
+    char *name; /* owned */
+    ModelConfig config;
+    json_t *history; /* a list of stages, as the trainer wrote them; borrowed */
+} CheckpointExpert;
+
+typedef struct CheckpointInfo {
+    int64_t n_experts;
+    CheckpointExpert *experts; /* owned */
+    MergeRule rule;
+    float *weights; /* (n_experts) or NULL: equal; owned */
+    float forget;
+    int64_t adapter_top, adapter_hidden; /* 0: no adapter */
+    TableInfo table;
+    json_t *meta; /* the whole document, which histories and the recipe are borrowed from; owned;
+                     NULL in an info that was filled by hand */
+} CheckpointInfo;
+
+Status checkpoint_info_read(const Container *container, CheckpointInfo *info, Err *err);
+void checkpoint_info_clear(CheckpointInfo *info);
+/* /meta for a file that is put together by hand (merging); the caller owns it. */
+json_t *checkpoint_meta_json(const CheckpointInfo *info);
+
+/* Copies every dataset of an expert as it is, its attributes included. */
+Status checkpoint_copy_expert(ContainerWriter *writer, int64_t expert, const Container *from,
+                              int64_t from_expert, Err *err);
+/* Writes the adapter's tensors of `n_experts` experts. */
+Status checkpoint_put_adapter(ContainerWriter *writer, const MergeAdapter *adapter,
+                              int64_t n_experts, Err *err);
+
+/* ---- loading -------------------------------------------------------------------------------- */
+
+typedef struct LoadOptions {
+    const Device *device; /* backend and queue must outlive the ensemble */
+    DType compute;        /* DTYPE_F32 or DTYPE_BF16 */
+    DType weights;        /* `compute`, or DTYPE_I8: matrices are quantised while loading */
+    bool train;           /* masters are kept, nothing is mapped, and frozen values are compared
+                             with their hashes */
+    const char *table;    /* where the table is when the file left it out, or NULL */
+} LoadOptions;
+
+/* The model or models of a file. Weights whose stored type is the wanted one stay in the mapped
+ * file where the device can read them. `tokenizer` may be NULL when it is not wanted. The caller
+ * frees both. */
+Status ensemble_load(Ensemble **out, Tokenizer **tokenizer, const char *path,
+                     const LoadOptions *options, Err *err);
+
+/* The same from an open container, which (unless `options->train`) must outlive the ensemble. */
+Status ensemble_read(Ensemble **out, const Container *container, const LoadOptions *options,
+                     Err *err);
+
+/* The only expert of an ensemble, taken out of it; the ensemble is freed. Fails when there are
+ * several, naming `path`. */
+Status ensemble_take_model(Ensemble *ensemble, const char *path, Model **out, Err *err);
+
+/* ---- saving --------------------------------------------------------------------------------- */
+
+typedef struct CheckpointSave {
+    const char *path;
+    const Ensemble *ensemble; /* a bare model: an Ensemble of one on the stack */
+    const TokenizerSpec *tokenizer;
+    json_t *const *histories; /* (n_experts) lists, or NULL: empty ones */
+    const json_t *recipe;     /* of the table, or NULL */
+    bool leave_out_table;     /* /meta keeps its hash and recipe; not for learned tables */
+    DType dtype;              /* of matrices: DTYPE_F32 (everything exact) or DTYPE_BF16 */
+    /* The file that this model came from: frozen parameters whose masters are no longer in memory
+     * are copied from there. NULL when all masters are in memory. */
+    const Container *base;
+    /* Writes datasets of the caller's, or NULL. */
+    Status (*extra)(void *context, ContainerWriter *writer, Err *err);
+    void *context;
+} CheckpointSave;
+
+Status checkpoint_save(const CheckpointSave *save, Err *err);
+
+#endif
