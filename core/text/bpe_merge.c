@@ -76,31 +76,39 @@ static uint32_t pair_rank(const PairTable *table, int32_t left, int32_t right, i
     return pair->rank;
 }
 
+/* Rank and result of the pair (left, right) in one word. */
+static uint64_t pair_outcome(const PairTable *table, int32_t left, int32_t right)
+{
+    const Pair *pair = probe(table, left, right);
+    return (uint64_t)pair->rank << 32 | (uint32_t)pair->result;
+}
+
 static int64_t merge_small(const PairTable *table, int32_t *symbols, int64_t count)
 {
-    uint32_t ranks[BPE_SMALL];
-    int32_t results[BPE_SMALL];
+    uint64_t outcomes[BPE_SMALL];
     for (int64_t i = 0; i + 1 < count; i++)
-        ranks[i] = pair_rank(table, symbols[i], symbols[i + 1], &results[i]);
+        outcomes[i] = pair_outcome(table, symbols[i], symbols[i + 1]);
     while (count > 1) {
+        uint32_t lowest = BPE_NO_RANK;
         int64_t best = 0;
-        for (int64_t i = 1; i + 1 < count; i++)
-            if (ranks[i] < ranks[best])
-                best = i;
-        if (ranks[best] == BPE_NO_RANK)
+        for (int64_t i = 0; i + 1 < count; i++) {
+            uint32_t rank = (uint32_t)(outcomes[i] >> 32);
+            best = rank < lowest ? i : best;
+            lowest = rank < lowest ? rank : lowest;
+        }
+        if (lowest == BPE_NO_RANK)
             break;
-        symbols[best] = results[best];
+        symbols[best] = (int32_t)(uint32_t)outcomes[best];
         int64_t after = best + 1;
-        size_t moved = (size_t)(count - after - 1);
-        memmove(symbols + after, symbols + after + 1, moved * sizeof *symbols);
-        memmove(ranks + best, ranks + after, moved * sizeof *ranks);
-        memmove(results + best, results + after, moved * sizeof *results);
         count--;
+        for (int64_t i = after; i < count; i++) {
+            symbols[i] = symbols[i + 1];
+            outcomes[i - 1] = outcomes[i];
+        }
         if (best > 0)
-            ranks[best - 1] =
-                pair_rank(table, symbols[best - 1], symbols[best], &results[best - 1]);
+            outcomes[best - 1] = pair_outcome(table, symbols[best - 1], symbols[best]);
         if (after < count)
-            ranks[best] = pair_rank(table, symbols[best], symbols[after], &results[best]);
+            outcomes[best] = pair_outcome(table, symbols[best], symbols[after]);
     }
     return count;
 }

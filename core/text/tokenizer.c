@@ -372,15 +372,14 @@ int32_t tokenizer_find(const Tokenizer *tokenizer, const char *text, int64_t byt
     return token_index_find(&tokenizer->index, &tokenizer->spec, text, bytes);
 }
 
-void tokenizer_decode(const Tokenizer *tokenizer, const int32_t *ids, int64_t count, bool specials,
-                      StrBuf *out)
+void tokenizer_decode_on(const Tokenizer *tokenizer, const int32_t *ids, int64_t count,
+                         bool specials, bool *at_start, StrBuf *out)
 {
     const TokenizerSpec *spec = &tokenizer->spec;
-    bool strip = spec->add_prefix_space && !spec->byte_level;
     for (int64_t i = 0; i < count; i++) {
         if (ids[i] < 0 || ids[i] >= spec->n_tokens) {
             strbuf_puts(out, UTF8_REPLACEMENT);
-            strip = false;
+            *at_start = false;
             continue;
         }
         bool hidden = spec->types[ids[i]] == TOKEN_SPECIAL || spec->types[ids[i]] == TOKEN_UNUSED;
@@ -388,8 +387,19 @@ void tokenizer_decode(const Tokenizer *tokenizer, const int32_t *ids, int64_t co
             continue;
         const char *text = token_text(spec, ids[i]);
         int64_t bytes = token_bytes(spec, ids[i]);
-        int64_t skipped = strip && !hidden && text[0] == ' ';
-        strip = strip && hidden;
+        int64_t skipped = 0;
+        if (!hidden) {
+            bool prefixed = *at_start && spec->add_prefix_space && !spec->byte_level;
+            skipped = prefixed && text[0] == ' ';
+            *at_start = false;
+        }
         strbuf_append(out, text + skipped, (size_t)(bytes - skipped));
     }
+}
+
+void tokenizer_decode(const Tokenizer *tokenizer, const int32_t *ids, int64_t count, bool specials,
+                      StrBuf *out)
+{
+    bool at_start = true;
+    tokenizer_decode_on(tokenizer, ids, count, specials, &at_start, out);
 }

@@ -10,7 +10,7 @@
 #include "core/text/utf8.h"
 
 enum {
-    CACHE_SLOTS = 1 << 14,
+    CACHE_SLOTS = 1 << 15,
     CACHE_TEXT = 30, /* bytes of a piece that is remembered at most */
     CACHE_IDS = 8,
     WHOLE = 0x80, /* marks a piece to which ignore_merges applies */
@@ -170,7 +170,7 @@ static uint64_t cache_slot(const CacheKey *key)
     uint64_t a = (w[0] ^ w[2] * UINT64_C(0xBF58476D1CE4E5B9)) * UINT64_C(0x9E3779B97F4A7C15);
     uint64_t b = (w[1] ^ w[3] * UINT64_C(0x94D049BB133111EB)) * UINT64_C(0xD6E8FEB86659FD93);
     a ^= b ^ a >> 29;
-    return (a * UINT64_C(0x9E3779B97F4A7C15)) >> 50; /* 14 bits: CACHE_SLOTS */
+    return (a * UINT64_C(0x9E3779B97F4A7C15)) >> 49; /* 15 bits: CACHE_SLOTS */
 }
 
 static void add_ids(IdList *out, const int32_t *ids, int64_t count)
@@ -229,32 +229,45 @@ static bool joined(const Tokenizer *t, int32_t left, int32_t right)
     return t->joints[bit / 64] >> bit % 64 & 1;
 }
 
+/* The symbols of the character (or byte) at `text`, which is `length` bytes; returns their number.
+ */
+static int64_t first_symbols(const Tokenizer *t, const char *text, int length,
+                             int32_t symbols[UTF8_MAX])
+{
+    if (t->spec.byte_level) {
+        symbols[0] = byte_or_unk(t, text[0]);
+        return symbols[0] >= 0;
+    }
+    symbols[0] = character_token(t, text, length);
+    return symbols[0] >= 0 ? 1 : fallback_symbols(t, text, length, symbols);
+}
+
 /* Cuts valid text where no merge can reach. A run of BPE_LONGEST bytes without such a place is cut
  * there, to bound memory. */
 static void encode_by_joints(const Encoding *e, const char *text, int64_t bytes)
 {
     const Tokenizer *t = e->tokenizer;
-    int64_t start = 0;
-    int32_t last = -1;
+    int64_t start = 0, in_piece = 0;
+    int32_t last = -1, symbols[UTF8_MAX];
     for (int64_t i = 0; i < bytes;) {
         int length = t->spec.byte_level ? 1 : utf8_length(text[i]);
-        int32_t symbols[UTF8_MAX];
-        int64_t count = 1;
-        symbols[0] =
-            t->spec.byte_level ? byte_or_unk(t, text[i]) : character_token(t, text + i, length);
-        if (symbols[0] < 0)
-            count = t->spec.byte_level ? 0 : fallback_symbols(t, text + i, length, symbols);
+        int64_t count = first_symbols(t, text + i, length, symbols);
         if (count > 0) {
-            if (last >= 0 &&
+            if (in_piece > 0 &&
                 (!joined(t, last, symbols[0]) || i - start >= BPE_LONGEST - UTF8_MAX)) {
-                encode_piece(e, text + start, i - start, 0);
+                if (in_piece == 1)
+                    id_list_add(e->out, last);
+                else
+                    encode_piece(e, text + start, i - start, 0);
                 start = i;
+                in_piece = 0;
             }
             last = symbols[count - 1];
+            in_piece += count;
         }
         i += length;
     }
-    if (start < bytes)
+    if (in_piece > 0)
         encode_piece(e, text + start, bytes - start, 0);
 }
 

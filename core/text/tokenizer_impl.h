@@ -54,4 +54,9 @@ static inline uint64_t joint_bit(const Tokenizer *tokenizer, int32_t left, int32
 int64_t tokenizer_symbols(const Tokenizer *tokenizer, const char *text, int64_t bytes,
                           int32_t *symbols);
 
+/* Like tokenizer_decode, for a text that comes in parts: *at_start says whether the next text token
+ * is the text's first, and is updated. */
+void tokenizer_decode_on(const Tokenizer *tokenizer, const int32_t *ids, int64_t count,
+                         bool specials, bool *at_start, StrBuf *out);
+
 #endif

@@ -1,0 +1,616 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "core/base/file.h"
+#include "core/base/mem.h"
+#include "core/text/byte_alphabet.h"
+#include "core/text/tokenizer_json.h"
+#include "core/text/utf8.h"
+
+const char tokenizer_gpt2_pattern[] =
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
+/* U+2581, which stands for a space in SentencePiece's vocabularies. */
+#define METASPACE "\xE2\x96\x81"
+/* jansson takes no zero in keys, so an escaped one travels as U+10FFFF, which is no character. */
+#define ZERO_STAND_IN "\xF4\x8F\xBF\xBF"
+
+enum { FILE_LIMIT = 1 << 30 };
+
+typedef struct Reader {
+    json_t *root;
+    json_t *vocab; /* borrowed from root */
+    TokenizerSpec *spec;
+    Err *err;
+    const char **surfaces; /* (n_tokens) as the file writes them, NULL: no such token */
+    StrBuf pattern;
+    bool byte_level;    /* a ByteLevel pre-tokenizer was seen */
+    bool metaspace;     /* spaces are written as METASPACE */
+    bool byte_fallback; /* <0xXX> tokens */
+    bool has_zero;      /* ZERO_STAND_IN occurs */
+} Reader;
+
+/* ---- small questions ------------------------------------------------------------------------- */
+
+static const char *type_of(const json_t *part)
+{
+    const char *type = json_string_value(json_object_get(part, "type"));
+    return type ? type : "(without a type)";
+}
+
+static bool is_nothing(const json_t *value)
+{
+    return !value || json_is_null(value) ||
+           (json_is_string(value) && json_string_length(value) == 0);
+}
+
+static bool flag(const json_t *part, const char *name, bool standard)
+{
+    const json_t *value = json_object_get(part, name);
+    return json_is_boolean(value) ? json_is_true(value) : standard;
+}
+
+static bool text_is(const json_t *value, const char *text)
+{
+    return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
+}
+
+static Status refuse(const Reader *reader, const char *role, const char *what)
+{
+    return err_set(reader->err, "tokenizer.json: the %s %s is not supported", role, what);
+}
+
+/* The id of a surface in the vocabulary, or -1. */
+static int64_t surface_id(const Reader *reader, const char *surface)
+{
+    const json_t *id = json_object_get(reader->vocab, surface);
+    return json_is_integer(id) ? json_integer_value(id) : -1;
+}
+
+/* ---- normalizer, pre-tokenizer, decoder ------------------------------------------------------ */
+
+static Status read_normalizer(Reader *reader, const json_t *part)
+{
+    if (is_nothing(part))
+        return STATUS_OK;
+    const char *type = type_of(part);
+    if (strcmp(type, "Sequence") == 0) {
+        size_t i;
+        json_t *item;
+        json_array_foreach(json_object_get(part, "normalizers"), i, item)
+            TRY(read_normalizer(reader, item));
+        return STATUS_OK;
+    }
+    const json_t *pattern = json_object_get(part, "pattern");
+    if (strcmp(type, "Prepend") == 0 && text_is(json_object_get(part, "prepend"), METASPACE) &&
+        !reader->metaspace) {
+        reader->spec->add_prefix_space = true;
+        return STATUS_OK;
+    }
+    if (strcmp(type, "Replace") == 0 && text_is(json_object_get(pattern, "String"), " ") &&
+        text_is(json_object_get(part, "content"), METASPACE)) {
+        reader->metaspace = true;
+        return STATUS_OK;
+    }
+    return refuse(reader, "normalizer", type);
+}
+
+/* Adds one pattern, as a line of its own; line feeds in it become escapes. */
+static void add_pattern(Reader *reader, const char *pattern)
+{
+    if (reader->pattern.size > 0)
+        strbuf_putc(&reader->pattern, '\n');
+    for (const char *p = pattern; *p; p++) {
+        if (*p == '\\' && p[1] != '\0' && p[1] != '\n') {
+            strbuf_append(&reader->pattern, p++, 2);
+        } else if (*p == '\\' && p[1] == '\n') {
+            strbuf_puts(&reader->pattern, "\\n");
+            p++;
+        } else if (*p == '\n') {
+            strbuf_puts(&reader->pattern, "\\n");
+        } else {
+            strbuf_putc(&reader->pattern, *p);
+        }
+    }
+}
+
+static void add_literal(Reader *reader, const char *text)
+{
+    StrBuf escaped = {0};
+    for (const char *p = text; *p; p++) {
+        if (*p != '\n' && strchr("\\^$.[]|()?*+{}", *p))
+            strbuf_putc(&escaped, '\\');
+        strbuf_putc(&escaped, *p);
+    }
+    add_pattern(reader, escaped.data ? escaped.data : "");
+    strbuf_clear(&escaped);
+}
+
+static Status read_split(Reader *reader, const json_t *part)
+{
+    const json_t *pattern = json_object_get(part, "pattern");
+    const json_t *regex = json_object_get(pattern, "Regex");
+    const json_t *literal = json_object_get(pattern, "String");
+    if (!text_is(json_object_get(part, "behavior"), "Isolated") || flag(part, "invert", false))
+        return refuse(reader, "pre-tokenizer", "Split with a behavior other than Isolated");
+    if (json_is_string(regex) && json_string_length(regex) > 0)
+        add_pattern(reader, json_string_value(regex));
+    else if (json_is_string(literal) && json_string_length(literal) > 0)
+        add_literal(reader, json_string_value(literal));
+    else
+        return refuse(reader, "pre-tokenizer", "Split without a pattern");
+    return STATUS_OK;
+}
+
+static Status read_byte_level(Reader *reader, const json_t *part)
+{
+    if (flag(part, "add_prefix_space", true)) {
+        /* Behind another pre-tokenizer the space would go before each of its pieces. */
+        if (reader->pattern.size > 0)
+            return refuse(reader, "pre-tokenizer", "ByteLevel with add_prefix_space after another");
+        reader->spec->add_prefix_space = true;
+    }
+    if (flag(part, "use_regex", true))
+        add_pattern(reader, tokenizer_gpt2_pattern);
+    reader->byte_level = true;
+    return STATUS_OK;
+}
+
+static Status read_pre_tokenizer(Reader *reader, const json_t *part)
+{
+    if (is_nothing(part))
+        return STATUS_OK;
+    const char *type = type_of(part);
+    if (strcmp(type, "Sequence") == 0) {
+        size_t i;
+        json_t *item;
+        json_array_foreach(json_object_get(part, "pretokenizers"), i, item)
+            TRY(read_pre_tokenizer(reader, item));
+        return STATUS_OK;
+    }
+    if (reader->byte_level || reader->metaspace) /* it would see other characters than the text's */
+        return refuse(reader, "combination of a pre-tokenizer after ByteLevel or Replace:", type);
+    if (strcmp(type, "ByteLevel") == 0)
+        return read_byte_level(reader, part);
+    if (strcmp(type, "Split") == 0)
+        return read_split(reader, part);
+    if (strcmp(type, "Digits") == 0) {
+        add_pattern(reader, flag(part, "individual_digits", false) ? "\\p{N}" : "\\p{N}+");
+        return STATUS_OK;
+    }
+    if (strcmp(type, "Punctuation") == 0 &&
+        text_is(json_object_get(part, "behavior"), "Isolated")) {
+        add_pattern(reader, "[!-/:-@\\[-`{-~\\p{P}]");
+        return STATUS_OK;
+    }
+    return refuse(reader, "pre-tokenizer", type);
+}
+
+/* Decoding follows from the rest; here only what would decode otherwise is found. */
+static Status check_decoder(const Reader *reader, const json_t *part)
+{
+    static const char *const known[] = {"ByteLevel", "Replace", "ByteFallback", "Fuse", "Strip"};
+    if (is_nothing(part))
+        return STATUS_OK;
+    const char *type = type_of(part);
+    if (strcmp(type, "Sequence") == 0) {
+        size_t i;
+        json_t *item;
+        json_array_foreach(json_object_get(part, "decoders"), i, item)
+            TRY(check_decoder(reader, item));
+        return STATUS_OK;
+    }
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(type, known[i]) == 0)
+            return STATUS_OK;
+    return refuse(reader, "decoder", type);
+}
+
+/* ---- vocabulary ------------------------------------------------------------------------------ */
+
+static Status check_id(const Reader *reader, const json_t *id, const char *token, int64_t limit)
+{
+    if (!json_is_integer(id))
+        return err_set(reader->err, "tokenizer.json: the id of token \"%.60s\" is not a number",
+                       token);
+    if (json_integer_value(id) < 0 || json_integer_value(id) >= limit)
+        return err_set(
+            reader->err,
+            "tokenizer.json: token \"%.60s\" has the id %lld, far outside the vocabulary", token,
+            (long long)json_integer_value(id));
+    return STATUS_OK;
+}
+
+static Status check_added_token(const Reader *reader, const json_t *token)
+{
+    const json_t *content = json_object_get(token, "content");
+    if (is_nothing(content) || !json_is_string(content))
+        return err_set(reader->err, "tokenizer.json: an added token has no content");
+    const char *text = json_string_value(content);
+    static const char *const flags[] = {"single_word", "lstrip", "rstrip"};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (flag(token, flags[i], false))
+            return err_set(reader->err,
+                           "tokenizer.json: %s of the added token \"%.60s\" is not supported",
+                           flags[i], text);
+    int64_t known = surface_id(reader, text);
+    if (known >= 0 && known != json_integer_value(json_object_get(token, "id")))
+        return err_set(reader->err, "tokenizer.json: the added token \"%.60s\" has two ids", text);
+    return STATUS_OK;
+}
+
+static Status set_surface(Reader *reader, const char *surface, int64_t id)
+{
+    if (reader->surfaces[id] && strcmp(reader->surfaces[id], surface) != 0)
+        return err_set(reader->err, "tokenizer.json: tokens \"%.60s\" and \"%.60s\" share id %lld",
+                       reader->surfaces[id], surface, (long long)id);
+    reader->surfaces[id] = surface;
+    return STATUS_OK;
+}
+
+/* Finds each token's id, surface and type; ids that nothing has are unused tokens. */
+static Status list_tokens(Reader *reader, const json_t *added)
+{
+    TokenizerSpec *spec = reader->spec;
+    int64_t limit =
+        2 * ((int64_t)json_object_size(reader->vocab) + (int64_t)json_array_size(added)) + 65536;
+    int64_t greatest = -1;
+    const char *surface;
+    json_t *id, *token;
+    size_t i;
+    json_object_foreach(reader->vocab, surface, id)
+    {
+        TRY(check_id(reader, id, surface, limit));
+        if (json_integer_value(id) > greatest)
+            greatest = json_integer_value(id);
+    }
+    json_array_foreach(added, i, token)
+    {
+        TRY(check_added_token(reader, token));
+        id = json_object_get(token, "id");
+        TRY(check_id(reader, id, json_string_value(json_object_get(token, "content")), limit));
+        if (json_integer_value(id) > greatest)
+            greatest = json_integer_value(id);
+    }
+    spec->n_tokens = greatest + 1;
+    reader->surfaces = xcalloc((size_t)spec->n_tokens + 1, sizeof *reader->surfaces);
+    spec->types = xcalloc((size_t)spec->n_tokens + 1, 1);
+    memset(spec->types, TOKEN_UNUSED, (size_t)spec->n_tokens);
+    json_object_foreach(reader->vocab, surface, id)
+    {
+        TRY(set_surface(reader, surface, json_integer_value(id)));
+        /* Some files hold an empty token, which no text ever becomes. */
+        spec->types[json_integer_value(id)] = *surface ? TOKEN_TEXT : TOKEN_UNUSED;
+    }
+    json_array_foreach(added, i, token)
+    {
+        int64_t at = json_integer_value(json_object_get(token, "id"));
+        TRY(set_surface(reader, json_string_value(json_object_get(token, "content")), at));
+        spec->types[at] = flag(token, "special", false) ? TOKEN_SPECIAL : TOKEN_ADDED;
+    }
+    return STATUS_OK;
+}
+
+static void append_replaced(StrBuf *out, const char *text, const char *what, const char *by,
+                            size_t by_bytes)
+{
+    for (const char *found; (found = strstr(text, what)); text = found + strlen(what)) {
+        strbuf_append(out, text, (size_t)(found - text));
+        strbuf_append(out, by, by_bytes);
+    }
+    strbuf_puts(out, text);
+}
+
+/* Appends the bytes that token `id` stands for, and may settle its type. */
+static Status append_token(Reader *reader, int64_t id, StrBuf *out)
+{
+    const char *surface = reader->surfaces[id];
+    uint8_t *type = &reader->spec->types[id];
+    if (*type == TOKEN_UNUSED)
+        return STATUS_OK;
+    int byte = reader->byte_fallback && *type == TOKEN_TEXT
+                   ? byte_token_value(surface, strlen(surface))
+                   : -1;
+    if (byte >= 0) {
+        *type = TOKEN_BYTE;
+        strbuf_putc(out, (char)byte);
+    } else if (*type == TOKEN_TEXT && reader->byte_level) {
+        if (!byte_alphabet_read(out, surface, (int64_t)strlen(surface)))
+            return err_set(reader->err,
+                           "tokenizer.json: token \"%.60s\" is not written in the byte alphabet",
+                           surface);
+    } else if (*type == TOKEN_TEXT && reader->metaspace) {
+        append_replaced(out, surface, METASPACE, " ", 1);
+    } else if (reader->has_zero) {
+        append_replaced(out, surface, ZERO_STAND_IN, "", 1);
+    } else {
+        strbuf_puts(out, surface);
+    }
+    return STATUS_OK;
+}
+
+static Status read_texts(Reader *reader)
+{
+    TokenizerSpec *spec = reader->spec;
+    StrBuf text = {0};
+    Status status = STATUS_OK;
+    spec->offsets = xcalloc((size_t)spec->n_tokens + 1, sizeof *spec->offsets);
+    for (int64_t id = 0; id < spec->n_tokens && status == STATUS_OK; id++) {
+        status = append_token(reader, id, &text);
+        spec->offsets[id + 1] = text.size;
+    }
+    spec->text = strbuf_detach(&text);
+    return status;
+}
+
+/* ---- merges ---------------------------------------------------------------------------------- */
+
+/* The two surfaces of a merge, "a b" or ["a", "b"], as one text with a zero between them. */
+static Status merge_surfaces(const Reader *reader, const json_t *merge, size_t number, StrBuf *out)
+{
+    strbuf_reset(out);
+    if (json_is_string(merge)) {
+        strbuf_append(out, json_string_value(merge), json_string_length(merge));
+        char *space = strchr(out->data, ' ');
+        if (space && !strchr(space + 1, ' ')) {
+            *space = '\0';
+            return STATUS_OK;
+        }
+    } else if (json_array_size(merge) == 2 && json_is_string(json_array_get(merge, 0)) &&
+               json_is_string(json_array_get(merge, 1))) {
+        strbuf_puts(out, json_string_value(json_array_get(merge, 0)));
+        strbuf_putc(out, '\0');
+        strbuf_puts(out, json_string_value(json_array_get(merge, 1)));
+        return STATUS_OK;
+    }
+    return err_set(reader->err, "tokenizer.json: merge %zu is not a pair of tokens", number);
+}
+
+static Status merge_part(const Reader *reader, const char *surface, size_t number, int32_t *id)
+{
+    int64_t found = surface_id(reader, surface);
+    if (found < 0)
+        return err_set(reader->err,
+                       "tokenizer.json: merge %zu needs the token \"%.60s\", which is not in the "
+                       "vocabulary",
+                       number, surface);
+    *id = (int32_t)found;
+    return STATUS_OK;
+}
+
+static Status read_merges(Reader *reader, const json_t *merges)
+{
+    TokenizerSpec *spec = reader->spec;
+    Status status = STATUS_OK;
+    StrBuf pair = {0}, joined = {0};
+    spec->n_merges = (int64_t)json_array_size(merges);
+    spec->merges = xcalloc((size_t)spec->n_merges + 1, 3 * sizeof *spec->merges);
+    size_t i;
+    json_t *merge;
+    json_array_foreach(merges, i, merge)
+    {
+        int32_t *ids = spec->merges + 3 * i;
+        TRY_GOTO(merge_surfaces(reader, merge, i, &pair));
+        const char *left = pair.data, *right = pair.data + strlen(pair.data) + 1;
+        strbuf_reset(&joined);
+        strbuf_puts(&joined, left);
+        strbuf_puts(&joined, right);
+        TRY_GOTO(merge_part(reader, left, i, &ids[0]));
+        TRY_GOTO(merge_part(reader, right, i, &ids[1]));
+        TRY_GOTO(merge_part(reader, joined.data, i, &ids[2]));
+    }
+done:
+    strbuf_clear(&pair);
+    strbuf_clear(&joined);
+    return status;
+}
+
+/* ---- special tokens -------------------------------------------------------------------------- */
+
+static int32_t find_special(const Reader *reader, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        for (int64_t id = 0; id < reader->spec->n_tokens; id++)
+            if (reader->spec->types[id] == TOKEN_SPECIAL &&
+                strcmp(reader->surfaces[id], names[i]) == 0)
+                return (int32_t)id;
+    return -1;
+}
+
+/* The file does not say which special token is which, except that a template may put them around
+ * the text; otherwise the usual names tell. */
+static void name_specials(Reader *reader)
+{
+    static const char *const pad[] = {"<pad>", "[PAD]", "<|pad|>", "<|finetune_right_pad_id|>"};
+    static const char *const bos[] = {"<s>", "<|begin_of_text|>", "<bos>", "[BOS]",
+                                      "<|startoftext|>"};
+    static const char *const eos[] = {"</s>",  "<|end_of_text|>", "<eos>",
+                                      "[EOS]", "<|endoftext|>",   "<|im_end|>"};
+    TokenizerSpec *spec = reader->spec;
+    spec->pad = find_special(reader, pad, sizeof pad / sizeof *pad);
+    if (spec->bos < 0)
+        spec->bos = find_special(reader, bos, sizeof bos / sizeof *bos);
+    if (spec->eos < 0)
+        spec->eos = find_special(reader, eos, sizeof eos / sizeof *eos);
+}
+
+static void read_template(Reader *reader, const json_t *part)
+{
+    size_t i;
+    json_t *item;
+    bool behind = false;
+    json_array_foreach(json_object_get(part, "single"), i, item)
+    {
+        const char *name =
+            json_string_value(json_object_get(json_object_get(item, "SpecialToken"), "id"));
+        if (!name) {
+            behind = true;
+            continue;
+        }
+        int32_t id = find_special(reader, &name, 1);
+        if (behind)
+            reader->spec->eos = id;
+        else if (reader->spec->bos < 0)
+            reader->spec->bos = id;
+    }
+}
+
+static Status read_post_processor(Reader *reader, const json_t *part)
+{
+    if (is_nothing(part))
+        return STATUS_OK;
+    const char *type = type_of(part);
+    if (strcmp(type, "Sequence") == 0) {
+        size_t i;
+        json_t *item;
+        json_array_foreach(json_object_get(part, "processors"), i, item)
+            TRY(read_post_processor(reader, item));
+    } else if (strcmp(type, "TemplateProcessing") == 0) {
+        read_template(reader, part);
+    } else if (strcmp(type, "ByteLevel") != 0) {
+        return refuse(reader, "post-processor", type);
+    }
+    return STATUS_OK;
+}
+
+/* ---- the model ------------------------------------------------------------------------------- */
+
+static Status check_model(Reader *reader, const json_t *model)
+{
+    if (!json_is_object(model))
+        return err_set(reader->err, "tokenizer.json: there is no \"model\"");
+    reader->vocab = json_object_get(model, "vocab");
+    const json_t *type = json_object_get(model, "type");
+    bool nameless = !type && json_is_object(reader->vocab) && json_object_get(model, "merges");
+    if (!nameless && !text_is(type, "BPE"))
+        return refuse(reader, "model", type_of(model));
+    if (!json_is_object(reader->vocab) || json_object_size(reader->vocab) == 0)
+        return err_set(reader->err, "tokenizer.json: the model has no vocabulary");
+    if (!json_is_array(json_object_get(model, "merges")))
+        return err_set(reader->err, "tokenizer.json: the model has no list of merges");
+    if (json_number_value(json_object_get(model, "dropout")) != 0.0)
+        return refuse(reader, "setting", "dropout");
+    if (!is_nothing(json_object_get(model, "continuing_subword_prefix")))
+        return refuse(reader, "setting", "continuing_subword_prefix");
+    if (!is_nothing(json_object_get(model, "end_of_word_suffix")))
+        return refuse(reader, "setting", "end_of_word_suffix");
+    return STATUS_OK;
+}
+
+static Status read_unk(Reader *reader, const json_t *model)
+{
+    const json_t *name = json_object_get(model, "unk_token");
+    if (is_nothing(name))
+        return STATUS_OK;
+    int64_t id = json_is_string(name) ? surface_id(reader, json_string_value(name)) : -1;
+    if (id < 0)
+        return err_set(reader->err, "tokenizer.json: the unknown token is not in the vocabulary");
+    reader->spec->unk = (int32_t)id;
+    if (reader->spec->types[id] == TOKEN_TEXT)
+        reader->spec->types[id] = TOKEN_SPECIAL;
+    int bytes = 0;
+    for (int64_t i = 0; i < reader->spec->n_tokens; i++)
+        bytes += reader->byte_fallback && reader->surfaces[i] &&
+                 byte_token_value(reader->surfaces[i], strlen(reader->surfaces[i])) >= 0;
+    if (flag(model, "fuse_unk", false) && bytes < 256 && !reader->byte_level)
+        return refuse(reader, "setting", "fuse_unk without all byte tokens");
+    return STATUS_OK;
+}
+
+static Status read_root(Reader *reader)
+{
+    const json_t *model = json_object_get(reader->root, "model");
+    const json_t *added = json_object_get(reader->root, "added_tokens");
+    TRY(check_model(reader, model));
+    reader->spec->ignore_merges = flag(model, "ignore_merges", false);
+    TRY(read_normalizer(reader, json_object_get(reader->root, "normalizer")));
+    if (reader->spec->add_prefix_space && !reader->metaspace)
+        return refuse(reader, "normalizer", "Prepend without Replace");
+    TRY(read_pre_tokenizer(reader, json_object_get(reader->root, "pre_tokenizer")));
+    TRY(check_decoder(reader, json_object_get(reader->root, "decoder")));
+    reader->byte_fallback = flag(model, "byte_fallback", false) && !reader->byte_level;
+    TRY(list_tokens(reader, added));
+    TRY(read_unk(reader, model));
+    TRY(read_texts(reader));
+    TRY(read_merges(reader, json_object_get(model, "merges")));
+    TRY(read_post_processor(reader, json_object_get(reader->root, "post_processor")));
+    name_specials(reader);
+    reader->spec->byte_level = reader->byte_level;
+    if (reader->pattern.size > 0)
+        reader->spec->pattern = strbuf_detach(&reader->pattern);
+    reader->spec->name = xstrdup("tokenizer.json");
+    return STATUS_OK;
+}
+
+/* Puts stand-ins for escaped zeros; false when there are none. */
+static bool replace_zeros(const char *json, int64_t bytes, StrBuf *out)
+{
+    static const char escape[] = "\\u0000";
+    if (!memmem(json, (size_t)bytes, escape, 6))
+        return false;
+    bool found = false;
+    for (int64_t i = 0; i < bytes;) {
+        const char *next = memchr(json + i, '\\', (size_t)(bytes - i));
+        int64_t until = next ? next - json : bytes;
+        strbuf_append(out, json + i, (size_t)(until - i));
+        i = until;
+        if (bytes - i >= 6 && memcmp(json + i, escape, 6) == 0) {
+            strbuf_puts(out, ZERO_STAND_IN);
+            found = true;
+            i += 6;
+        } else if (i < bytes) {
+            int64_t pair = bytes - i < 2 ? bytes - i : 2;
+            strbuf_append(out, json + i, (size_t)pair);
+            i += pair;
+        }
+    }
+    return found;
+}
+
+Status tokenizer_json_parse(const char *json, int64_t bytes, TokenizerSpec *spec, Err *err)
+{
+    *spec = (TokenizerSpec){.pad = -1, .bos = -1, .eos = -1, .unk = -1};
+    Reader reader = {.spec = spec, .err = err};
+    StrBuf replaced = {0};
+    Status status = STATUS_OK;
+    json_error_t fault;
+    reader.has_zero = replace_zeros(json, bytes, &replaced);
+    if (reader.has_zero && memmem(json, (size_t)bytes, ZERO_STAND_IN, 4)) {
+        status = err_set(err, "tokenizer.json: tokens with U+0000 and with U+10FFFF in one file "
+                              "are not supported");
+        goto done;
+    }
+    const char *text = reader.has_zero ? replaced.data : json;
+    size_t text_bytes = reader.has_zero ? (size_t)replaced.size : (size_t)bytes;
+    reader.root = json_loadb(text, text_bytes, JSON_REJECT_DUPLICATES, &fault);
+    if (!reader.root)
+        status = err_set(err, "tokenizer.json: not JSON: %s (line %d, column %d)", fault.text,
+                         fault.line, fault.column);
+    else
+        status = read_root(&reader);
+done:
+    if (status != STATUS_OK)
+        tokenizer_spec_clear(spec);
+    json_decref(reader.root);
+    free(reader.surfaces);
+    strbuf_clear(&reader.pattern);
+    strbuf_clear(&replaced);
+    return status;
+}
+
+Status tokenizer_json_read(const char *path, TokenizerSpec *spec, Err *err)
+{
+    StrBuf json = {0};
+    Status status = file_read(path, FILE_LIMIT, &json, err);
+    if (status == STATUS_OK) {
+        status = tokenizer_json_parse(json.data, json.size, spec, err);
+        if (status != STATUS_OK)
+            err_wrap(err, "%s", path);
+    } else {
+        *spec = (TokenizerSpec){.pad = -1, .bos = -1, .eos = -1, .unk = -1};
+    }
+    strbuf_clear(&json);
+    return status;
+}

@@ -1,0 +1,340 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/file.h"
+#include "core/base/mem.h"
+#include "core/text/byte_alphabet.h"
+#include "core/text/tokenizer_impl.h"
+#include "core/text/tokenizer_json.h"
+#include "core/text/utf8.h"
+
+#define METASPACE "\xE2\x96\x81"
+
+typedef struct Writer {
+    const Tokenizer *tokenizer;
+    const TokenizerSpec *spec;
+    StrBuf *out;
+    Err *err;
+    bool metaspace;
+    StrBuf surfaces;  /* the tokens as the file writes them, each with a zero behind */
+    int64_t *offsets; /* (n_tokens + 1) into surfaces */
+} Writer;
+
+static const char *surface(const Writer *writer, int64_t id, int64_t *bytes)
+{
+    *bytes = writer->offsets[id + 1] - writer->offsets[id] - 1;
+    return writer->surfaces.data + writer->offsets[id];
+}
+
+static void put_string(StrBuf *out, const char *text, int64_t bytes)
+{
+    strbuf_putc(out, '"');
+    for (int64_t i = 0; i < bytes; i++) {
+        uint8_t byte = (uint8_t)text[i];
+        if (byte == '"' || byte == '\\')
+            strbuf_printf(out, "\\%c", byte);
+        else if (byte < 0x20 || byte == 0x7F)
+            strbuf_printf(out, "\\u%04x", byte);
+        else
+            strbuf_putc(out, (char)byte);
+    }
+    strbuf_putc(out, '"');
+}
+
+static void put_surface(const Writer *writer, int64_t id)
+{
+    int64_t bytes;
+    const char *text = surface(writer, id, &bytes);
+    put_string(writer->out, text, bytes);
+}
+
+/* ---- surfaces -------------------------------------------------------------------------------- */
+
+static Status append_surface(Writer *writer, int64_t id)
+{
+    const TokenizerSpec *spec = writer->spec;
+    const char *text = spec->text + spec->offsets[id];
+    int64_t bytes = spec->offsets[id + 1] - spec->offsets[id];
+    bool from_text = spec->types[id] == TOKEN_TEXT || spec->types[id] == TOKEN_BYTE;
+    if (spec->types[id] == TOKEN_UNUSED && bytes == 0) {
+        strbuf_printf(&writer->surfaces, "<unused_%lld>", (long long)id);
+    } else if (from_text && spec->byte_level) {
+        byte_alphabet_write(&writer->surfaces, text, bytes);
+    } else if (spec->types[id] == TOKEN_BYTE) {
+        strbuf_printf(&writer->surfaces, "<0x%02X>", (uint8_t)text[0]);
+    } else if (utf8_valid_prefix(text, bytes) != bytes) {
+        return err_set(writer->err, "token %lld is not UTF-8, which tokenizer.json cannot hold",
+                       (long long)id);
+    } else if (from_text && writer->metaspace) {
+        if (memmem(text, (size_t)bytes, METASPACE, 3))
+            return err_set(writer->err,
+                           "token %lld contains U+2581, which stands for a space in tokenizer.json",
+                           (long long)id);
+        for (int64_t i = 0; i < bytes; i++)
+            strbuf_append(&writer->surfaces, text[i] == ' ' ? METASPACE : text + i,
+                          text[i] == ' ' ? 3 : 1);
+    } else {
+        strbuf_append(&writer->surfaces, text, (size_t)bytes);
+    }
+    strbuf_putc(&writer->surfaces, '\0');
+    return STATUS_OK;
+}
+
+static int compare_surfaces(const void *a, const void *b, void *context)
+{
+    const Writer *writer = context;
+    int64_t n, m;
+    const char *x = surface(writer, *(const int32_t *)a, &n);
+    const char *y = surface(writer, *(const int32_t *)b, &m);
+    int order = memcmp(x, y, (size_t)(n < m ? n : m));
+    return order ? order : (n > m) - (n < m);
+}
+
+/* The vocabulary is an object: no two tokens may be written alike. */
+static Status check_distinct(Writer *writer)
+{
+    int64_t n = writer->spec->n_tokens;
+    int32_t *ids = xmalloc((size_t)n * sizeof *ids);
+    for (int64_t i = 0; i < n; i++)
+        ids[i] = (int32_t)i;
+    qsort_r(ids, (size_t)n, sizeof *ids, compare_surfaces, writer);
+    Status status = STATUS_OK;
+    for (int64_t i = 1; i < n && status == STATUS_OK; i++)
+        if (compare_surfaces(&ids[i - 1], &ids[i], writer) == 0)
+            status =
+                err_set(writer->err,
+                        "tokens %d and %d are both \"%.60s\", which tokenizer.json cannot hold",
+                        ids[i - 1], ids[i], writer->surfaces.data + writer->offsets[ids[i]]);
+    free(ids);
+    return status;
+}
+
+static Status make_surfaces(Writer *writer)
+{
+    int64_t n = writer->spec->n_tokens;
+    writer->offsets = xcalloc((size_t)n + 1, sizeof *writer->offsets);
+    for (int64_t id = 0; id < n; id++) {
+        TRY(append_surface(writer, id));
+        writer->offsets[id + 1] = writer->surfaces.size;
+    }
+    return check_distinct(writer);
+}
+
+/* ---- merges ---------------------------------------------------------------------------------- */
+
+/* By rank, then (pairs of equal score) by result and left token: the order of the file is total. */
+static int compare_pairs(const void *a, const void *b)
+{
+    const Pair *x = a, *y = b;
+    if (x->rank != y->rank)
+        return x->rank < y->rank ? -1 : 1;
+    if (x->result != y->result)
+        return x->result < y->result ? -1 : 1;
+    return x->key < y->key ? -1 : x->key > y->key;
+}
+
+static Pair *sorted_pairs(const Tokenizer *tokenizer)
+{
+    Pair *pairs = xmalloc((size_t)(tokenizer->pairs.count + 1) * sizeof *pairs);
+    uint64_t count = 0;
+    for (uint64_t slot = 0; slot <= tokenizer->pairs.mask; slot++)
+        if (tokenizer->pairs.slots[slot].rank != BPE_NO_RANK)
+            pairs[count++] = tokenizer->pairs.slots[slot];
+    qsort(pairs, count, sizeof *pairs, compare_pairs);
+    return pairs;
+}
+
+/* "a b" is what every reader knows; tokens with spaces in them need ["a", "b"]. */
+static bool needs_arrays(const Writer *writer, const Pair *pairs)
+{
+    for (uint64_t i = 0; i < writer->tokenizer->pairs.count; i++) {
+        int64_t bytes;
+        const char *text = surface(writer, pairs[i].result, &bytes);
+        if (memchr(text, ' ', (size_t)bytes))
+            return true;
+    }
+    return false;
+}
+
+static void put_merges(const Writer *writer)
+{
+    StrBuf *out = writer->out, joined = {0};
+    Pair *pairs = sorted_pairs(writer->tokenizer);
+    bool arrays = needs_arrays(writer, pairs);
+    strbuf_puts(out, "\"merges\":[");
+    for (uint64_t i = 0; i < writer->tokenizer->pairs.count; i++) {
+        int64_t left = (int64_t)(pairs[i].key >> 32), right = (uint32_t)pairs[i].key;
+        strbuf_puts(out, i ? ",\n" : "\n");
+        if (arrays) {
+            strbuf_putc(out, '[');
+            put_surface(writer, left);
+            strbuf_putc(out, ',');
+            put_surface(writer, right);
+            strbuf_putc(out, ']');
+        } else {
+            int64_t bytes;
+            const char *text = surface(writer, left, &bytes);
+            strbuf_reset(&joined);
+            strbuf_append(&joined, text, (size_t)bytes);
+            strbuf_putc(&joined, ' ');
+            text = surface(writer, right, &bytes);
+            strbuf_append(&joined, text, (size_t)bytes);
+            put_string(out, joined.data, joined.size);
+        }
+    }
+    strbuf_puts(out, "]");
+    strbuf_clear(&joined);
+    free(pairs);
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+static void put_added_tokens(const Writer *writer)
+{
+    const TokenizerSpec *spec = writer->spec;
+    const char *between = "\n";
+    strbuf_puts(writer->out, "\"added_tokens\":[");
+    for (int64_t id = 0; id < spec->n_tokens; id++) {
+        if (spec->types[id] != TOKEN_SPECIAL && spec->types[id] != TOKEN_ADDED)
+            continue;
+        strbuf_printf(writer->out, "%s{\"id\":%lld,\"content\":", between, (long long)id);
+        put_surface(writer, id);
+        strbuf_printf(writer->out,
+                      ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
+                      "\"normalized\":false,\"special\":%s}",
+                      spec->types[id] == TOKEN_SPECIAL ? "true" : "false");
+        between = ",\n";
+    }
+    strbuf_puts(writer->out, "],\n");
+}
+
+static void put_splits(const Writer *writer)
+{
+    for (const char *line = writer->spec->pattern; line;) {
+        size_t length = strcspn(line, "\n");
+        strbuf_puts(writer->out, "{\"type\":\"Split\",\"pattern\":{\"Regex\":");
+        put_string(writer->out, line, (int64_t)length);
+        strbuf_puts(writer->out, "},\"behavior\":\"Isolated\",\"invert\":false}");
+        line = line[length] ? line + length + 1 : NULL;
+        if (line)
+            strbuf_putc(writer->out, ',');
+    }
+}
+
+static void put_byte_level(const Writer *writer, bool pattern)
+{
+    strbuf_printf(writer->out,
+                  "{\"type\":\"ByteLevel\",\"add_prefix_space\":%s,\"trim_offsets\":false,"
+                  "\"use_regex\":%s}",
+                  writer->spec->add_prefix_space ? "true" : "false", pattern ? "true" : "false");
+}
+
+static Status put_pre_tokenizer(const Writer *writer)
+{
+    const TokenizerSpec *spec = writer->spec;
+    strbuf_puts(writer->out, "\"pre_tokenizer\":");
+    if (writer->metaspace && spec->pattern)
+        return err_set(writer->err, "tokenizer.json cannot hold add_prefix_space together with a "
+                                    "pattern, unless the vocabulary is byte-level");
+    if (!spec->pattern && !spec->byte_level) {
+        strbuf_puts(writer->out, "null");
+    } else if (!spec->pattern) {
+        put_byte_level(writer, false);
+    } else if (spec->byte_level && strcmp(spec->pattern, tokenizer_gpt2_pattern) == 0) {
+        put_byte_level(writer, true);
+    } else if (spec->byte_level && spec->add_prefix_space) {
+        return err_set(writer->err,
+                       "tokenizer.json cannot hold add_prefix_space together with this "
+                       "pattern");
+    } else {
+        strbuf_puts(writer->out, "{\"type\":\"Sequence\",\"pretokenizers\":[");
+        put_splits(writer);
+        if (spec->byte_level) {
+            strbuf_putc(writer->out, ',');
+            put_byte_level(writer, false);
+        }
+        strbuf_puts(writer->out, "]}");
+    }
+    strbuf_puts(writer->out, ",\n");
+    return STATUS_OK;
+}
+
+static void put_normalizer_and_decoder(const Writer *writer)
+{
+    strbuf_puts(writer->out, "\"normalizer\":");
+    if (writer->metaspace)
+        strbuf_puts(writer->out, "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\","
+                                 "\"prepend\":\"" METASPACE "\"},{\"type\":\"Replace\",\"pattern\":"
+                                 "{\"String\":\" \"},\"content\":\"" METASPACE "\"}]},\n");
+    else
+        strbuf_puts(writer->out, "null,\n");
+    strbuf_puts(writer->out, "\"post_processor\":null,\n\"decoder\":");
+    if (writer->spec->byte_level)
+        strbuf_puts(writer->out, "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,"
+                                 "\"trim_offsets\":false,\"use_regex\":false},\n");
+    else if (writer->metaspace)
+        strbuf_puts(writer->out, "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\","
+                                 "\"pattern\":{\"String\":\"" METASPACE "\"},\"content\":\" \"},"
+                                 "{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},"
+                                 "{\"type\":\"Strip\",\"content\":\" \",\"start\":1,"
+                                 "\"stop\":0}]},\n");
+    else
+        strbuf_puts(writer->out, "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteFallback\"},"
+                                 "{\"type\":\"Fuse\"}]},\n");
+}
+
+static void put_model(const Writer *writer)
+{
+    const TokenizerSpec *spec = writer->spec;
+    StrBuf *out = writer->out;
+    bool fallback = !spec->byte_level && memchr(spec->types, TOKEN_BYTE, (size_t)spec->n_tokens);
+    strbuf_puts(out, "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":");
+    if (spec->unk >= 0)
+        put_surface(writer, spec->unk);
+    else
+        strbuf_puts(out, "null");
+    strbuf_printf(out,
+                  ",\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,"
+                  "\"fuse_unk\":false,\"byte_fallback\":%s,\"ignore_merges\":%s,\n\"vocab\":{",
+                  fallback ? "true" : "false", spec->ignore_merges ? "true" : "false");
+    for (int64_t id = 0; id < spec->n_tokens; id++) {
+        strbuf_puts(out, id ? ",\n" : "\n");
+        put_surface(writer, id);
+        strbuf_printf(out, ":%lld", (long long)id);
+    }
+    strbuf_puts(out, "},\n");
+    put_merges(writer);
+    strbuf_puts(out, "}");
+}
+
+Status tokenizer_json_format(const Tokenizer *tokenizer, StrBuf *out, Err *err)
+{
+    const TokenizerSpec *spec = &tokenizer->spec;
+    Writer writer = {.tokenizer = tokenizer,
+                     .spec = spec,
+                     .out = out,
+                     .err = err,
+                     .metaspace = spec->add_prefix_space && !spec->byte_level};
+    Status status = STATUS_OK;
+    TRY_GOTO(make_surfaces(&writer));
+    strbuf_puts(out, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n");
+    put_added_tokens(&writer);
+    put_normalizer_and_decoder(&writer);
+    TRY_GOTO(put_pre_tokenizer(&writer));
+    put_model(&writer);
+    strbuf_puts(out, "}\n");
+done:
+    strbuf_clear(&writer.surfaces);
+    free(writer.offsets);
+    return status;
+}
+
+Status tokenizer_json_write(const Tokenizer *tokenizer, const char *path, Err *err)
+{
+    StrBuf out = {0};
+    Status status = tokenizer_json_format(tokenizer, &out, err);
+    if (status == STATUS_OK)
+        status = file_write(path, out.data, (size_t)out.size, err);
+    strbuf_clear(&out);
+    return status;
+}
