@@ -24,7 +24,7 @@ typedef struct Generation {
     const int32_t *prompt; /* host, borrowed; at least one token */
     int64_t n_prompt;
     int64_t max_tokens;
-    int32_t end; /* a token that ends the text (not reported), or -1 */
+    int32_t ends[2]; /* tokens that end the text (not reported), or -1 */
     IdList output;
     bool ended; /* by the end token, not by max_tokens or by the callback */
 } Generation;

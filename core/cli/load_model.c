@@ -1,0 +1,51 @@
+#include "core/cli/load_model.h"
+
+#include <string.h>
+
+#include "core/base/isa.h"
+#include "core/io/checkpoint.h"
+
+DType dtype_for_device(const Device *device)
+{
+    bool native = strcmp(device->ops->name, "cpu") != 0 || cpu_isa() == ISA_AVX512BF16;
+    return native ? DTYPE_BF16 : DTYPE_F32;
+}
+
+/* The types of products and of weights that `--weights` means on this device. */
+static Status choose_types(const LoadSettings *settings, const Device *device, LoadOptions *out,
+                           Err *err)
+{
+    DType fast = dtype_for_device(device);
+    DType weights = fast;
+    if (strcmp(settings->weights, "auto") != 0)
+        TRY(dtype_parse(settings->weights, &weights, err));
+    out->weights = weights;
+    out->compute = weights == DTYPE_I8 ? fast : weights;
+    return STATUS_OK;
+}
+
+Status load_model(LoadedModel *model, const char *path, const LoadSettings *settings, Err *err)
+{
+    *model = (LoadedModel){0};
+    TRY(device_open(&model->device, settings->device, err));
+    LoadOptions options = {.device = &model->device, .table = settings->table};
+    Status status = choose_types(settings, &model->device, &options, err);
+    if (status == STATUS_OK) {
+        model->kv_dtype = options.compute;
+        if (strcmp(settings->kv, "auto") != 0)
+            status = dtype_parse(settings->kv, &model->kv_dtype, err);
+    }
+    if (status == STATUS_OK)
+        status = ensemble_load(&model->ensemble, &model->tokenizer, path, &options, err);
+    if (status != STATUS_OK)
+        load_model_close(model);
+    return status;
+}
+
+void load_model_close(LoadedModel *model)
+{
+    ensemble_free(model->ensemble);
+    tokenizer_free(model->tokenizer);
+    device_close(&model->device);
+    *model = (LoadedModel){0};
+}

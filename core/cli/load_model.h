@@ -1,0 +1,57 @@
+/* The options of every verb that runs a model, and the loading they mean. */
+#ifndef CAMBIUM_CORE_CLI_LOAD_MODEL_H
+#define CAMBIUM_CORE_CLI_LOAD_MODEL_H
+
+#include "core/cli/options.h"
+#include "core/model/ensemble.h"
+#include "core/text/tokenizer.h"
+
+typedef struct LoadSettings {
+    char *device;  /* auto, cpu, cuda */
+    char *weights; /* auto, float32, bfloat16, int8 */
+    char *kv;      /* auto, float32, bfloat16, int8 */
+    char *table;   /* for checkpoints that left the table out */
+} LoadSettings;
+
+/* Rows of a verb's option table; `field` is its LoadSettings. */
+#define LOAD_OPTIONS(Settings, field)                                                              \
+    {"device", OPTION_TEXT, offsetof(Settings, field) + offsetof(LoadSettings, device),            \
+     "NAME",   "auto",      "where to compute: auto, cpu or cuda",                                 \
+     NULL,     0,           "Model"},                                                              \
+        {"weights",                                                                                \
+         OPTION_CHOICE,                                                                            \
+         offsetof(Settings, field) + offsetof(LoadSettings, weights),                              \
+         NULL,                                                                                     \
+         "auto",                                                                                   \
+         "type of the weights (auto: bfloat16 where the processor has it)",                        \
+         "auto|float32|bfloat16|int8",                                                             \
+         0,                                                                                        \
+         NULL},                                                                                    \
+        {"kv",                                                                                     \
+         OPTION_CHOICE,                                                                            \
+         offsetof(Settings, field) + offsetof(LoadSettings, kv),                                   \
+         NULL,                                                                                     \
+         "auto",                                                                                   \
+         "type of the KV cache (auto: float32 beside float32 weights, else bfloat16)",             \
+         "auto|float32|bfloat16|int8",                                                             \
+         0,                                                                                        \
+         NULL},                                                                                    \
+    {                                                                                              \
+        "table", OPTION_TEXT, offsetof(Settings, field) + offsetof(LoadSettings, table), "FILE",   \
+            NULL, "the substrate, for a model file that left it out", NULL, 0, NULL                \
+    }
+
+typedef struct LoadedModel {
+    Device device;
+    Ensemble *ensemble;
+    Tokenizer *tokenizer;
+    DType kv_dtype;
+} LoadedModel;
+
+/* The fastest type of products that a device does well: bfloat16 where it has the instructions. */
+DType dtype_for_device(const Device *device);
+
+Status load_model(LoadedModel *model, const char *path, const LoadSettings *settings, Err *err);
+void load_model_close(LoadedModel *model);
+
+#endif

@@ -1,0 +1,261 @@
+/* `cambium infer`: continues text, for prompts on the command line, from stdin, or in a chat. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/cli/load_model.h"
+#include "infer/completion.h"
+
+typedef struct InferSettings {
+    StringList prompts, stops;
+    char *prompts_file;
+    bool chat, echo, json, ignore_end, specials;
+    int64_t max_tokens, batch, context, ranks, seed, top_k, repetition_window;
+    double temperature, top_p, min_p, repetition_penalty;
+    LoadSettings load;
+} InferSettings;
+
+#define AT(field) offsetof(InferSettings, field)
+
+static const Option infer_options[] = {
+    {"prompt", OPTION_LIST, AT(prompts), "TEXT", NULL,
+     "text to continue; may be given several times (none: standard input)", NULL, 'p', NULL},
+    {"prompts", OPTION_TEXT, AT(prompts_file), "FILE", NULL, "a file with one prompt per line",
+     NULL, 0, NULL},
+    {"chat", OPTION_FLAG, AT(chat), NULL, NULL,
+     "interactive: your lines and the model's continuations make one text", NULL, 0, NULL},
+    {"echo", OPTION_FLAG, AT(echo), NULL, NULL, "print the prompt before its continuation", NULL, 0,
+     NULL},
+    {"json", OPTION_FLAG, AT(json), NULL, NULL, "print one JSON object per prompt", NULL, 0, NULL},
+    {"max-tokens", OPTION_INT, AT(max_tokens), "N", "128", "tokens to write at most", NULL, 'n',
+     NULL},
+    {"temperature", OPTION_REAL, AT(temperature), "X", "0.8",
+     "0: always the most probable token; above 1: wilder", NULL, 0, "Sampling"},
+    {"top-k", OPTION_INT, AT(top_k), "N", "0", "only the N most probable tokens (0: all)", NULL, 0,
+     NULL},
+    {"top-p", OPTION_REAL, AT(top_p), "X", "0.95",
+     "only the most probable tokens that add up to X (1: all)", NULL, 0, NULL},
+    {"min-p", OPTION_REAL, AT(min_p), "X", "0",
+     "only tokens at least X times as probable as the best", NULL, 0, NULL},
+    {"repetition-penalty", OPTION_REAL, AT(repetition_penalty), "X", "1",
+     "divides the chances of recent tokens (1: off)", NULL, 0, NULL},
+    {"repetition-window", OPTION_INT, AT(repetition_window), "N", "64",
+     "how many recent tokens that means", NULL, 0, NULL},
+    {"seed", OPTION_INT, AT(seed), "S", "0", "the same seed gives the same text", NULL, 0, NULL},
+    {"stop", OPTION_LIST, AT(stops), "TEXT", NULL,
+     "end before this text; may be given several times", NULL, 0, NULL},
+    {"ignore-end", OPTION_FLAG, AT(ignore_end), NULL, NULL, "go on after an end token", NULL, 0,
+     NULL},
+    {"specials", OPTION_FLAG, AT(specials), NULL, NULL,
+     "names of special tokens in the prompt mean those tokens", NULL, 0, NULL},
+    {"context", OPTION_INT, AT(context), "N", "0",
+     "tokens of prompt and text to make room for (0: what is needed)", NULL, 0, NULL},
+    {"batch", OPTION_INT, AT(batch), "N", "16", "prompts to work on at a time", NULL, 0, NULL},
+    {"ranks", OPTION_INT, AT(ranks), "N", "1", "ranks to decode on", NULL, 0, NULL},
+    LOAD_OPTIONS(InferSettings, load),
+    {0},
+};
+
+static Sampling sampling_of(const InferSettings *s)
+{
+    return (Sampling){.temperature = s->temperature,
+                      .top_p = s->top_p,
+                      .min_p = s->min_p,
+                      .repetition_penalty = s->repetition_penalty,
+                      .repetition_window = s->repetition_window,
+                      .top_k = s->top_k,
+                      .seed = (uint64_t)s->seed};
+}
+
+static CompletionOptions options_of(const InferSettings *s, const LoadedModel *model)
+{
+    return (CompletionOptions){.sampling = sampling_of(s),
+                               .max_tokens = s->max_tokens,
+                               .max_sequences = s->batch,
+                               .max_positions = s->context,
+                               .stops = &s->stops,
+                               .ignore_end = s->ignore_end,
+                               .specials = s->specials,
+                               .kv_dtype = model->kv_dtype};
+}
+
+static Status check_settings(const InferSettings *s, Err *err)
+{
+    Sampling sampling = sampling_of(s);
+    TRY(sampling_check(&sampling, err));
+    if (s->max_tokens < 1)
+        return err_set(err, "--max-tokens is at least 1");
+    if (s->batch < 1 || s->repetition_window < 0 || s->context < 0)
+        return err_set(err,
+                       "--batch is at least 1, --repetition-window and --context are 0 or more");
+    if (s->ranks != 1)
+        return err_set(err, "--ranks %" PRId64 ": this version decodes on 1 rank", s->ranks);
+    return STATUS_OK;
+}
+
+/* Prompts from the command line, a file, or all of standard input. */
+static Status gather_prompts(const InferSettings *s, StringList *out, Err *err)
+{
+    for (int64_t i = 0; i < s->prompts.count; i++)
+        string_list_add(out, s->prompts.items[i]);
+    StrBuf text = {0};
+    Status status = STATUS_OK;
+    if (s->prompts_file) {
+        status = file_read(s->prompts_file, 0, &text, err);
+        char *rest = text.data, *line;
+        while (status == STATUS_OK && rest && (line = strsep(&rest, "\n")) != NULL)
+            if (*line)
+                string_list_add(out, line);
+    } else if (s->prompts.count == 0) {
+        status = file_read("-", 0, &text, err);
+        if (status == STATUS_OK)
+            string_list_add(out, text.data);
+    }
+    strbuf_clear(&text);
+    if (status == STATUS_OK && out->count == 0)
+        status = err_set(err, "%s holds no prompt", s->prompts_file);
+    return status;
+}
+
+static void write_through(void *context, int64_t index, const char *text, int64_t bytes)
+{
+    (void)context, (void)index;
+    fwrite(text, 1, (size_t)bytes, stdout);
+    fflush(stdout);
+}
+
+static void print_json(const Completion *c, const Ensemble *ensemble)
+{
+    json_t *tokens = json_array(), *logprobs = json_array(), *weights = json_array();
+    for (int64_t i = 0; i < c->ids.count; i++) {
+        json_array_append_new(tokens, json_integer(c->ids.items[i]));
+        json_array_append_new(logprobs, json_real((double)c->logprobs[i]));
+        json_t *row = json_array();
+        for (int64_t e = 0; e < ensemble->n_experts && c->weights; e++)
+            json_array_append_new(row, json_real((double)c->weights[i * ensemble->n_experts + e]));
+        json_array_append_new(weights, row);
+    }
+    json_t *prompt = json_string(c->prompt);
+    json_t *object =
+        json_pack("{s:o, s:s%, s:I, s:o, s:o, s:s}", "prompt", prompt ? prompt : json_null(),
+                  "text", c->text.data ? c->text.data : "", (size_t)c->text.size, "prompt_tokens",
+                  (json_int_t)c->n_prompt, "tokens", tokens, "logprobs", logprobs, "finish",
+                  finish_name(c->finish));
+    if (c->weights)
+        json_object_set(object, "expert_weights", weights);
+    json_decref(weights);
+    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(7));
+    puts(text);
+    free(text);
+    json_decref(object);
+}
+
+static Status run_prompts(const InferSettings *s, LoadedModel *model, Err *err)
+{
+    StringList prompts = {0};
+    Status status = gather_prompts(s, &prompts, err);
+    int64_t n = prompts.count;
+    Completion *completions = xcalloc((size_t)n, sizeof *completions);
+    for (int64_t i = 0; i < n; i++)
+        completions[i].prompt = prompts.items[i];
+    CompletionOptions options = options_of(s, model);
+    bool streams = n == 1 && !s->json;
+    if (streams) {
+        options.write = write_through;
+        if (s->echo)
+            fputs(prompts.items[0], stdout);
+    }
+    CompletionRates rates = {0};
+    if (status == STATUS_OK)
+        status = complete(model->ensemble, model->tokenizer, &options, completions, n, &rates, err);
+    for (int64_t i = 0; i < n && status != STATUS_FAIL; i++) {
+        if (s->json)
+            print_json(&completions[i], model->ensemble);
+        else if (streams)
+            putchar('\n');
+        else
+            printf("%s%s%s\n", i ? "\n" : "", s->echo ? completions[i].prompt : "",
+                   completions[i].text.data ? completions[i].text.data : "");
+    }
+    if (status == STATUS_OK)
+        log_debug("%" PRId64 " prompt tokens and %" PRId64 " new ones in %.2f s (%.1f tokens/s)",
+                  rates.prompt_tokens, rates.new_tokens, rates.seconds,
+                  (double)rates.new_tokens / fmax(rates.seconds, 1e-9));
+    for (int64_t i = 0; i < n; i++)
+        completion_clear(&completions[i]);
+    free(completions);
+    string_list_clear(&prompts);
+    return status;
+}
+
+/* One growing text: each line of the user's is added, then the model continues it. */
+static Status run_chat(const InferSettings *s, LoadedModel *model, Err *err)
+{
+    bool terminal = isatty(STDIN_FILENO);
+    if (terminal)
+        log_info(
+            "Your lines and the model's make one text. An empty line starts anew, Ctrl-D ends.");
+    StringList stops = {0};
+    for (int64_t i = 0; i < s->stops.count; i++)
+        string_list_add(&stops, s->stops.items[i]);
+    if (stops.count == 0)
+        string_list_add(&stops, "\n");
+    StrBuf text = {0};
+    char *line = NULL;
+    size_t size = 0;
+    Status status = STATUS_OK;
+    CompletionOptions options = options_of(s, model);
+    options.stops = &stops;
+    options.write = write_through;
+    while (status == STATUS_OK) {
+        if (terminal)
+            fputs("> ", stderr);
+        ssize_t length = getline(&line, &size, stdin);
+        if (length < 0)
+            break;
+        if (length <= 1) {
+            strbuf_reset(&text);
+            continue;
+        }
+        strbuf_append(&text, line, (size_t)length);
+        Completion completion = {.prompt = text.data};
+        options.sampling.seed++;
+        status = complete(model->ensemble, model->tokenizer, &options, &completion, 1, NULL, err);
+        putchar('\n');
+        if (completion.text.size)
+            strbuf_append(&text, completion.text.data, (size_t)completion.text.size);
+        strbuf_putc(&text, '\n');
+        completion_clear(&completion);
+    }
+    free(line);
+    strbuf_clear(&text);
+    string_list_clear(&stops);
+    return status;
+}
+
+static Status infer_run(const void *settings, const StringList *positionals, Err *err)
+{
+    const InferSettings *s = settings;
+    TRY(check_settings(s, err));
+    LoadedModel model;
+    TRY(load_model(&model, positionals->items[0], &s->load, err));
+    bool asks = s->prompts.count == 0 && !s->prompts_file && isatty(STDIN_FILENO);
+    Status status = s->chat || asks ? run_chat(s, &model, err) : run_prompts(s, &model, err);
+    load_model_close(&model);
+    return status;
+}
+
+const Verb verb_infer = {
+    .name = "infer",
+    .summary = "continue text with a model, grown, merged or imported",
+    .positionals = "MODEL",
+    .positionals_min = 1,
+    .positionals_max = 1,
+    .options = infer_options,
+    .settings_size = sizeof(InferSettings),
+    .run = infer_run,
+};

@@ -1,0 +1,177 @@
+#include "infer/completion.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/log.h"
+#include "core/base/mem.h"
+
+void completion_clear(Completion *c)
+{
+    strbuf_clear(&c->text);
+    id_list_clear(&c->ids);
+    free(c->logprobs);
+    free(c->weights);
+    *c = (Completion){0};
+}
+
+const char *finish_name(Finish finish)
+{
+    return finish == FINISH_LENGTH ? "length" : finish == FINISH_END ? "end" : "stop";
+}
+
+/* The way of one completion's tokens to its text. */
+typedef struct Channel {
+    Completion *completion;
+    StreamDecoder decoder;
+    StopMatcher stops;
+} Channel;
+
+typedef struct Run {
+    const CompletionOptions *options;
+    Channel *channels;
+    int64_t n_experts;
+    StrBuf characters, fresh; /* scratch */
+} Run;
+
+static void deliver(Run *run, int64_t index)
+{
+    Completion *c = run->channels[index].completion;
+    if (!run->fresh.size)
+        return;
+    strbuf_append(&c->text, run->fresh.data, (size_t)run->fresh.size);
+    if (run->options->write)
+        run->options->write(run->options->write_context, index, run->fresh.data, run->fresh.size);
+}
+
+static void keep_token(Run *run, Completion *c, int32_t id, float logprob, const float *weights)
+{
+    int64_t n = c->ids.count, E = run->n_experts;
+    if (n >= c->capacity) {
+        c->capacity = c->capacity ? 2 * c->capacity : 64;
+        c->logprobs = xrealloc(c->logprobs, (size_t)c->capacity * sizeof *c->logprobs);
+        if (E > 1)
+            c->weights = xrealloc(c->weights, (size_t)(c->capacity * E) * sizeof *c->weights);
+    }
+    id_list_add(&c->ids, id);
+    c->logprobs[n] = logprob;
+    if (E > 1)
+        memcpy(c->weights + n * E, weights, (size_t)E * sizeof *weights);
+}
+
+static bool on_token(void *context, int64_t index, int32_t id, float logprob, const float *weights)
+{
+    Run *run = context;
+    Channel *channel = &run->channels[index];
+    keep_token(run, channel->completion, id, logprob, weights);
+    strbuf_reset(&run->characters);
+    strbuf_reset(&run->fresh);
+    stream_decoder_feed(&channel->decoder, id, &run->characters);
+    bool stopped =
+        stop_matcher_feed(&channel->stops, run->characters.data, run->characters.size, &run->fresh);
+    deliver(run, index);
+    if (stopped)
+        channel->completion->finish = FINISH_STOP;
+    return !stopped;
+}
+
+static void finish_channel(Run *run, int64_t index, const Generation *g)
+{
+    Channel *channel = &run->channels[index];
+    Completion *c = channel->completion;
+    if (c->finish != FINISH_STOP) {
+        c->finish = g->ended ? FINISH_END : FINISH_LENGTH;
+        strbuf_reset(&run->characters);
+        strbuf_reset(&run->fresh);
+        stream_decoder_flush(&channel->decoder, &run->characters);
+        stop_matcher_feed(&channel->stops, run->characters.data, run->characters.size, &run->fresh);
+        stop_matcher_flush(&channel->stops, &run->fresh);
+        deliver(run, index);
+    }
+    stream_decoder_clear(&channel->decoder);
+    stop_matcher_clear(&channel->stops);
+}
+
+/* A prompt's tokens. A text begins after bos, or after the eos of the one before it. */
+static void encode_prompt(const Tokenizer *tokenizer, const char *text, bool specials, IdList *out)
+{
+    const TokenizerSpec *spec = tokenizer_spec(tokenizer);
+    int32_t start = spec->bos >= 0 ? spec->bos : spec->eos;
+    if (start >= 0)
+        id_list_add(out, start);
+    int64_t bytes = (int64_t)strlen(text);
+    if (specials)
+        tokenizer_encode_with_specials(tokenizer, text, bytes, out);
+    else
+        tokenizer_encode(tokenizer, text, bytes, out);
+}
+
+static Status run_all(const Ensemble *ensemble, const CompletionOptions *o, Run *run,
+                      Generation *generations, int64_t n, Err *err)
+{
+    int64_t longest = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (generations[i].n_prompt + generations[i].max_tokens > longest)
+            longest = generations[i].n_prompt + generations[i].max_tokens;
+    DecoderOptions decoder_options = {
+        .max_sequences = n < o->max_sequences ? n : o->max_sequences,
+        .max_positions = o->max_positions ? o->max_positions : longest,
+        .kv_dtype = o->kv_dtype,
+    };
+    if (longest > ensemble->experts[0]->config.context)
+        log_warn("up to %lld tokens, but the model was trained on %lld: what follows may be poor",
+                 (long long)longest, (long long)ensemble->experts[0]->config.context);
+    Decoder *decoder;
+    TRY(decoder_new(&decoder, ensemble, &decoder_options, err));
+    Status status = generate(decoder, decoder_options.max_sequences, &o->sampling, generations, n,
+                             on_token, run, err);
+    decoder_free(decoder);
+    return status;
+}
+
+Status complete(const Ensemble *ensemble, const Tokenizer *tokenizer, const CompletionOptions *o,
+                Completion *completions, int64_t n, CompletionRates *rates, Err *err)
+{
+    const TokenizerSpec *spec = tokenizer_spec(tokenizer);
+    Generation *generations = xcalloc((size_t)n, sizeof *generations);
+    IdList *prompts = xcalloc((size_t)n, sizeof *prompts);
+    Run run = {.options = o,
+               .channels = xcalloc((size_t)n, sizeof *run.channels),
+               .n_experts = ensemble->n_experts};
+    Status status = STATUS_OK;
+    for (int64_t i = 0; i < n; i++) {
+        encode_prompt(tokenizer, completions[i].prompt, o->specials, &prompts[i]);
+        if (prompts[i].count == 0 && status == STATUS_OK)
+            status = err_set(err, "an empty prompt, and the tokenizer has no token to begin with");
+        generations[i] =
+            (Generation){.prompt = prompts[i].items,
+                         .n_prompt = prompts[i].count,
+                         .max_tokens = o->max_tokens,
+                         .ends = {o->ignore_end ? -1 : spec->eos, o->ignore_end ? -1 : spec->bos}};
+        completions[i].n_prompt = prompts[i].count;
+        run.channels[i].completion = &completions[i];
+        stream_decoder_init(&run.channels[i].decoder, tokenizer, false,
+                            completions[i].prompt[0] == '\0');
+        stop_matcher_init(&run.channels[i].stops, o->stops);
+    }
+    double started = clock_seconds();
+    if (status == STATUS_OK)
+        status = run_all(ensemble, o, &run, generations, n, err);
+    if (rates)
+        *rates = (CompletionRates){.seconds = clock_seconds() - started};
+    for (int64_t i = 0; i < n; i++) {
+        finish_channel(&run, i, &generations[i]);
+        if (rates) {
+            rates->prompt_tokens += completions[i].n_prompt;
+            rates->new_tokens += completions[i].ids.count;
+        }
+        id_list_clear(&generations[i].output);
+        id_list_clear(&prompts[i]);
+    }
+    strbuf_clear(&run.characters);
+    strbuf_clear(&run.fresh);
+    free(run.channels);
+    free(generations);
+    free(prompts);
+    return status;
+}

@@ -1,0 +1,121 @@
+#include "infer/eval/bpb.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/io/corpus_reader.h"
+
+enum { BATCH_TOKENS = 2048 }; /* windows that fit this many tokens are scored together */
+
+Status bpb_file_read(BpbFile *out, const char *path, const char *field, int64_t limit,
+                     const Tokenizer *tokenizer, Err *err)
+{
+    *out = (BpbFile){.name = xstrdup(file_base_name(path))};
+    CorpusReader *reader = corpus_reader_open(path, field, err);
+    if (!reader)
+        return STATUS_FAIL;
+    StrBuf text = {0};
+    int64_t bytes_capacity = 0;
+    Status status = STATUS_OK;
+    for (;;) {
+        bool found = false;
+        if (limit && out->n_documents >= limit)
+            break;
+        status = corpus_reader_next(reader, &text, &found, err);
+        if (status != STATUS_OK || !found)
+            break;
+        int64_t n = out->n_documents++;
+        out->starts = mem_grow(out->starts, &out->capacity, n + 1, sizeof *out->starts);
+        out->bytes = mem_grow(out->bytes, &bytes_capacity, n + 1, sizeof *out->bytes);
+        out->starts[n] = out->tokens.count;
+        out->bytes[n] = text.size;
+        tokenizer_encode(tokenizer, text.data, text.size, &out->tokens);
+    }
+    corpus_reader_close(reader);
+    strbuf_clear(&text);
+    if (status == STATUS_OK && out->n_documents == 0)
+        status = err_set(err, "%s holds no document", path);
+    return status;
+}
+
+void bpb_file_clear(BpbFile *file)
+{
+    free(file->name);
+    id_list_clear(&file->tokens);
+    free(file->starts);
+    free(file->bytes);
+    *file = (BpbFile){0};
+}
+
+Status bpb_start_token(const Tokenizer *tokenizer, int32_t *out, Err *err)
+{
+    const TokenizerSpec *spec = tokenizer_spec(tokenizer);
+    *out = spec->eos >= 0 ? spec->eos : spec->bos;
+    if (*out < 0)
+        return err_set(err,
+                       "the tokenizer '%s' has neither an end nor a begin token, so the first "
+                       "token of a document has nothing to follow",
+                       spec->name ? spec->name : "?");
+    return STATUS_OK;
+}
+
+typedef struct Meter {
+    Progress bar;
+    int64_t done;
+} Meter;
+
+static void advance(void *context, int64_t tokens)
+{
+    Meter *meter = context;
+    meter->done += tokens;
+    progress_update(&meter->bar, meter->done, NULL);
+}
+
+Status bpb_score(const Ensemble *ensemble, const Tokenizer *tokenizer, const BpbOptions *options,
+                 const BpbFile *file, double *logprobs, Err *err)
+{
+    ScoreOptions score = {.context = options->context ? options->context
+                                                      : ensemble->experts[0]->config.context};
+    score.stride = options->stride ? options->stride : score.context / 2;
+    if (score.context < 2 || score.stride < 1 || score.stride >= score.context)
+        return err_set(err,
+                       "a context of %lld tokens with a stride of %lld: the stride is at "
+                       "least 1 and below the context",
+                       (long long)score.context, (long long)score.stride);
+    TRY(bpb_start_token(tokenizer, &score.start, err));
+    int64_t windows = BATCH_TOKENS / score.context > 1 ? BATCH_TOKENS / score.context : 1;
+    DecoderOptions decoder_options = {.max_sequences = windows,
+                                      .max_positions = score.context,
+                                      .chunk = windows * score.context,
+                                      .kv_dtype = options->kv_dtype};
+    Decoder *decoder;
+    TRY(decoder_new(&decoder, ensemble, &decoder_options, err));
+    ScoreDocument *documents = xcalloc((size_t)file->n_documents, sizeof *documents);
+    for (int64_t d = 0; d < file->n_documents; d++) {
+        int64_t end = d + 1 < file->n_documents ? file->starts[d + 1] : file->tokens.count;
+        documents[d] = (ScoreDocument){.tokens = file->tokens.items + file->starts[d],
+                                       .n_tokens = end - file->starts[d]};
+    }
+    Meter meter = {0};
+    progress_start(&meter.bar, file->name, file->tokens.count);
+    Status status = score_documents(decoder, windows, &score, documents, file->n_documents, advance,
+                                    &meter, err);
+    progress_end(&meter.bar);
+    for (int64_t d = 0; d < file->n_documents; d++)
+        logprobs[d] = documents[d].logprob;
+    free(documents);
+    decoder_free(decoder);
+    return status;
+}
+
+double bpb_of(const BpbFile *file, const double *logprobs)
+{
+    double nats = 0.0, bytes = 0.0;
+    for (int64_t d = 0; d < file->n_documents; d++) {
+        nats -= logprobs[d];
+        bytes += (double)file->bytes[d];
+    }
+    return nats / log(2.0) / bytes;
+}
