@@ -24,21 +24,29 @@ static float *slab_of(SaveJob *job, int64_t values)
 }
 
 /* Where a released master's values are: in the file that the model came from, unchanged since they
- * froze. */
+ * froze. That file may be older than the freezing: then the values themselves are hashed. */
 static Status find_in_base(const SaveJob *job, const ParamRef *ref, const char *path,
                            const float **values, Err *err)
 {
     const Container *base = job->save->base;
-    const char *hash = base ? container_attribute(base, path, "frozen") : NULL;
-    if (!hash || strcmp(hash, ref->param->hash) != 0)
-        return err_set(err, "%s: the exact values of %s are neither in memory nor in %s",
-                       job->save->path, path, base ? container_file(base) : "a file");
+    const char *file = base ? container_file(base) : "a file";
     Tensor shape;
-    TRY(container_shape(base, path, &shape, err));
+    if (!base || container_shape(base, path, &shape, err) != STATUS_OK)
+        return err_set(err, "%s: the exact values of %s are neither in memory nor in %s",
+                       job->save->path, path, file);
     if (shape.dtype != DTYPE_F32 || !tensor_same_shape(&shape, &ref->param->weight))
-        return err_set(err, "%s: %s is not the float32 tensor that froze", container_file(base),
-                       path);
-    return container_map(base, path, (const void **)values, err);
+        return err_set(err, "%s: %s is not the float32 tensor that froze", file, path);
+    TRY(container_map(base, path, (const void **)values, err));
+    const char *stored = container_attribute(base, path, "frozen");
+    char text[SHA256_TEXT];
+    if (!stored) {
+        Sha256 hash = hash_of(*values, tensor_bytes(&shape));
+        hash_text(&hash, text);
+        stored = text;
+    }
+    if (strcmp(stored, ref->param->hash) != 0)
+        return err_set(err, "%s: %s is not what it was when it froze", file, path);
+    return STATUS_OK;
 }
 
 /* Appends float32 values as `dtype`; bfloat16 is rounded in place. */

@@ -1,0 +1,114 @@
+/* What a run takes, before it takes it. */
+#include "train/trainer.h"
+
+/* Marks what trains, as model_set_trained does, on a model without values. */
+typedef struct Marker {
+    const TrainSet *set;
+    int64_t n_layers;
+    TrainPlan *plan;
+} Marker;
+
+static bool is_trained(const Marker *m, const ParamRef *ref)
+{
+    if (ref->layer < 0)
+        return m->set->embedding;
+    if (ref->is_lora)
+        return m->set->lora;
+    if (ref->layer == m->n_layers)
+        return m->set->head;
+    return ref->layer >= m->set->block_begin && ref->layer < m->set->block_end;
+}
+
+static Status mark(void *context, const ParamRef *ref, Err *err)
+{
+    (void)err;
+    Marker *m = context;
+    Param *param = ref->param;
+    int64_t n = tensor_count(&param->master);
+    param->frozen = !is_trained(m, ref);
+    m->plan->params_total += n;
+    m->plan->bytes_weights += tensor_bytes(&param->weight);
+    if (!param->frozen) {
+        m->plan->params_active += n;
+        if (param->weight.dtype != DTYPE_F32)
+            m->plan->bytes_weights += (size_t)n * sizeof(float);
+    }
+    return STATUS_OK;
+}
+
+static double backward_flops(const ModelConfig *c, const ModelFlops *f, const TrainSet *s,
+                             int64_t lowest)
+{
+    double flops = s->head ? 2.0 * f->head : f->head; /* dx always, dW where it trains */
+    for (int64_t layer = lowest; layer < c->n_layers; layer++) {
+        bool trains = layer >= s->block_begin && layer < s->block_end;
+        flops += (trains ? 2.0 : 1.0) * f->block + 2.0 * f->attention;
+    }
+    return flops;
+}
+
+static int64_t lowest_block(const ModelConfig *c, const TrainSet *s)
+{
+    if (s->embedding || s->lora)
+        return 0;
+    return s->block_end > s->block_begin ? s->block_begin : c->n_layers;
+}
+
+static Status measure(Model *model, const TrainConfig *config, TrainPlan *plan, Err *err)
+{
+    Grads *grads;
+    TRY(grads_new(&grads, model, true, err));
+    int64_t rows = config->micro_batch ? config->micro_batch : config->batch / config->ranks;
+    plan->bytes_grads = tensor_bytes(&grads->flat) * (size_t)config->ranks;
+    plan->bytes_moments = optimizer_bytes(grads);
+    plan->bytes_activations =
+        pass_bytes(model, grads, rows, config->context) * (size_t)config->ranks;
+    grads_free(grads);
+    return STATUS_OK;
+}
+
+/* The program, its libraries and their own buffers, as measured. */
+static const size_t process_bytes = (size_t)48 << 20;
+
+Status train_plan(const ModelConfig *config, DType compute, DType table, const TrainSet *trained,
+                  const TrainConfig *train, TrainPlan *out, Err *err)
+{
+    *out = (TrainPlan){0};
+    Device device;
+    TRY(device_open(&device, "cpu", err));
+    ModelOptions options = {.device = &device,
+                            .compute = compute,
+                            .weights = compute,
+                            .masters = true,
+                            .unallocated = true};
+    Model *model;
+    Status status = model_new(&model, config, &options, err);
+    if (status == STATUS_OK) {
+        Marker marker = {.set = trained, .n_layers = config->n_layers, .plan = out};
+        status = model_visit(model, mark, &marker, err);
+        if (status == STATUS_OK)
+            status = measure(model, train, out, err);
+        model_free(model);
+    }
+    device_close(&device);
+    TRY(status);
+    ModelSize size = model_size(config);
+    if (config->embedding != EMBEDDING_LEARNED) {
+        out->params_total += size.embedding;
+        out->bytes_weights += (size_t)size.embedding * dtype_bytes(table);
+    }
+    out->params_frozen = out->params_total - out->params_active;
+    ModelFlops f = model_flops(config, train->context);
+    int64_t lowest = lowest_block(config, trained);
+    double backward = backward_flops(config, &f, trained, lowest);
+    double block = f.block + f.attention;
+    out->flops_per_token = (double)config->n_layers * block + f.head + backward;
+    out->flops_per_token_cached = (double)(config->n_layers - lowest) * block + f.head + backward;
+    /* The head's chunk of logits, at most 256 rows of them, in both precisions. */
+    int64_t rows = train->batch / train->ranks * train->context;
+    rows = rows < 256 ? rows : 256;
+    out->bytes_scratch = (size_t)(rows * config->vocab_size) * 6 * (size_t)train->ranks;
+    out->bytes = process_bytes + out->bytes_weights + out->bytes_grads + out->bytes_moments +
+                 out->bytes_activations + out->bytes_scratch;
+    return STATUS_OK;
+}

@@ -1,0 +1,46 @@
+/* The insides of a trainer, shared by its files alone. */
+#ifndef CAMBIUM_TRAIN_TRAINER_IMPL_H
+#define CAMBIUM_TRAIN_TRAINER_IMPL_H
+
+#include "core/base/log.h"
+#include "core/comm/comm.h"
+#include "train/trainer.h"
+
+/* What one rank has of its own. Ranks that are threads share the weights: their Model is a copy of
+ * the first one's with a queue of its own, and the first rank alone runs the optimizer. */
+typedef struct TrainRank {
+    Model model; /* a shallow copy; owns its queue unless it is the first */
+    Grads *grads;
+    Pass *pass;
+    Loader *loader;
+    int32_t *tokens; /* (batch / ranks, T + 1) */
+    int64_t *windows;
+    int32_t *ids, *targets, *bytes; /* (micro_batch, T) */
+} TrainRank;
+
+struct Trainer {
+    TrainerSetup setup;
+    LoaderSource sources[LOADER_MAX_SOURCES];
+    int64_t micro_batch;
+    TrainPlan plan;
+    TrainRank *ranks;
+    Optimizer *optimizer;
+    PrefixCache prefix;  /* counts the hits of setup.prefix */
+    int64_t prefix_hits; /* tokens whose prefix was not computed */
+    TrainerStatus status;
+    double started;
+    double lr, grad_norm; /* of the last step */
+    Progress bar;
+    double pace_time; /* since when tokens_per_second counts */
+    int64_t pace_tokens;
+    int64_t saved_step; /* of the last checkpoint; -1: none yet */
+    bool stopped;
+};
+
+/* Loss and bits per byte on the validation splits; a metrics line; status.eval_*. */
+Status trainer_evaluate(Trainer *trainer, Err *err);
+
+/* A metrics line with the members that all lines have. The caller adds its own and writes it. */
+json_t *trainer_line(const Trainer *trainer, const char *event);
+
+#endif
