@@ -7,7 +7,7 @@
  * Blocked Householder reduction to tridiagonal form, implicit QL with Wilkinson's shift, rotations
  * applied in batches (Golub and Van Loan, Matrix Computations, 4th ed., 8.3; compact WY form:
  * Schreiber and Van Loan, 1989). About 7 n^3 operations; residuals and skew are a few n * 1e-16. On
- * two cores with AVX-512, n = 1024 takes 0.13 s and n = 4096 about 13 s, half of it reading the
+ * two cores with AVX-512, n = 1024 takes 0.1 s and n = 4096 about 11 s, half of it reading the
  * matrix once per column. */
 #ifndef CAMBIUM_EMBED_EIGEN_H
 #define CAMBIUM_EMBED_EIGEN_H

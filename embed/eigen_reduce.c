@@ -90,8 +90,9 @@ static void reduce_column(EigenWork *work, int64_t k, int64_t block)
     double *w = work->vw + (pending + 1) * ld;
     memset(w + from, 0, (size_t)(work->cols - from) * sizeof(double));
     if (work->tau[k] != 0) {
-        /* Less than half a megabyte is read sooner than a second thread has begun. */
-        int64_t grain = ((int64_t)1 << 16) / (work->cols - from) + 1;
+        /* One meeting of threads per column: on a busy machine each may wait for milliseconds, so
+         * that a share of less than 4 MiB (a tenth of a millisecond) is not worth it. */
+        int64_t grain = ((int64_t)1 << 19) / (work->cols - from) + 1;
         parallel_for(work->n - k - 1, grain, multiply_rows, &(Column){work, k, w});
         work->kernels->dots(work->wv + from, ld, row + from, pending, work->cols - from, factors);
         subtract_pending(work, k, pending, factors, w);

@@ -275,6 +275,20 @@ static void same_bits_everywhere(void **state)
     same_bits(rank_deficient, 100);
 }
 
+/* Large enough for several threads to share a column's product. */
+static void same_bits_when_columns_are_shared(void **state)
+{
+    (void)state;
+    parallel_set_width(1);
+    Result one = solve(normal, 800);
+    parallel_set_width(3);
+    Result three = solve(normal, 800);
+    assert_memory_equal(one.values, three.values, 800 * sizeof(double));
+    assert_memory_equal(one.vectors, three.vectors, 800 * 800 * sizeof(double));
+    release(&one);
+    release(&three);
+}
+
 static void values_that_are_not_finite_are_refused(void **state)
 {
     (void)state;
@@ -304,6 +318,7 @@ int main(void)
         cmocka_unit_test(eigenvalues_are_those_of_lapack),
         cmocka_unit_test(known_spectra),
         cmocka_unit_test(same_bits_everywhere),
+        cmocka_unit_test(same_bits_when_columns_are_shared),
         cmocka_unit_test(values_that_are_not_finite_are_refused),
         cmocka_unit_test(stops_when_asked),
     };
