@@ -1,12 +1,14 @@
 #include "embed/recipe_bvv241.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/base/strbuf.h"
+#include "core/text/spec_edit.h"
 #include "core/text/token_index.h"
 #include "core/text/utf8.h"
+#include "embed/special_names.h"
 
 /* The published bounds of the deterministic "augmentation" of easy scripts. */
 static const Bvv241Recipe recipes[] = {
@@ -15,36 +17,9 @@ static const Bvv241Recipe recipes[] = {
     {"bvv241-abs", 131072, 5, 906, true, {RENDER_CELLS, 64, 7, 3, 0.03}},
 };
 
-static const char *const special_names[] = {
-    "<pad>",
-    "<s>",
-    "</s>",
-    "<unk>",
-    "<think>",
-    "</think>",
-    "<emotions>",
-    "</emotions>",
-    "<tool_call>",
-    "</tool_call>",
-    "<tool_response>",
-    "</tool_response>",
-    "[INST]",
-    "[/INST]",
-    "[EOT]",
-    "[USER]",
-    "[ASSISTANT]",
-    "[FIM_PREFIX]",
-    "[FIM_MIDDLE]",
-    "[FIM_SUFFIX]",
-    "[FIM_PAD]",
-    "[REPO_NAME]",
-    "[FILE_SEP]",
-};
 enum {
     SPECIAL_FIRST = 0xE000,
     SPECIAL_COUNT = 256,
-    SPECIAL_NAMED = sizeof special_names / sizeof special_names[0],
-    ID_UNK = SPECIAL_FIRST + 3,
 };
 
 typedef enum Place { PLACE_CODE_POINT, PLACE_NGRAM, PLACE_SPECIAL, PLACE_UNUSED } Place;
@@ -112,52 +87,47 @@ static Gram *collect(const Bvv241Recipe *recipe, const NgramList *ngrams, int64_
     return grams;
 }
 
-static void add_special(int64_t id, StrBuf *text)
+static void add_named(SpecEdit *edit, int64_t id, TokenType type)
 {
-    if (id - SPECIAL_FIRST < SPECIAL_NAMED)
-        strbuf_puts(text, special_names[id - SPECIAL_FIRST]);
+    char name[40];
+    int n = (int)(id - SPECIAL_FIRST);
+    if (type == TOKEN_SPECIAL && n < SPECIAL_NAMES)
+        snprintf(name, sizeof name, "%s", special_names[n]);
     else
-        strbuf_printf(text, "<special_token_%lld>", (long long)id);
+        snprintf(name, sizeof name, type == TOKEN_SPECIAL ? "<special_token_%d>" : "<unused_%d>",
+                 (int)id);
+    spec_edit_token(edit, name, (int64_t)strlen(name), type);
 }
 
-/* Fills text, offsets and types of all ids. */
-static void fill_tokens(TokenizerSpec *spec, const Gram *grams, int64_t n_grams, Bvv241Stats *stats)
+static void add_tokens(SpecEdit *edit, int64_t n_tokens, const Gram *grams, int64_t n_grams,
+                       Bvv241Stats *stats)
 {
-    StrBuf text = {0};
     int64_t next = 0;
-    for (int64_t id = 0; id < spec->n_tokens; id++) {
+    for (int64_t id = 0; id < n_tokens; id++) {
         Place place = place_of(id);
         if (place == PLACE_NGRAM && next == n_grams)
             place = PLACE_UNUSED;
-        spec->offsets[id] = text.size;
-        spec->types[id] = TOKEN_TEXT;
+        char utf8[UTF8_MAX];
         if (place == PLACE_CODE_POINT) {
-            char utf8[UTF8_MAX];
-            strbuf_append(&text, utf8, (size_t)utf8_encode((uint32_t)id, utf8));
+            spec_edit_token(edit, utf8, utf8_encode((uint32_t)id, utf8), TOKEN_TEXT);
         } else if (place == PLACE_NGRAM) {
-            strbuf_append(&text, grams[next].text, (size_t)grams[next].bytes);
+            spec_edit_token(edit, grams[next].text, grams[next].bytes, TOKEN_TEXT);
             next++;
-        } else if (place == PLACE_SPECIAL) {
-            spec->types[id] = TOKEN_SPECIAL;
-            add_special(id, &text);
         } else {
-            spec->types[id] = TOKEN_UNUSED;
-            strbuf_printf(&text, "<unused_%lld>", (long long)id);
-            stats->n_unused++;
+            add_named(edit, id, place == PLACE_SPECIAL ? TOKEN_SPECIAL : TOKEN_UNUSED);
+            stats->n_unused += place == PLACE_UNUSED;
         }
     }
-    spec->offsets[spec->n_tokens] = text.size;
-    spec->text = strbuf_detach(&text);
     stats->n_grams = n_grams;
     stats->n_dropped = n_grams - next;
 }
 
 /* For each n-gram, longest first, every split whose halves are both tokens. N-grams that found no
  * place take part in the published loop too, but have no id to merge into. */
-static void fill_merges(TokenizerSpec *spec, const Gram *grams, int64_t n_grams)
+static void add_merges(SpecEdit *edit, const Gram *grams, int64_t n_grams)
 {
+    const TokenizerSpec *spec = edit->spec;
     TokenIndex index;
-    int64_t capacity = 0;
     token_index_init(&index, spec);
     for (int64_t i = 0; i < n_grams; i++) {
         int32_t whole = token_index_find(&index, spec, grams[i].text, grams[i].bytes);
@@ -169,12 +139,8 @@ static void fill_merges(TokenizerSpec *spec, const Gram *grams, int64_t n_grams)
             int32_t left = token_index_find(&index, spec, grams[i].text, cut);
             int32_t right =
                 token_index_find(&index, spec, grams[i].text + cut, grams[i].bytes - cut);
-            if (left < 0 || right < 0)
-                continue;
-            spec->merges =
-                mem_grow(spec->merges, &capacity, spec->n_merges + 1, 3 * sizeof(int32_t));
-            int32_t *merge = spec->merges + 3 * spec->n_merges++;
-            merge[0] = left, merge[1] = right, merge[2] = whole;
+            if (left >= 0 && right >= 0)
+                spec_edit_merge(edit, left, right, whole);
         }
     }
     token_index_clear(&index);
@@ -186,7 +152,7 @@ Status bvv241_build(const Bvv241Recipe *recipe, const NgramList *ngrams, Tokeniz
     int64_t n_grams;
     Gram *grams = collect(recipe, ngrams, &n_grams);
     *stats = (Bvv241Stats){0};
-    *out = (TokenizerSpec){.kind = TOKENIZER_RANKED, .n_tokens = recipe->n_tokens};
+    *out = (TokenizerSpec){0};
     if (n_grams == 0) {
         free(grams);
         return err_set(err,
@@ -194,15 +160,16 @@ Status bvv241_build(const Bvv241Recipe *recipe, const NgramList *ngrams, Tokeniz
                        "with --ngrams FILE",
                        recipe->name, recipe->n_max);
     }
-    out->offsets = xmalloc((size_t)(out->n_tokens + 1) * sizeof *out->offsets);
-    out->types = xmalloc((size_t)out->n_tokens);
+    SpecEdit edit;
+    spec_edit_begin(&edit, out);
+    add_tokens(&edit, recipe->n_tokens, grams, n_grams, stats);
+    spec_edit_end(&edit);
+    add_merges(&edit, grams, n_grams);
     out->name = xstrdup(recipe->name);
     out->pad = SPECIAL_FIRST;
     out->bos = SPECIAL_FIRST + 1;
     out->eos = SPECIAL_FIRST + 2;
-    out->unk = ID_UNK;
-    fill_tokens(out, grams, n_grams, stats);
-    fill_merges(out, grams, n_grams);
+    out->unk = SPECIAL_FIRST + 3;
     free(grams);
     return STATUS_OK;
 }

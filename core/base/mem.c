@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+enum { HUGE_PAGE = 2 << 20 };
 
 static void *not_null(void *pointer, size_t bytes)
 {
@@ -56,7 +59,11 @@ char *xasprintf(const char *format, ...)
 Status mem_try(void **out, size_t bytes, const char *what, Err *err)
 {
     size_t rounded = (bytes + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
-    *out = aligned_alloc(MEM_ALIGN, rounded ? rounded : MEM_ALIGN);
+    bool huge = rounded >= 2 * HUGE_PAGE;
+    *out = aligned_alloc(huge ? HUGE_PAGE : MEM_ALIGN, rounded ? rounded : MEM_ALIGN);
+    /* Kernels that stream through large memory would wait for its page table otherwise. */
+    if (*out && huge)
+        madvise(*out, rounded / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish: may fail */
     if (!*out)
         return err_set(err,
                        "no memory for %s: %.1f MiB asked for; close other programs or choose a "

@@ -12,7 +12,10 @@ enum {
     TASK_ROWS = 256, /* query rows that share one packing of the keys */
     FEW_ROWS = 8,    /* up to here reading keys and values is the work, not the products */
     SPLIT_ROWS = 64, /* up to here a task's keys are split */
-    SPLIT = 1024,    /* keys of a part: fixed, so that the number of threads changes no bit */
+    /* Keys of a part: fixed, so that the number of threads changes no bit. Parts of all heads at
+     * once may be short, as they are what gives every thread work. */
+    SPLIT_FEW = 256,
+    SPLIT_MORE = 1024,
 };
 
 static const struct {
@@ -33,11 +36,11 @@ static const struct {
 #undef KERNELS
 };
 
-/* Consecutive queries of one sequence, one KV head, one range of keys. */
+/* Consecutive queries of one sequence, one or all KV heads, one range of keys. */
 typedef struct Piece {
-    int64_t first, count; /* queries */
-    int64_t head;
-    int64_t split, n_splits;
+    int64_t first, count;  /* queries */
+    int64_t head, n_heads; /* KV heads */
+    int64_t split, n_splits, split_keys;
     int64_t part; /* of the first split: row in the partial results */
 } Piece;
 
@@ -51,6 +54,11 @@ typedef struct Decode {
     size_t scratch_bytes; /* of one worker */
 } Decode;
 
+static bool few_rows(const Decode *d, int64_t n_queries)
+{
+    return n_queries * d->group <= FEW_ROWS && d->D % 16 == 0;
+}
+
 /* Counts the pieces, or lists them where there is memory for them. */
 static void cut(Decode *d)
 {
@@ -61,22 +69,23 @@ static void cut(Decode *d)
         int64_t most = 0;
         for (next = first; next < d->N && next - first < chunk && rows[next] == rows[first]; next++)
             most = limits[next] > most ? limits[next] : most;
-        int64_t n_rows = (next - first) * d->group;
-        int64_t n_splits = n_rows <= SPLIT_ROWS ? (most + SPLIT - 1) / SPLIT : 1;
-        n_splits = n_splits > 0 ? n_splits : 1;
-        for (int64_t head = 0; head < d->K; head++) {
-            for (int64_t split = 0; split < n_splits; split++, d->n_pieces++)
+        bool few = few_rows(d, next - first);
+        Piece piece = {.first = first,
+                       .count = next - first,
+                       .n_heads = few ? d->K : 1,
+                       .n_splits = 1,
+                       .split_keys = few ? SPLIT_FEW : SPLIT_MORE};
+        int64_t n_rows = piece.count * piece.n_heads * d->group;
+        if (most > piece.split_keys && (few || n_rows <= SPLIT_ROWS))
+            piece.n_splits = (most + piece.split_keys - 1) / piece.split_keys;
+        for (; piece.head < d->K; piece.head += piece.n_heads) {
+            piece.part = d->n_parts;
+            for (piece.split = 0; piece.split < piece.n_splits; piece.split++, d->n_pieces++)
                 if (d->pieces)
-                    d->pieces[d->n_pieces] =
-                        (Piece){first, next - first, head, split, n_splits, d->n_parts};
-            d->n_parts += n_splits > 1 ? n_splits * n_rows : 0;
+                    d->pieces[d->n_pieces] = piece;
+            d->n_parts += piece.n_splits > 1 ? piece.n_splits * n_rows : 0;
         }
     }
-}
-
-static bool few_rows(const Decode *d, int64_t n_queries)
-{
-    return n_queries * d->group <= FEW_ROWS && d->D % 16 == 0;
 }
 
 static RowSource source(const Tensor *pages, const Tensor *scales, int64_t head,
@@ -89,7 +98,8 @@ static RowSource source(const Tensor *pages, const Tensor *scales, int64_t head,
                    .row_stride = D,
                    .pages = table,
                    .page_size = page_size,
-                   .page_stride = pages->shape[1] * page_size * D};
+                   .page_stride = pages->shape[1] * page_size * D,
+                   .head_stride = page_size * D};
     if (pages->dtype == DTYPE_I8) {
         s.scales = (const float *)cpu_ptr(scales) + head * page_size;
         s.page_scales = pages->shape[1] * page_size;
@@ -111,6 +121,7 @@ static FlashTask piece_task(const Decode *d, const Piece *piece)
                       .q_stride = d->H * d->D,
                       .limits = (const int32_t *)cpu_ptr(&args->limits) + piece->first,
                       .n_queries = piece->count,
+                      .n_heads = piece->n_heads,
                       .group = d->group,
                       .D = d->D,
                       .key_end = kv->page_table.shape[1] * kv->k_pages.shape[2],
@@ -118,14 +129,15 @@ static FlashTask piece_task(const Decode *d, const Piece *piece)
                       .v = source(&kv->v_pages, &kv->v_scales, piece->head, table),
                       .scale = args->scale};
     if (piece->n_splits > 1) {
-        int64_t part = piece->part + piece->split * piece->count * d->group;
+        int64_t heads = piece->n_heads * d->group;
+        int64_t part = piece->part + piece->split * piece->count * heads;
         task.out = d->parts + part * d->D;
         task.lse = d->part_lse + part;
         task.out_type = DTYPE_F32;
-        task.out_stride = d->group * d->D;
-        task.lse_stride = d->group;
-        task.key_begin = piece->split * SPLIT;
-        task.key_end = task.key_begin + SPLIT;
+        task.out_stride = heads * d->D;
+        task.lse_stride = heads;
+        task.key_begin = piece->split * piece->split_keys;
+        task.key_end = task.key_begin + piece->split_keys;
     } else {
         task.out =
             (char *)cpu_ptr(&args->out) + (size_t)(row * d->D) * dtype_bytes(args->out.dtype);
@@ -161,9 +173,10 @@ static void merge_work(void *context, int64_t begin, int64_t end, int worker)
         const Piece *p = &d->pieces[i];
         if (p->n_splits == 1 || p->split > 0)
             continue;
+        int64_t heads = p->n_heads * d->group;
         for (int64_t q = 0; q < p->count; q++) {
             int64_t row = (p->first + q) * d->H + p->head * d->group;
-            int64_t part = p->part + q * d->group;
+            int64_t part = p->part + q * heads;
             MergeTask task = {.parts = d->parts + part * d->D,
                               .part_type = DTYPE_F32,
                               .part_lse = d->part_lse + part,
@@ -172,9 +185,9 @@ static void merge_work(void *context, int64_t begin, int64_t end, int worker)
                               .out_row = row,
                               .lse = cpu_ptr(lse),
                               .n_parts = p->n_splits,
-                              .n_rows = d->group,
+                              .n_rows = heads,
                               .D = d->D,
-                              .part_stride = p->count * d->group};
+                              .part_stride = p->count * heads};
             kernels[cpu_isa()].merge(&task);
         }
     }

@@ -15,13 +15,15 @@ typedef struct RowSource {
     int64_t row_stride;
     const int32_t *pages; /* NULL: row j is at j * row_stride */
     int64_t page_size, page_stride;
+    int64_t head_stride; /* to the next head, whose scales are page_size further */
     const float *scales; /* int8: at the head's first row of page 0 */
     int64_t page_scales; /* scales between pages */
 } RowSource;
 
-/* Query rows of one KV head of one sequence against its keys [key_begin, key_end). Query i is
- * `group` heads of D elements at q + i * q_stride; it sees the first limits[i] keys. The result is
- * normalised: out like q, and lse[i * lse_stride + g * lse_head_stride] where lse is given. */
+/* Query rows of one KV head (or several, for flash_rows) of one sequence against its keys
+ * [key_begin, key_end). Query i is `group` heads of D elements for every KV head, at q + i *
+ * q_stride; it sees the first limits[i] keys. The result is normalised: out like q, and
+ * lse[i * lse_stride + h * lse_head_stride] where lse is given. */
 typedef struct FlashTask {
     const void *q;
     void *out;
@@ -29,7 +31,7 @@ typedef struct FlashTask {
     DType q_type, out_type;
     int64_t q_stride, out_stride, lse_stride, lse_head_stride; /* elements */
     const int32_t *limits;
-    int64_t n_queries, group, D;
+    int64_t n_queries, n_heads, group, D; /* n_heads: KV heads */
     int64_t key_begin, key_end;
     RowSource k, v;
     float scale;

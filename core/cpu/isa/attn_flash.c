@@ -43,7 +43,7 @@ size_t ISA_SYMBOL(flash_scratch)(const FlashTask *task)
 KERNEL_INLINE void start(const Flash *f, bool pairs)
 {
     int64_t rows = f->task->n_queries * f->task->group;
-    flash_load_queries(f->task, f->q, f->units, pairs);
+    flash_load_queries(f->task, 0, f->q, f->units, pairs);
     memset(f->q + rows * f->units, 0, (size_t)((f->rows - rows) * f->units) * sizeof(Unit));
     memset(f->o, 0, (size_t)(f->rows * f->vecs * LANES) * sizeof(float));
     for (int64_t r = 0; r < f->rows; r++) {
@@ -156,7 +156,7 @@ KERNEL_INLINE void run(const FlashTask *task, void *scratch, bool pairs)
             rows_against_block(f, r, r + ROWS < f->rows ? r + ROWS : f->rows, pairs);
     }
     for (int64_t r = 0; r < rows; r++)
-        flash_store(task, r, f->o + r * f->vecs * LANES, f->max[r], f->sum[r]);
+        flash_store(task, 0, r, f->o + r * f->vecs * LANES, f->max[r], f->sum[r]);
 }
 
 void ISA_SYMBOL(flash)(const FlashTask *task, void *scratch)

@@ -111,9 +111,16 @@ KERNEL_INLINE int64_t source_offset(const RowSource *s, int64_t row)
     return s->pages[row / s->page_size] * s->page_stride + row % s->page_size * s->row_stride;
 }
 
-KERNEL_INLINE float source_scale(const RowSource *s, int64_t row)
+/* Scales of row `row` of a head and of the rows after it in its page. */
+KERNEL_INLINE const float *source_scales(const RowSource *s, int64_t row, int64_t head)
 {
-    return s->scales[s->pages[row / s->page_size] * s->page_scales + row % s->page_size];
+    int64_t page = s->pages[row / s->page_size];
+    return s->scales + page * s->page_scales + head * s->page_size + row % s->page_size;
+}
+
+KERNEL_INLINE float source_scale(const RowSource *s, int64_t row, int64_t head)
+{
+    return *source_scales(s, row, head);
 }
 
 /* LANES elements from `at` as floats; int8 without its scale. */
@@ -146,7 +153,7 @@ KERNEL_INLINE void unpack_row(Unit *to, int64_t units, const RowSource *s, int64
         memset((uint16_t *)to + D, 0, (size_t)(units * 2 - D) * 2);
         return;
     }
-    float scale = s->type == DTYPE_I8 ? source_scale(s, row) : 1.0f;
+    float scale = s->type == DTYPE_I8 ? source_scale(s, row, 0) : 1.0f;
     for (int64_t d = 0; d < units * unit_size(pairs); d += LANES) {
         VecF x = (VecF){0};
         if (d < whole)
@@ -271,12 +278,14 @@ KERNEL_INLINE void store_row(void *out, DType type, int64_t at, const float *row
 /* ---- what all forward kernels begin and end with ----------------------------------------------
  */
 
-/* The task's query rows, (query, head) by (query, head), as `units` units each. */
-KERNEL_INLINE void flash_load_queries(const FlashTask *t, Unit *to, int64_t units, bool pairs)
+/* The query rows of one head of the task, (query, head in group), as `units` units each. */
+KERNEL_INLINE void flash_load_queries(const FlashTask *t, int64_t head, Unit *to, int64_t units,
+                                      bool pairs)
 {
     size_t element = t->q_type == DTYPE_BF16 ? 2 : 4;
     for (int64_t i = 0; i < t->n_queries; i++) {
-        RowSource heads = {.data = (const char *)t->q + (size_t)(i * t->q_stride) * element,
+        int64_t at = i * t->q_stride + head * t->group * t->D;
+        RowSource heads = {.data = (const char *)t->q + (size_t)at * element,
                            .type = t->q_type,
                            .row_stride = t->D};
         for (int64_t g = 0; g < t->group; g++)
@@ -284,14 +293,16 @@ KERNEL_INLINE void flash_load_queries(const FlashTask *t, Unit *to, int64_t unit
     }
 }
 
-/* Output and log-sum-exp of row r from its sum of 2^(x - max) v, and the sum of 2^(x - max). */
-KERNEL_INLINE void flash_store(const FlashTask *t, int64_t r, const float *o, float max, float sum)
+/* Output and log-sum-exp of row r of a head from its sum of 2^(x - max) v, and the sum of
+ * 2^(x - max). */
+KERNEL_INLINE void flash_store(const FlashTask *t, int64_t head, int64_t r, const float *o,
+                               float max, float sum)
 {
-    int64_t i = r / t->group, g = r % t->group;
-    store_row(t->out, t->out_type, i * t->out_stride + g * t->D, o, sum == 0.0f ? 0.0f : 1.0f / sum,
+    int64_t i = r / t->group, h = head * t->group + r % t->group;
+    store_row(t->out, t->out_type, i * t->out_stride + h * t->D, o, sum == 0.0f ? 0.0f : 1.0f / sum,
               t->D);
     if (t->lse)
-        t->lse[i * t->lse_stride + g * t->lse_head_stride] =
+        t->lse[i * t->lse_stride + h * t->lse_head_stride] =
             sum == 0.0f ? -INFINITY : (max + log2f(sum)) * 0.69314718f; /* ln 2 */
 }
 

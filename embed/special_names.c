@@ -1,0 +1,27 @@
+#include "embed/special_names.h"
+
+const char *const special_names[SPECIAL_NAMES] = {
+    "<pad>",
+    "<s>",
+    "</s>",
+    "<unk>",
+    "<think>",
+    "</think>",
+    "<emotions>",
+    "</emotions>",
+    "<tool_call>",
+    "</tool_call>",
+    "<tool_response>",
+    "</tool_response>",
+    "[INST]",
+    "[/INST]",
+    "[EOT]",
+    "[USER]",
+    "[ASSISTANT]",
+    "[FIM_PREFIX]",
+    "[FIM_MIDDLE]",
+    "[FIM_SUFFIX]",
+    "[FIM_PAD]",
+    "[REPO_NAME]",
+    "[FILE_SEP]",
+};
