@@ -1,92 +1,112 @@
-/* `cambium pack`: text into packed token files. */
-#include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
+/* `cambium pack`: corpora to packed token files. */
+#include <stdio.h>
 
+#include "core/base/log.h"
 #include "core/cli/options.h"
 #include "core/io/tokenizer_io.h"
 #include "train/pack_build.h"
 
 typedef struct PackSettings {
-    char *table, *out, *field;
+    char *table;
+    char *output;
+    char *field;
     double validation;
     int64_t seed;
     bool json;
 } PackSettings;
 
-#define AT(field) offsetof(PackSettings, field)
+#define FIELD(name) offsetof(PackSettings, name)
 
 static const Option pack_options[] = {
-    {"table", OPTION_TEXT, AT(table), "FILE", NULL,
-     "the substrate (or a model) whose tokenizer is used", NULL, 't', NULL},
-    {"output", OPTION_TEXT, AT(out), "FILE", NULL, "the packed file", NULL, 'o', NULL},
-    {"field", OPTION_TEXT, AT(field), "NAME", "text", "the member of a JSON line that is the text",
+    {"table", OPTION_TEXT, FIELD(table), "FILE", NULL,
+     "the table, or a model, whose tokenizer cuts the text", NULL, 't', NULL},
+    {"output", OPTION_TEXT, FIELD(output), "FILE", NULL, "write the packed tokens here", NULL, 'o',
+     NULL},
+    {"field", OPTION_TEXT, FIELD(field), "NAME", "text", "member of JSON lines that holds the text",
      NULL, 0, NULL},
-    {"validation", OPTION_REAL, AT(validation), "X", "0.02",
-     "share of the documents that is kept for validation", NULL, 0, NULL},
-    {"seed", OPTION_INT, AT(seed), "S", "1", "of that choice", NULL, 0, NULL},
-    {"json", OPTION_FLAG, AT(json), NULL, NULL, "print JSON", NULL, 0, NULL},
+    {"validation", OPTION_REAL, FIELD(validation), "X", "0.02",
+     "share of the documents that are kept for validation", NULL, 0, NULL},
+    {"seed", OPTION_INT, FIELD(seed), "N", "1", "choose other documents for validation", NULL, 0,
+     NULL},
+    {"json", OPTION_FLAG, FIELD(json), NULL, NULL, "print the counts as JSON", NULL, 0, NULL},
     {0},
 };
 
-static void print_report(const PackSettings *s, const PackReport *r)
+static json_t *split_json(const PackReport *report, PackSplit split)
 {
-    static const char *const names[PACK_SPLITS] = {"train", "validation"};
-    if (!s->json)
-        printf("%s: %" PRId64 " files\n", s->out, r->files);
-    json_t *json = json_pack("{s:s, s:I}", "file", s->out, "files", (json_int_t)r->files);
-    for (int i = 0; i < PACK_SPLITS; i++) {
-        json_object_set_new(json, names[i],
-                            json_pack("{s:I, s:I, s:I}", "documents", (json_int_t)r->documents[i],
-                                      "tokens", (json_int_t)r->tokens[i], "bytes",
-                                      (json_int_t)r->bytes[i]));
-        if (!s->json)
-            printf("  %-10s %8" PRId64 " documents %12" PRId64 " tokens %12" PRId64
-                   " bytes (%.2f per token)\n",
-                   names[i], r->documents[i], r->tokens[i], r->bytes[i],
-                   r->tokens[i] ? (double)r->bytes[i] / (double)r->tokens[i] : 0.0);
-    }
-    char *text = json_dumps(json, JSON_COMPACT);
-    if (s->json)
-        puts(text);
-    free(text);
-    json_decref(json);
+    return json_pack("{s:I, s:I, s:I}", "documents", (json_int_t)report->documents[split], "tokens",
+                     (json_int_t)report->tokens[split], "bytes", (json_int_t)report->bytes[split]);
 }
 
-static Status pack_run(const void *settings, const StringList *inputs, Err *err)
+static void print_report(const char *output, const PackReport *report, bool json)
 {
-    const PackSettings *s = settings;
-    if (!s->table || !s->out)
-        return err_set(err, "pack wants a tokenizer (--table FILE) and a place (-o FILE)");
-    if (!(s->validation >= 0.0 && s->validation < 1.0))
-        return err_set(err, "--validation is at least 0 and below 1");
-    Container *container;
-    TRY(container_open(&container, s->table, err));
-    Tokenizer *tokenizer = NULL;
-    Status status = tokenizer_read(container, &tokenizer, err);
-    if (status == STATUS_OK) {
-        PackPlan plan = {.inputs = inputs,
-                         .field = s->field,
-                         .tokenizer = tokenizer,
-                         .tokenizer_hash = tokenizer_hash(tokenizer_spec(tokenizer)),
-                         .validation = s->validation,
-                         .seed = (uint64_t)s->seed};
-        PackReport report;
-        status = pack_build(&plan, s->out, &report, err);
-        if (status == STATUS_OK)
-            print_report(s, &report);
+    static const char *const names[PACK_SPLITS] = {"train", "validation"};
+    if (json) {
+        json_t *object =
+            json_pack("{s:s, s:I, s:o, s:o}", "file", output, "files", (json_int_t)report->files,
+                      names[PACK_TRAIN], split_json(report, PACK_TRAIN), names[PACK_VALIDATION],
+                      split_json(report, PACK_VALIDATION));
+        json_dumpf(object, stdout, JSON_COMPACT);
+        putchar('\n');
+        json_decref(object);
+        return;
     }
-    tokenizer_free(tokenizer);
+    printf("%-12s %12s %14s %14s %14s\n", "split", "documents", "tokens", "bytes", "bytes/token");
+    for (int s = 0; s < PACK_SPLITS; s++)
+        printf("%-12s %12lld %14lld %14lld %14.3f\n", names[s], (long long)report->documents[s],
+               (long long)report->tokens[s], (long long)report->bytes[s],
+               report->tokens[s] ? (double)report->bytes[s] / (double)report->tokens[s] : 0.0);
+}
+
+static Status check_settings(const PackSettings *settings, Err *err)
+{
+    if (!settings->table || !settings->output)
+        return err_set(err, "%s FILE is missing", settings->table ? "--output" : "--table");
+    if (!(settings->validation >= 0.0 && settings->validation < 1.0))
+        return err_set(err, "--validation %g: give a share from 0 to below 1",
+                       settings->validation);
+    return STATUS_OK;
+}
+
+static Status pack_run(const void *opaque, const StringList *inputs, Err *err)
+{
+    const PackSettings *settings = opaque;
+    TRY(check_settings(settings, err));
+    Container *container;
+    Tokenizer *tokenizer;
+    TRY(container_open(&container, settings->table, err));
+    Status status = tokenizer_read(container, &tokenizer, err);
     container_close(container);
-    return status;
+    TRY(status);
+    PackPlan plan = {.inputs = inputs,
+                     .field = settings->field,
+                     .tokenizer = tokenizer,
+                     .tokenizer_hash = tokenizer_hash(tokenizer_spec(tokenizer)),
+                     .validation = settings->validation,
+                     .seed = (uint64_t)settings->seed};
+    PackReport report;
+    status = pack_build(&plan, settings->output, &report, err);
+    tokenizer_free(tokenizer);
+    TRY(status);
+    print_report(settings->output, &report, settings->json);
+    if (settings->validation > 0.0 && report.documents[PACK_VALIDATION] == 0)
+        log_warn(
+            "no document fell to the validation split: separate the documents with form feeds, "
+            "or give another --seed or a larger --validation");
+    return STATUS_OK;
 }
 
 const Verb verb_pack = {
     .name = "pack",
-    .summary = "turn text files, folders, .xz, .gz and JSON lines into packed tokens",
+    .summary = "turn text into packed token files for training",
     .positionals = "INPUT...",
     .positionals_min = 1,
     .positionals_max = -1,
+    .details = "INPUT is a text file whose documents are separated by form feeds, a file of JSON "
+               "lines (.jsonl, .ndjson), either packed with gzip or xz, a folder of such files, or "
+               "- for standard input. Documents keep their borders; whole documents go to the "
+               "training or the validation split. Mixtures are made when training: --data A:0.7 "
+               "--data B:0.3.",
     .options = pack_options,
     .settings_size = sizeof(PackSettings),
     .run = pack_run,

@@ -5,7 +5,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
-#include "core/io/container.h"
+#include "core/io/table.h"
 
 struct Pack {
     Container *container;
@@ -28,26 +28,29 @@ static int64_t first_document(const Pack *pack, PackSplit split)
 static Status read_meta(Pack *pack, Err *err)
 {
     json_t *meta;
-    TRY(container_json(pack->container, "/meta", &meta, err));
-    const char *format, *tokenizer, *tokenizer_hash, *hash;
+    const char *kind, *tokenizer, *tokenizer_hash, *hash;
     json_int_t vocabulary, train_documents;
     int eos;
-    bool good =
-        json_unpack(meta, "{s:s, s:s, s:s, s:s, s:I, s:i, s:I}", "format", &format, "tokenizer",
-                    &tokenizer, "tokenizer_hash", &tokenizer_hash, "hash", &hash, "vocabulary",
-                    &vocabulary, "eos", &eos, "train_documents", &train_documents) == 0;
-    good = good && strcmp(format, PACK_FORMAT) == 0 && vocabulary > 0 && vocabulary <= INT32_MAX &&
-           eos >= 0 && eos < vocabulary && train_documents >= 0 &&
-           hash_parse(tokenizer_hash, &pack->info.tokenizer_hash) &&
+    TRY(file_kind_read(pack->container, &kind, &meta, err));
+    bool good = strcmp(kind, "pack") == 0 &&
+                json_unpack(meta, "{s:s, s:s, s:s, s:I, s:i, s:I}", "tokenizer", &tokenizer,
+                            "tokenizer_hash", &tokenizer_hash, "hash", &hash, "vocabulary",
+                            &vocabulary, "eos", &eos, "train_documents", &train_documents) == 0;
+    good = good && vocabulary > 0 && vocabulary <= INT32_MAX && eos >= 0 && eos < vocabulary &&
+           train_documents >= 0 && hash_parse(tokenizer_hash, &pack->info.tokenizer_hash) &&
            hash_parse(hash, &pack->info.hash);
+    Status status = STATUS_OK;
     if (good) {
         pack->tokenizer = xstrdup(tokenizer);
         pack->info.vocabulary = vocabulary;
         pack->info.eos = eos;
         pack->info.documents[PACK_TRAIN] = train_documents;
+    } else {
+        status =
+            err_set(err, "it is a %s file, not packed tokens ('cambium pack' makes them)", kind);
     }
     json_decref(meta);
-    return good ? STATUS_OK : err_set(err, "its /meta is not that of a packed token file");
+    return status;
 }
 
 /* Maps a vector of one type; `count` below 0 takes any length and tells it. */

@@ -5,9 +5,9 @@
  *   /documents       (d + 1) int64, where each document starts; each ends with the eos token
  *   /document_bytes  (d) int64, bytes of text of each document
  *   /token_bytes     (vocabulary) int32, bytes of text that each token stands for (specials: 0)
- *   /meta            JSON: format, tokenizer name and hash, vocabulary, eos, training documents,
- *                    validation share and seed, sources
- * A Pack is immutable after pack_open and may be shared by threads. */
+ *   /meta            JSON: format, kind "pack", tokenizer name and hash, vocabulary, eos, training
+ * documents, validation share and seed, sources A Pack is immutable after pack_open and may be
+ * shared by threads. */
 #ifndef CAMBIUM_TRAIN_PACK_H
 #define CAMBIUM_TRAIN_PACK_H
 
@@ -18,8 +18,6 @@
 #include "core/base/hash.h"
 
 typedef enum PackSplit { PACK_TRAIN = 0, PACK_VALIDATION = 1, PACK_SPLITS = 2 } PackSplit;
-
-#define PACK_FORMAT "cambium pack 1"
 
 typedef struct Pack Pack;
 

@@ -11,7 +11,7 @@
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
 #include "core/base/rng.h"
-#include "core/io/container.h"
+#include "core/io/table.h"
 #include "core/io/corpus_file.h"
 #include "core/io/corpus_reader.h"
 
@@ -242,12 +242,13 @@ static Status put_meta(const Builder *builder, ContainerWriter *writer, Err *err
     char tokenizer_hash[SHA256_TEXT], hash[SHA256_TEXT];
     hash_text(&builder->plan->tokenizer_hash, tokenizer_hash);
     hash_text(&builder->hash, hash);
-    json_t *meta = json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:i, s:I, s:f, s:I, s:[]}", "format", PACK_FORMAT, "tokenizer",
-        builder->spec->name ? builder->spec->name : "", "tokenizer_hash", tokenizer_hash, "hash",
-        hash, "vocabulary", (json_int_t)builder->spec->n_tokens, "eos", (int)builder->spec->eos,
-        "train_documents", (json_int_t)builder->splits[PACK_TRAIN].count, "validation",
-        builder->plan->validation, "seed", (json_int_t)builder->plan->seed, "sources");
+    json_t *meta =
+        json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:i, s:I, s:f, s:I, s:[]}", "format", FILE_FORMAT,
+                  "kind", "pack", "tokenizer", builder->spec->name ? builder->spec->name : "",
+                  "tokenizer_hash", tokenizer_hash, "hash", hash, "vocabulary",
+                  (json_int_t)builder->spec->n_tokens, "eos", (int)builder->spec->eos,
+                  "train_documents", (json_int_t)builder->splits[PACK_TRAIN].count, "validation",
+                  builder->plan->validation, "seed", (json_int_t)builder->plan->seed, "sources");
     CHECK(meta, "the meta data of a pack do not fit their pattern");
     for (int64_t i = 0; i < builder->files.count; i++) {
         /* A name that is not UTF-8 cannot stand in JSON. */

@@ -10,6 +10,8 @@
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
 #include "core/base/rng.h"
+#include "core/cli/options.h"
+#include "core/io/tokenizer_io.h"
 #include "tests/support/folder.h"
 #include "tests/support/spec_builder.h"
 #include "train/loader.h"
@@ -140,6 +142,65 @@ static void documents_come_back(void **state)
     strbuf_clear(&all);
     strbuf_clear(&text);
     pack_close(pack);
+    tokenizer_free(tokenizer);
+}
+
+/* Runs `cambium pack` as the command line would. */
+static Status run_verb(const char *const *words, int argc, Err *err)
+{
+    extern const Verb verb_pack;
+    char *argv[16];
+    for (int i = 0; i < argc; i++)
+        argv[i] = xstrdup(words[i]);
+    void *settings = xcalloc(1, verb_pack.settings_size);
+    StringList positionals = {0};
+    Status status = options_parse(&verb_pack, argc, argv, settings, &positionals, err);
+    if (status == STATUS_OK)
+        status = verb_pack.run(settings, &positionals, err);
+    options_clear(&verb_pack, settings);
+    string_list_clear(&positionals);
+    free(settings);
+    for (int i = 0; i < argc; i++)
+        free(argv[i]);
+    return status;
+}
+
+static void the_verb_takes_the_tokenizer_of_a_table(void **state)
+{
+    (void)state;
+    Err err;
+    ContainerWriter *writer;
+    Tokenizer *tokenizer = make_tokenizer(0);
+    assert_int_equal(container_create(&writer, folder_path("t.h5"), &err), STATUS_OK);
+    assert_int_equal(tokenizer_put(writer, tokenizer_spec(tokenizer), &err), STATUS_OK);
+    assert_int_equal(container_commit(writer, &err), STATUS_OK);
+
+    char *table = xstrdup(folder_path("t.h5")), *input = xstrdup(folder_path("a.txt"));
+    char *output = xstrdup(folder_path("verb.pack"));
+    const char *all[] = {"--table",      table, input,    "-o", output,
+                         "--validation", "0.2", "--seed", "5"};
+    if (run_verb(all, 9, &err) != STATUS_OK)
+        fail_msg("%s", err.text);
+    Pack *made = open_pack("verb.pack"), *wanted = open_pack("a.pack");
+    assert_true(hash_equal(&pack_info(made)->hash, &pack_info(wanted)->hash));
+    Sha256 hash = tokenizer_hash(tokenizer_spec(tokenizer));
+    assert_true(hash_equal(&pack_info(made)->tokenizer_hash, &hash));
+
+    const char *no_table[] = {"--table", input, input, "-o", output};
+    assert_int_equal(run_verb(no_table, 5, &err), STATUS_FAIL);
+    assert_non_null(strstr(err.text, "a.txt"));
+    const char *no_share[] = {"--table", table, input, "-o", output, "--validation", "1"};
+    assert_int_equal(run_verb(no_share, 7, &err), STATUS_FAIL);
+    const char *bad_input[] = {"--table", table, "-o", output, folder_put("bad.txt", "\xff", 1)};
+    assert_int_equal(run_verb(bad_input, 5, &err), STATUS_FAIL);
+    assert_non_null(strstr(err.text, "bad.txt:1:"));
+    Pack *still_there = open_pack("verb.pack"); /* a failed run leaves what was there */
+    pack_close(still_there);
+    pack_close(made);
+    pack_close(wanted);
+    free(table);
+    free(input);
+    free(output);
     tokenizer_free(tokenizer);
 }
 
@@ -395,6 +456,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(documents_come_back),
+        cmocka_unit_test(the_verb_takes_the_tokenizer_of_a_table),
         cmocka_unit_test(threads_do_not_change_the_file),
         cmocka_unit_test(large_vocabularies_are_wide),
         cmocka_unit_test(damaged_files_are_refused),
