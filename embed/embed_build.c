@@ -136,6 +136,7 @@ static json_t *recipe_json(const EmbedSettings *settings, const EmbedTable *tabl
         json_object_set_new(recipe, "identity_code", json_integer(identity_columns(settings)));
         json_object_set_new(recipe, "fonts", base_names(&table->fonts.paths));
         json_object_set_new(recipe, "font_sha256", json_string(font_digits));
+        json_object_set_new(recipe, "drawn_by", json_string(font_engines()));
     }
     json_object_set_new(recipe, "ngrams", base_names(&settings->ngrams));
     json_object_set_new(recipe, "corpora", base_names(&settings->corpora));

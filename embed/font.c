@@ -1,5 +1,6 @@
 #include "embed/font.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <ft2build.h>
@@ -21,7 +22,8 @@ struct Font {
     FT_Face *faces;
     hb_font_t **shapers;
     hb_buffer_t *buffer;
-    PlacedGlyph *glyphs; /* of the last font_shape */
+    hb_language_t language; /* fixed: HarfBuzz would else ask the locale */
+    PlacedGlyph *glyphs;    /* of the last font_shape */
     int64_t n_glyphs, capacity;
     const FontFiles *files;
 };
@@ -96,6 +98,20 @@ Sha256 font_files_hash(const FontFiles *files)
     return hash_finish_free(stream);
 }
 
+const char *font_engines(void)
+{
+    static _Thread_local char text[80];
+    FT_Library library;
+    int major = 0, minor = 0, patch = 0;
+    if (FT_Init_FreeType(&library) == 0) {
+        FT_Library_Version(library, &major, &minor, &patch);
+        FT_Done_FreeType(library);
+    }
+    snprintf(text, sizeof text, "FreeType %d.%d.%d, HarfBuzz %s", major, minor, patch,
+             hb_version_string());
+    return text;
+}
+
 static Status open_face(Font *font, int face, int pixels, Err *err)
 {
     const FileMap *map = &font->files->maps[face];
@@ -125,6 +141,7 @@ Status font_open(Font **out, const FontFiles *files, int pixels, Err *err)
     font->faces = xcalloc((size_t)font->n_faces, sizeof *font->faces);
     font->shapers = xcalloc((size_t)font->n_faces, sizeof(hb_font_t *));
     font->buffer = hb_buffer_create();
+    font->language = hb_language_from_string("en", -1);
     Status status = STATUS_OK;
     if (FT_Init_FreeType(&font->library) != 0) {
         font->library = NULL;
@@ -183,15 +200,14 @@ void font_line(const Font *font, int *ascent, int *descent)
     *descent = to_pixel(-metrics->descender);
 }
 
-/* Shapes a run of one face. Its language is fixed: HarfBuzz would else ask the locale, and a table
- * must not depend on that. */
+/* Shapes a run of one face. */
 static void shape_run(Font *font, int face, const uint32_t *code_points, int count, FT_Pos *pen)
 {
     hb_buffer_t *buffer = font->buffer;
     hb_buffer_reset(buffer);
     hb_buffer_add_utf32(buffer, code_points, count, 0, count);
     hb_buffer_set_flags(buffer, HB_BUFFER_FLAG_BOT | HB_BUFFER_FLAG_EOT);
-    hb_buffer_set_language(buffer, hb_language_from_string("en", -1));
+    hb_buffer_set_language(buffer, font->language);
     hb_buffer_guess_segment_properties(buffer);
     hb_shape(font->shapers[face], buffer, NULL, 0);
     unsigned int n = 0;

@@ -25,6 +25,9 @@ Status font_files_open(FontFiles *files, const StringList *paths, Err *err);
 void font_files_close(FontFiles *files);
 Sha256 font_files_hash(const FontFiles *files); /* over the content of all */
 
+/* "FreeType 2.12.1, HarfBuzz 6.0.0": other versions may draw a few pixels differently. Borrowed. */
+const char *font_engines(void);
+
 typedef struct Font Font;
 
 /* `pixels` per em. Keeps `files` until font_close. */

@@ -11,6 +11,7 @@
 #include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
+#include "core/base/rng.h"
 #include "embed/mersenne.h"
 #include "embed/recipe_bvv241.h"
 #include "embed/render.h"
@@ -133,6 +134,45 @@ static void bad_fonts_are_refused(void **state)
     remove(junk);
     free(empty);
     free(junk);
+}
+
+/* Whatever is done to a font file, drawing with it ends with pictures or with a sentence. */
+static void damaged_fonts_do_no_harm(void **state)
+{
+    (void)state;
+    FontFiles fonts;
+    if (!open_default(&fonts))
+        skip();
+    TokenizerSpec spec;
+    spec_start(&spec);
+    for (const char *letter = "abcdefgh"; *letter; letter++)
+        spec_token(&spec, letter, 1, TOKEN_TEXT);
+    spec_text(&spec, "\xD8\xA8\xD8\xA8 \xE4\xB8\xAD\xCC\x81");
+    RenderOptions options = {.style = RENDER_LINE, .side = 32};
+    uint8_t *out = xmalloc((size_t)spec.n_tokens * 1024);
+    int64_t whole = fonts.maps[0].bytes;
+    uint8_t *copy = xmalloc((size_t)whole);
+    FileMap map = {copy, 0};
+    FontFiles damaged = {&map, {fonts.paths.items, 1, 1}};
+    Rng rng;
+    rng_init(&rng, 11, 0);
+    int refused = 0;
+    for (int round = 0; round < 40; round++) {
+        Err err = {""};
+        memcpy(copy, fonts.maps[0].data, (size_t)whole);
+        map.bytes = round % 2 ? whole : rng_below(&rng, round % 4 ? whole : 4096);
+        for (int64_t flips = round % 2 ? 1 + rng_below(&rng, 3000) : 0; flips > 0; flips--)
+            copy[rng_below(&rng, round % 4 == 1 ? 8192 : whole)] ^=
+                (uint8_t)(1 + rng_below(&rng, 255));
+        Status status = render_tokens(&options, &damaged, &spec, out, &err);
+        assert_true((status == STATUS_OK) == (err.text[0] == '\0'));
+        refused += status != STATUS_OK;
+    }
+    assert_true(refused > 5);
+    free(copy);
+    free(out);
+    tokenizer_spec_clear(&spec);
+    font_files_close(&fonts);
 }
 
 static void lines_keep_what_tells_tokens_apart(void **state)
@@ -277,6 +317,7 @@ int main(void)
         cmocka_unit_test(mersenne_is_pythons_and_numpys),
         cmocka_unit_test(bitmap_steps_on_small_pictures),
         cmocka_unit_test(bad_fonts_are_refused),
+        cmocka_unit_test(damaged_fonts_do_no_harm),
         cmocka_unit_test(lines_keep_what_tells_tokens_apart),
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(golden_bitmaps_to_the_bit),
