@@ -1,0 +1,50 @@
+/* `cambium import`: models of other programs as model files of ours. */
+#include <sys/stat.h>
+
+#include "core/cli/options.h"
+#include "core/io/model_import.h"
+
+typedef struct ImportSettings {
+    char *tokenizer;
+    char *output;
+} ImportSettings;
+
+static const Option import_options[] = {
+    {"output", OPTION_TEXT, offsetof(ImportSettings, output), "FILE", NULL,
+     "the model file to write", NULL, 'o', NULL},
+    {"tokenizer", OPTION_TEXT, offsetof(ImportSettings, tokenizer), "FILE", NULL,
+     "its vocabulary, where it does not lie beside the model (tokenizer.json, tokenizer.bin)", NULL,
+     0, NULL},
+    {0},
+};
+
+/* A folder, its config.json or its weights: Hugging Face. Anything else: llama2.c. */
+static bool is_hugging_face(const char *path)
+{
+    struct stat info;
+    return (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) || file_has_suffix(path, ".json") ||
+           file_has_suffix(path, ".safetensors");
+}
+
+static Status import_run(const void *settings, const StringList *positionals, Err *err)
+{
+    const ImportSettings *s = settings;
+    const char *path = positionals->items[0];
+    if (!s->output)
+        return err_set(err, "say which file to write with -o OUT.h5");
+    return is_hugging_face(path) ? hf_import(path, s->tokenizer, s->output, err)
+                                 : llama2c_import(path, s->tokenizer, s->output, err);
+}
+
+const Verb verb_import = {
+    .name = "import",
+    .summary = "read a llama2.c or Hugging Face model into a model file",
+    .positionals = "FILE",
+    .positionals_min = 1,
+    .positionals_max = 1,
+    .details = "FILE is a llama2.c checkpoint (which needs --tokenizer), or a folder with "
+               "config.json, *.safetensors and tokenizer.json of a model of the Llama family.",
+    .options = import_options,
+    .settings_size = sizeof(ImportSettings),
+    .run = import_run,
+};

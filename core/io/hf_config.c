@@ -1,0 +1,194 @@
+#include "core/io/hf_config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/io/json_get.h"
+#include "core/model/params.h"
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+/* An integer that may be missing or null. */
+static Status get_int_or(const json_t *json, const char *key, const char *where, int64_t standard,
+                         int64_t *out, Err *err)
+{
+    const json_t *value = json_object_get(json, key);
+    *out = standard;
+    return !value || json_is_null(value) ? STATUS_OK : json_get_int(json, key, where, out, err);
+}
+
+/* The architecture's name, checked. */
+static Status get_architecture(const json_t *json, const char *where, const char **out, Err *err)
+{
+    static const char *const known[] = {"LlamaForCausalLM", "MistralForCausalLM",
+                                        "Qwen2ForCausalLM"};
+    const char *name = json_string_value(json_array_get(json_object_get(json, "architectures"), 0));
+    if (!name)
+        return err_set(err, "%s names no architecture", where);
+    for (int i = 0; i < (int)(sizeof known / sizeof *known); i++) {
+        if (strcmp(name, known[i]) == 0) {
+            *out = known[i];
+            return STATUS_OK;
+        }
+    }
+    return err_set(err,
+                   "%s: the architecture '%.100s' is not of the Llama family that import reads "
+                   "(LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM)",
+                   where, name);
+}
+
+/* rope_theta, and the kind of scaling, in the old (rope_scaling) or new (rope_parameters) form. */
+static Status get_rope(const json_t *json, const char *where, double *base, Err *err)
+{
+    *base = 10000.0;
+    const json_t *scaling = json_object_get(json, "rope_scaling");
+    const json_t *parameters = json_object_get(json, "rope_parameters");
+    const json_t *forms[] = {scaling, parameters};
+    for (int i = 0; i < 2; i++) {
+        const char *kind = json_string_value(json_object_get(forms[i], "rope_type"));
+        if (!kind)
+            kind = json_string_value(json_object_get(forms[i], "type"));
+        if (json_is_object(forms[i]) && json_object_size(forms[i]) > 0 && kind &&
+            strcmp(kind, "default") != 0)
+            return err_set(err, "%s: the rope scaling '%.100s' is not supported", where, kind);
+    }
+    if (json_object_get(json, "rope_theta"))
+        return json_get_real(json, "rope_theta", where, base, err);
+    if (json_object_get(parameters, "rope_theta"))
+        return json_get_real(parameters, "rope_theta", where, base, err);
+    return STATUS_OK;
+}
+
+static Status check_extras(const json_t *json, const char *where, int64_t context, Err *err)
+{
+    const char *act = json_string_value(json_object_get(json, "hidden_act"));
+    if (act && strcmp(act, "silu") != 0)
+        return err_set(err, "%s: the activation '%.100s' is not supported (hidden_act)", where,
+                       act);
+    if (json_is_true(json_object_get(json, "mlp_bias")))
+        return err_set(err, "%s: a gated feed-forward with biases (mlp_bias) is not supported",
+                       where);
+    const json_t *window = json_object_get(json, "sliding_window");
+    const json_t *use = json_object_get(json, "use_sliding_window");
+    if (json_is_integer(window) && json_integer_value(window) < context && !json_is_false(use))
+        return err_set(err, "%s: a sliding window (%lld tokens) is not supported", where,
+                       (long long)json_integer_value(window));
+    if (json_object_get(json, "quantization_config"))
+        return err_set(err, "%s: quantised weights (quantization_config) are not supported", where);
+    return STATUS_OK;
+}
+
+Status hf_config_parse(const json_t *json, const char *where, ModelConfig *out, Err *err)
+{
+    const char *architecture = NULL;
+    *out = (ModelConfig){.embedding = EMBEDDING_LEARNED,
+                         .embed_scale = 1.0,
+                         .norm = NORM_RMS,
+                         .norm_eps = 1e-6,
+                         .act = ACT_SWIGLU};
+    TRY(get_architecture(json, where, &architecture, err));
+    TRY(json_get_int(json, "vocab_size", where, &out->vocab_size, err));
+    TRY(json_get_int(json, "hidden_size", where, &out->d_model, err));
+    TRY(json_get_int(json, "num_hidden_layers", where, &out->n_layers, err));
+    TRY(json_get_int(json, "num_attention_heads", where, &out->n_heads, err));
+    TRY(json_get_int(json, "intermediate_size", where, &out->d_ff, err));
+    if (out->n_heads < 1)
+        return err_set(err, "%s: %lld attention heads", where, (long long)out->n_heads);
+    TRY(get_int_or(json, "num_key_value_heads", where, out->n_heads, &out->n_kv_heads, err));
+    TRY(get_int_or(json, "head_dim", where, out->d_model / out->n_heads, &out->head_dim, err));
+    TRY(get_int_or(json, "max_position_embeddings", where, 2048, &out->context, err));
+    out->n_embed = out->d_model;
+    if (json_object_get(json, "rms_norm_eps"))
+        TRY(json_get_real(json, "rms_norm_eps", where, &out->norm_eps, err));
+    TRY(get_rope(json, where, &out->rope_base, err));
+    TRY(check_extras(json, where, out->context, err));
+    out->tied_head = json_is_true(json_object_get(json, "tie_word_embeddings"));
+    bool bias = json_is_true(json_object_get(json, "attention_bias"));
+    bool qwen = strcmp(architecture, "Qwen2ForCausalLM") == 0;
+    out->bias_qkv = bias || qwen;
+    out->bias_out = bias && !qwen;
+    if (model_config_check(out, err) != STATUS_OK)
+        return err_wrap(err, "%s", where);
+    return STATUS_OK;
+}
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+const char *hf_architecture(const ModelConfig *c)
+{
+    if (c->norm != NORM_RMS || c->act != ACT_SWIGLU || c->bias_ffn || c->bias_head)
+        return NULL;
+    if (c->bias_qkv && !c->bias_out)
+        return "Qwen2ForCausalLM";
+    return c->bias_qkv == c->bias_out ? "LlamaForCausalLM" : NULL;
+}
+
+json_t *hf_config_json(const ModelConfig *c, const char *architecture, int32_t bos, int32_t eos,
+                       const char *dtype)
+{
+    bool qwen = strcmp(architecture, "Qwen2ForCausalLM") == 0;
+    json_t *json = json_pack(
+        "{s:[s], s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "architectures", architecture,
+        "model_type", qwen ? "qwen2" : "llama", "vocab_size", (json_int_t)c->vocab_size,
+        "hidden_size", (json_int_t)c->d_model, "intermediate_size", (json_int_t)c->d_ff,
+        "num_hidden_layers", (json_int_t)c->n_layers, "num_attention_heads", (json_int_t)c->n_heads,
+        "num_key_value_heads", (json_int_t)c->n_kv_heads, "head_dim", (json_int_t)c->head_dim,
+        "max_position_embeddings", (json_int_t)c->context);
+    json_object_set_new(json, "hidden_act", json_string("silu"));
+    json_object_set_new(json, "rms_norm_eps", json_real(c->norm_eps));
+    json_object_set_new(json, "rope_theta", json_real(c->rope_base));
+    json_object_set_new(json, "tie_word_embeddings", json_boolean(c->tied_head));
+    json_object_set_new(json, "attention_bias", json_boolean(c->bias_out));
+    json_object_set_new(json, "mlp_bias", json_false());
+    if (qwen)
+        json_object_set_new(json, "use_sliding_window", json_false());
+    json_object_set_new(json, "torch_dtype", json_string(dtype));
+    json_object_set_new(json, "bos_token_id", bos >= 0 ? json_integer(bos) : json_null());
+    json_object_set_new(json, "eos_token_id", eos >= 0 ? json_integer(eos) : json_null());
+    return json;
+}
+
+/* ---- names ---------------------------------------------------------------------------------- */
+
+static const char *const block_names[BLOCK_PARAM_COUNT] = {
+    [BLOCK_ATTN_NORM] = "input_layernorm.weight",
+    [BLOCK_ATTN_Q] = "self_attn.q_proj.weight",
+    [BLOCK_ATTN_Q_BIAS] = "self_attn.q_proj.bias",
+    [BLOCK_ATTN_K] = "self_attn.k_proj.weight",
+    [BLOCK_ATTN_K_BIAS] = "self_attn.k_proj.bias",
+    [BLOCK_ATTN_V] = "self_attn.v_proj.weight",
+    [BLOCK_ATTN_V_BIAS] = "self_attn.v_proj.bias",
+    [BLOCK_ATTN_OUT] = "self_attn.o_proj.weight",
+    [BLOCK_ATTN_OUT_BIAS] = "self_attn.o_proj.bias",
+    [BLOCK_FFN_NORM] = "post_attention_layernorm.weight",
+    [BLOCK_FFN_GATE] = "mlp.gate_proj.weight",
+    [BLOCK_FFN_UP] = "mlp.up_proj.weight",
+    [BLOCK_FFN_DOWN] = "mlp.down_proj.weight",
+};
+
+static const char *const whole_names[][2] = {
+    {"embedding", "model.embed_tokens.weight"},
+    {"final_norm", "model.norm.weight"},
+    {"head", "lm_head.weight"},
+};
+
+bool hf_param_name(const char *param, char *name, size_t bytes)
+{
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(param, whole_names[i][0]) == 0) {
+            snprintf(name, bytes, "%s", whole_names[i][1]);
+            return true;
+        }
+    }
+    const char *slash = strrchr(param, '/');
+    if (!slash || strncmp(param, "blocks/", 7) != 0)
+        return false;
+    for (int i = 0; i < BLOCK_PARAM_COUNT; i++) {
+        if (block_names[i] && strcmp(block_param_info(i).name, slash + 1) == 0) {
+            snprintf(name, bytes, "model.layers.%lld.%s", strtoll(param + 7, NULL, 10),
+                     block_names[i]);
+            return true;
+        }
+    }
+    return false;
+}

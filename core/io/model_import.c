@@ -1,0 +1,150 @@
+#include "core/io/model_import.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/base/log.h"
+#include "core/base/mem.h"
+
+enum { SLAB = 4 << 20 }; /* values at a time */
+
+typedef struct ImportJob {
+    const ImportModel *import;
+    ContainerWriter *writer;
+    float *slab;
+    int64_t capacity;
+} ImportJob;
+
+/* Which row of the source is row `row` of ours. */
+static int64_t source_row(int64_t row, int64_t pair_width)
+{
+    if (pair_width <= 0)
+        return row;
+    int64_t head = row / pair_width, within = row % pair_width, half = pair_width / 2;
+    return head * pair_width + (within < half ? 2 * within : 2 * (within - half) + 1);
+}
+
+/* Rows as float32 in the slab, checked. */
+static Status read_rows(ImportJob *job, const char *param, const ImportTensor *from, int64_t row,
+                        int64_t count, int64_t cols, Err *err)
+{
+    if (count * cols > job->capacity) {
+        job->capacity = count * cols;
+        job->slab = xrealloc(job->slab, (size_t)job->capacity * sizeof *job->slab);
+    }
+    for (int64_t i = 0; i < count; i++)
+        stored_to_f32(from->data, from->type, source_row(row + i, from->pair_width) * cols, cols,
+                      job->slab + i * cols);
+    for (int64_t i = 0; i < count * cols; i++)
+        if (!isfinite(job->slab[i]))
+            return err_set(err, "%s holds a value that is not a finite number", param);
+    return STATUS_OK;
+}
+
+static Status append_rows(ImportJob *job, int64_t count, DType dtype, Err *err)
+{
+    if (dtype == DTYPE_BF16) {
+        uint16_t *half = xmalloc((size_t)count * sizeof *half);
+        for (int64_t i = 0; i < count; i++)
+            half[i] = f32_to_bf16(job->slab[i]);
+        Status status = container_append(job->writer, half, (size_t)count * sizeof *half, err);
+        free(half);
+        return status;
+    }
+    return container_append(job->writer, job->slab, (size_t)count * sizeof *job->slab, err);
+}
+
+static Status import_tensor(ImportJob *job, const char *param, Tensor shape, Err *err)
+{
+    ImportTensor from = {0};
+    const ImportModel *import = job->import;
+    TRY(import->find(import->context, param, &shape, &from, err));
+    CHECK(stored_is_float(from.type), "%s of type %s", param, stored_name(from.type));
+    if (shape.n_dims == 2 && from.type == STORED_BF16)
+        shape.dtype = DTYPE_BF16;
+    char *path =
+        strcmp(param, "embedding") == 0 ? xstrdup("/embedding") : xasprintf("/experts/0/%s", param);
+    int64_t rows = shape.shape[0], cols = tensor_count(&shape) / rows;
+    int64_t step = SLAB / cols > 0 ? SLAB / cols : 1;
+    Status status = container_begin(job->writer, path, &shape, err);
+    for (int64_t row = 0; row < rows && status == STATUS_OK; row += step) {
+        int64_t count = rows - row < step ? rows - row : step;
+        status = read_rows(job, param, &from, row, count, cols, err);
+        if (status == STATUS_OK)
+            status = append_rows(job, count * cols, shape.dtype, err);
+    }
+    free(path);
+    return status == STATUS_OK ? container_end(job->writer, err) : status;
+}
+
+static Status import_block(ImportJob *job, int64_t layer, Err *err)
+{
+    for (int i = 0; i < BLOCK_PARAM_COUNT; i++) {
+        Tensor shape = block_param_shape(&job->import->config, i);
+        if (shape.n_dims == 0)
+            continue;
+        char param[96];
+        snprintf(param, sizeof param, "blocks/%lld/%s", (long long)layer, block_param_info(i).name);
+        TRY(import_tensor(job, param, shape, err));
+    }
+    return STATUS_OK;
+}
+
+static Status put_meta(const ImportJob *job, Err *err)
+{
+    const ImportModel *import = job->import;
+    CheckpointExpert expert = {
+        (char *)(uintptr_t)import->name, import->config,
+        json_pack("[{s:s, s:s}]", "stage", "import", "format", import->format)};
+    CheckpointInfo info = {.n_experts = 1, .experts = &expert, .forget = 0.01f};
+    info.table = (TableInfo){
+        .rows = import->config.vocab_size, .cols = import->config.n_embed, .stored = true};
+    json_t *meta = checkpoint_meta_json(&info);
+    json_decref(expert.history);
+    Status status = container_put_json(job->writer, "/meta", meta, err);
+    json_decref(meta);
+    return status;
+}
+
+static Status import_all(ImportJob *job, Err *err)
+{
+    const ModelConfig *config = &job->import->config;
+    TRY(put_meta(job, err));
+    TRY(tokenizer_put(job->writer, job->import->tokenizer, err));
+    TRY(import_tensor(job, "embedding",
+                      tensor_2d(NULL, DTYPE_F32, config->vocab_size, config->n_embed), err));
+    Progress progress;
+    progress_start(&progress, "block", config->n_layers);
+    Status status = STATUS_OK;
+    for (int64_t layer = 0; layer < config->n_layers && status == STATUS_OK; layer++) {
+        status = import_block(job, layer, err);
+        progress_update(&progress, layer + 1, NULL);
+        if (status == STATUS_OK && stop_requested())
+            status = STATUS_STOPPED;
+    }
+    progress_end(&progress);
+    for (int i = 0; i < HEAD_PARAM_COUNT && status == STATUS_OK; i++) {
+        Tensor shape = head_param_shape(config, i);
+        if (shape.n_dims > 0)
+            status = import_tensor(job, head_param_info(i).name, shape, err);
+    }
+    return status;
+}
+
+Status model_import(const ImportModel *import, Err *err)
+{
+    ImportJob job = {.import = import};
+    TRY(model_config_check(&import->config, err));
+    if (import->tokenizer->n_tokens > import->config.vocab_size)
+        return err_set(err, "the tokenizer has %lld tokens and the model only %lld",
+                       (long long)import->tokenizer->n_tokens,
+                       (long long)import->config.vocab_size);
+    TRY(container_create(&job.writer, import->path, err));
+    Status status = import_all(&job, err);
+    free(job.slab);
+    if (status != STATUS_OK) {
+        container_abandon(job.writer);
+        return status;
+    }
+    return container_commit(job.writer, err);
+}

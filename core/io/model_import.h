@@ -1,0 +1,38 @@
+/* Writing a model file from weights that lie in another program's file: tensor by tensor, so that
+ * nothing is in memory as a whole. The readers of formats say where each parameter is. */
+#ifndef CAMBIUM_CORE_IO_MODEL_IMPORT_H
+#define CAMBIUM_CORE_IO_MODEL_IMPORT_H
+
+#include "core/io/checkpoint.h"
+#include "core/io/stored_type.h"
+
+typedef struct ImportTensor {
+    const void *data; /* row-major, of the parameter's shape; need not be aligned */
+    StoredType type;  /* stored_is_float */
+    /* Above 0: the rows of each head of this width are ordered as rotary pairs (2i, 2i + 1); they
+     * are written in half-split order (i, i + width / 2). */
+    int64_t pair_width;
+} ImportTensor;
+
+typedef struct ImportModel {
+    const char *path;   /* of the file to write */
+    const char *name;   /* of the model, for people */
+    const char *format; /* where it came from: "llama2.c", goes into the history */
+    ModelConfig config; /* EMBEDDING_LEARNED */
+    const TokenizerSpec *tokenizer;
+    /* Finds "embedding", "blocks/3/attn_q", "final_norm", "head", ... of the given shape. */
+    Status (*find)(void *context, const char *param, const Tensor *shape, ImportTensor *out,
+                   Err *err);
+    void *context;
+} ImportModel;
+
+/* bfloat16 stays what it is; float16 becomes float32. Fails, with the parameter's name, on values
+ * that are not finite. */
+Status model_import(const ImportModel *import, Err *err);
+
+/* The readers of formats. `tokenizer` is the path of a vocabulary, or NULL: the one that lies
+ * beside the model, where the format has one. */
+Status llama2c_import(const char *path, const char *tokenizer, const char *out, Err *err);
+Status hf_import(const char *path, const char *tokenizer, const char *out, Err *err);
+
+#endif

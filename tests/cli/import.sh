@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Models of other programs: a llama2.c model says word for word what llama2.c says; files that are
+# cut, empty or of another kind are refused in one sentence.
+bad=0
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+check() { # what, command...
+    local what=$1
+    shift
+    if "$@"; then echo "ok - $what"; else echo "not ok - $what"; bad=1; fi
+}
+refused() { # text that the error has, command...
+    local text=$1 said
+    shift
+    said=$("$@" 2>&1 >/dev/null)
+    [ $? = 1 ] && [ "$(wc -l <<<"$said")" = 1 ] && grep -qF -- "$text" <<<"$said" && return
+    echo "# $said"
+    return 1
+}
+data=$TEST_DATA/stories260k
+model=$data/stories260K.bin words=$data/tok512.bin out=$folder/stories.h5
+if [ -f "$model" ]; then
+    check "imports a llama2.c model" "$CAMBIUM" import "$model" --tokenizer "$words" -o "$out"
+    "$CAMBIUM" infer "$out" -p "" --temperature 0 --max-tokens 200 --weights float32 >"$folder/text"
+    check "which then says what llama2.c says" cmp "$folder/text" "$data/greedy-200.txt"
+    check "wants the vocabulary" refused "--tokenizer" "$CAMBIUM" import "$model" -o "$out"
+    for bytes in 0 10 27 300 4096 1000000 1056539; do
+        head -c "$bytes" "$model" >"$folder/cut.bin"
+        check "refuses a model of $bytes bytes" refused "cut.bin" \
+            "$CAMBIUM" import "$folder/cut.bin" --tokenizer "$words" -o "$folder/never.h5"
+    done
+    head -c 3000 "$words" >"$folder/cut.tok"
+    check "refuses a cut vocabulary" refused "cut.tok" \
+        "$CAMBIUM" import "$model" --tokenizer "$folder/cut.tok" -o "$folder/never.h5"
+    check "refuses a text as a model" refused "greedy-200" \
+        "$CAMBIUM" import "$data/greedy-200.txt" --tokenizer "$words" -o "$folder/never.h5"
+else
+    echo "skip - llama2.c models: no $model"
+fi
+cp -r tests/golden/hf_llama "$folder/hf"
+check "imports a Hugging Face folder" "$CAMBIUM" import "$folder/hf" -o "$folder/hf.h5"
+head -c 20000 tests/golden/hf_llama/model-00002-of-00003.safetensors \
+    >"$folder/hf/model-00002-of-00003.safetensors"
+check "refuses a cut shard" refused "model-00002" "$CAMBIUM" import "$folder/hf" -o "$folder/never.h5"
+rm "$folder/hf/model-00002-of-00003.safetensors"
+check "names a missing tensor" refused "has no tensor" \
+    "$CAMBIUM" import "$folder/hf" -o "$folder/never.h5"
+sed -i 's/LlamaForCausalLM/BertModel/' "$folder/hf/config.json"
+check "names an unknown architecture" refused "BertModel" \
+    "$CAMBIUM" import "$folder/hf" -o "$folder/never.h5"
+check "leaves no file behind a failure" [ ! -e "$folder/never.h5" ]
+check "nor a temporary one" [ ! -e "$folder/never.h5.tmp" ]
+exit $bad

@@ -1,0 +1,145 @@
+/* A model that `transformers` saved gives the logits that `transformers` computes; what cannot be
+ * computed is refused by name. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "core/base/mem.h"
+#include "core/decode/decoder.h"
+#include "core/io/hf_config.h"
+#include "core/io/model_import.h"
+#include "core/io/npy.h"
+#include "tests/support/assert_ok.h"
+#include "tests/support/folder.h"
+#include "tests/support/tiny_model.h"
+
+static const char golden[] = "tests/golden/hf_llama";
+
+/* The largest difference from the golden logits, relative to the largest logit. */
+static double logits_error(const Ensemble *ensemble, const NpyFile *want)
+{
+    Err err;
+    Decoder *decoder;
+    int64_t n = want->shape[0], v = want->shape[1];
+    DecoderOptions options = {.max_sequences = 1, .max_positions = n, .kv_dtype = DTYPE_F32};
+    ASSERT_OK(decoder_new(&decoder, ensemble, &options, &err));
+    int64_t sequence = decoder_open(decoder);
+    float *logits = xmalloc((size_t)v * sizeof *logits);
+    double worst = 0.0, largest = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        int32_t id = (int32_t)((i * 37 + 11) % v);
+        DecodeItem item = {sequence, &id, 1};
+        ASSERT_OK(decoder_step(decoder, &item, 1, &err));
+        Device device = decoder_device(decoder);
+        Tensor out = decoder_logits(decoder);
+        ASSERT_OK(device_download(&device, &out, logits, &err));
+        for (int64_t k = 0; k < v; k++) {
+            double golden_value = (double)((const float *)want->data)[i * v + k];
+            worst = fmax(worst, fabs((double)logits[k] - golden_value));
+            largest = fmax(largest, fabs(golden_value));
+        }
+    }
+    free(logits);
+    decoder_free(decoder);
+    return worst / largest;
+}
+
+static void logits_are_those_of_transformers(void **state)
+{
+    (void)state;
+    Err err;
+    NpyFile want;
+    Ensemble *model;
+    Tokenizer *tokenizer;
+    const char *path = folder_path("hf.h5");
+    ASSERT_OK(npy_open(&want, "tests/golden/hf_llama/logits.npy", &err));
+    ASSERT_OK(hf_import(golden, NULL, path, &err));
+    LoadOptions options = {.device = tiny_device(), .compute = DTYPE_F32, .weights = DTYPE_F32};
+    ASSERT_OK(ensemble_load(&model, &tokenizer, path, &options, &err));
+    double error = logits_error(model, &want);
+    print_message("largest difference %.2g of the largest logit\n", error);
+    assert_true(error < 1e-5);
+    IdList ids = {0};
+    tokenizer_encode(tokenizer, "hello", 5, &ids);
+    assert_int_equal(ids.count, 1);
+    id_list_clear(&ids);
+    tokenizer_free(tokenizer);
+    ensemble_free(model);
+    npy_close(&want);
+}
+
+static Status parse_with(const char *key, const char *value, ModelConfig *config, Err *err)
+{
+    json_t *json =
+        json_pack("{s:[s], s:i, s:i, s:i, s:i, s:i}", "architectures", "LlamaForCausalLM",
+                  "vocab_size", 100, "hidden_size", 32, "num_hidden_layers", 2,
+                  "num_attention_heads", 4, "intermediate_size", 64);
+    if (key)
+        json_object_set_new(json, key, json_loads(value, JSON_DECODE_ANY, NULL));
+    Status status = hf_config_parse(json, "config.json", config, err);
+    json_decref(json);
+    return status;
+}
+
+static void unknown_settings_are_refused_by_name(void **state)
+{
+    (void)state;
+    Err err;
+    ModelConfig c;
+    ASSERT_OK(parse_with(NULL, NULL, &c, &err));
+    assert_int_equal(c.n_kv_heads, 4);
+    assert_int_equal(c.head_dim, 8);
+    ASSERT_OK(parse_with("rope_scaling", "null", &c, &err));
+    ASSERT_OK(
+        parse_with("rope_parameters", "{\"rope_type\":\"default\",\"rope_theta\":7e5}", &c, &err));
+    assert_true(c.rope_base == 7e5);
+    ASSERT_OK(parse_with("tie_word_embeddings", "true", &c, &err));
+    assert_true(c.tied_head);
+    static const char *const bad[][3] = {
+        {"architectures", "[\"MambaForCausalLM\"]", "MambaForCausalLM"},
+        {"architectures", "[]", "architecture"},
+        {"rope_scaling", "{\"type\":\"yarn\",\"factor\":4}", "yarn"},
+        {"rope_parameters", "{\"rope_type\":\"llama3\"}", "llama3"},
+        {"hidden_act", "\"gelu\"", "gelu"},
+        {"mlp_bias", "true", "mlp_bias"},
+        {"sliding_window", "16", "sliding window"},
+        {"quantization_config", "{}", "quantization_config"},
+        {"num_attention_heads", "0", "heads"},
+        {"num_key_value_heads", "3", "KV heads"},
+        {"vocab_size", "\"many\"", "vocab_size"},
+        {"hidden_size", "-32", "-32"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(parse_with(bad[i][0], bad[i][1], &c, &err), STATUS_FAIL);
+        if (!strstr(err.text, bad[i][2]))
+            fail_msg("'%s' does not name %s", err.text, bad[i][2]);
+    }
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    folder_begin();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    folder_end();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(logits_are_those_of_transformers),
+        cmocka_unit_test(unknown_settings_are_refused_by_name),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
