@@ -1,0 +1,298 @@
+/* Collectives of thread ranks, fed with whole numbers so that any order of sums gives the same
+ * bits, and with numbers whose sum depends on the order. */
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/comm/comm.h"
+#include "tests/support/tiny_model.h"
+
+/* A tensor on the device from host numbers, and back. */
+static Tensor put(const float *values, int64_t rows, int64_t cols)
+{
+    Err err;
+    Tensor t = tensor_2d(NULL, DTYPE_F32, rows, cols);
+    CHECK(device_tensor(tiny_device(), &t, "a test tensor", &err) == STATUS_OK, "%s", err.text);
+    if (values)
+        device_upload(tiny_device(), &t, values, &err);
+    return t;
+}
+
+static void get(const Tensor *t, float *values)
+{
+    Err err;
+    CHECK(device_download(tiny_device(), t, values, &err) == STATUS_OK, "%s", err.text);
+}
+
+static void drop(Tensor *t)
+{
+    tiny_device()->ops->free(t->data);
+}
+
+#define EXPECT(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            return err_set(err, "rank %d: %s", comm->rank, #condition);                            \
+    } while (0)
+
+static Status reduce_rank(void *context, Comm *comm, Err *err)
+{
+    (void)context;
+    enum { N = 37 }; /* no multiple of the ranks */
+    float values[N], total[N];
+    for (int i = 0; i < N; i++)
+        values[i] = (float)(comm->rank * 100 + i);
+    Tensor t = put(values, 1, N);
+    Collective sum = {.kind = COLLECTIVE_ALL_REDUCE, .send = t, .recv = t};
+    TRY(comm_run(comm, tiny_device()->queue, &sum, err));
+    get(&t, total);
+    drop(&t);
+    int R = comm->size;
+    for (int i = 0; i < N; i++)
+        EXPECT(total[i] == (float)(R * i + 100 * R * (R - 1) / 2));
+    return STATUS_OK;
+}
+
+static Status gather_rank(void *context, Comm *comm, Err *err)
+{
+    (void)context;
+    int R = comm->size;
+    Queue *queue = tiny_device()->queue;
+    /* Rank r sends r + 1 rows of its number. */
+    float mine[16], all[64];
+    for (int i = 0; i < 16; i++)
+        mine[i] = (float)comm->rank;
+    Tensor send = put(mine, comm->rank + 1, 2), recv = put(NULL, R * (R + 1) / 2, 2);
+    Collective gather = {.kind = COLLECTIVE_ALL_GATHER, .send = send, .recv = recv};
+    TRY(comm_run(comm, queue, &gather, err));
+    get(&recv, all);
+    for (int r = 0, row = 0; r < R; r++)
+        for (int i = 0; i <= r; i++, row++)
+            EXPECT(all[2 * row] == (float)r && all[2 * row + 1] == (float)r);
+    drop(&send);
+    drop(&recv);
+    /* Part p of rank r's send holds 10 r + p. */
+    for (int p = 0; p < R; p++)
+        mine[p] = (float)(10 * comm->rank + p);
+    send = put(mine, R, 1), recv = put(NULL, R, 1);
+    Collective exchange = {.kind = COLLECTIVE_ALL_TO_ALL, .send = send, .recv = recv};
+    TRY(comm_run(comm, queue, &exchange, err));
+    get(&recv, all);
+    for (int r = 0; r < R; r++)
+        EXPECT(all[r] == (float)(10 * r + comm->rank));
+    Collective cast = {.kind = COLLECTIVE_BROADCAST, .send = send, .recv = recv, .root = R - 1};
+    TRY(comm_run(comm, queue, &cast, err));
+    get(&recv, all);
+    for (int p = 0; p < R; p++)
+        EXPECT(all[p] == (float)(10 * (R - 1) + p));
+    Tensor one = put(NULL, 1, 1);
+    Collective scatter = {.kind = COLLECTIVE_REDUCE_SCATTER, .send = send, .recv = one};
+    TRY(comm_run(comm, queue, &scatter, err));
+    get(&one, all);
+    EXPECT(all[0] == (float)(10 * R * (R - 1) / 2 + R * comm->rank));
+    drop(&send);
+    drop(&recv);
+    drop(&one);
+    return STATUS_OK;
+}
+
+/* Rank r sends r + p rows to rank p. */
+static Status uneven_rank(void *context, Comm *comm, Err *err)
+{
+    (void)context;
+    int R = comm->size;
+    int64_t send_rows[8], recv_rows[8], sent = 0, received = 0;
+    for (int p = 0; p < R; p++) {
+        send_rows[p] = recv_rows[p] = comm->rank + p;
+        sent += send_rows[p];
+        received += recv_rows[p];
+    }
+    float values[64], out[64];
+    int64_t row = 0;
+    for (int p = 0; p < R; p++)
+        for (int64_t i = 0; i < send_rows[p]; i++)
+            values[row++] = (float)(100 * comm->rank + 10 * p + i);
+    Tensor send = put(values, sent, 1), recv = put(NULL, received, 1);
+    Collective exchange = {.kind = COLLECTIVE_ALL_TO_ALL, .send = send, .recv = recv};
+    exchange.send_rows = send_rows;
+    exchange.recv_rows = recv_rows;
+    TRY(comm_run(comm, tiny_device()->queue, &exchange, err));
+    get(&recv, out);
+    row = 0;
+    for (int r = 0; r < R; r++)
+        for (int64_t i = 0; i < recv_rows[r]; i++)
+            EXPECT(out[row++] == (float)(100 * r + 10 * comm->rank + i));
+    drop(&send);
+    drop(&recv);
+    return STATUS_OK;
+}
+
+/* Several in flight, many rounds, ranks that dawdle. */
+static Status pipeline_rank(void *context, Comm *comm, Err *err)
+{
+    (void)context;
+    enum { DEPTH = 3, ROUNDS = 60 };
+    Tensor tensors[DEPTH];
+    CommRequest requests[DEPTH];
+    for (int i = 0; i < DEPTH; i++)
+        tensors[i] = put(NULL, 1, 5);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < DEPTH; i++) {
+            float values[5];
+            for (int k = 0; k < 5; k++)
+                values[k] = (float)(round + i + k + comm->rank);
+            device_upload(tiny_device(), &tensors[i], values, err);
+            Collective sum = {
+                .kind = COLLECTIVE_ALL_REDUCE, .send = tensors[i], .recv = tensors[i]};
+            TRY(comm_start(comm, tiny_device()->queue, &sum, &requests[i], err));
+        }
+        for (int i = 0; i < DEPTH; i++) {
+            float values[5];
+            TRY(comm_wait(comm, &requests[i], err));
+            get(&tensors[i], values);
+            for (int k = 0; k < 5; k++)
+                EXPECT(values[k] ==
+                       (float)(comm->size * (round + i + k) + comm->size * (comm->size - 1) / 2));
+        }
+    }
+    for (int i = 0; i < DEPTH; i++)
+        drop(&tensors[i]);
+    return STATUS_OK;
+}
+
+static Status split_rank(void *context, Comm *comm, Err *err)
+{
+    (void)context;
+    Comm *half;
+    TRY(comm_split(comm, comm->rank % 2, &half, err));
+    double value[2] = {comm->rank, 1.0};
+    double expected = 0.0, members = 0.0;
+    for (int r = comm->rank % 2; r < comm->size; r += 2)
+        expected += r, members += 1.0;
+    TRY(comm_sum_host(half, value, 2, err));
+    EXPECT(value[0] == expected && value[1] == members);
+    EXPECT(half->rank == comm->rank / 2 && half->size == (int)members);
+    double largest = comm->rank;
+    TRY(comm_max_host(comm, &largest, 1, err));
+    EXPECT(largest == comm->size - 1);
+    comm_free(half);
+    return comm_barrier(comm, err);
+}
+
+static Status failing_rank(void *context, Comm *comm, Err *err)
+{
+    (void)context;
+    if (comm->rank == 1)
+        return err_set(err, "the disk is on fire");
+    TRY(comm_barrier(comm, err));
+    return STATUS_OK;
+}
+
+static void on_ranks(CommRankFn *fn)
+{
+    for (int ranks = 1; ranks <= 5; ranks++) {
+        Err err;
+        if (comm_run_threads(tiny_device()->ops, ranks, NULL, fn, NULL, &err) != STATUS_OK)
+            fail_msg("%d ranks: %s", ranks, err.text);
+    }
+}
+
+static void all_reduce_sums(void **state)
+{
+    (void)state;
+    on_ranks(reduce_rank);
+}
+
+static void gather_exchange_broadcast_scatter(void **state)
+{
+    (void)state;
+    on_ranks(gather_rank);
+}
+
+static void uneven_exchange(void **state)
+{
+    (void)state;
+    on_ranks(uneven_rank);
+}
+
+static void several_in_flight(void **state)
+{
+    (void)state;
+    on_ranks(pipeline_rank);
+}
+
+static void split_into_halves(void **state)
+{
+    (void)state;
+    on_ranks(split_rank);
+}
+
+static void a_failed_rank_stops_all(void **state)
+{
+    (void)state;
+    Err err;
+    assert_int_equal(comm_run_threads(tiny_device()->ops, 3, NULL, failing_rank, NULL, &err),
+                     STATUS_FAIL);
+    assert_string_equal(err.text, "the disk is on fire");
+}
+
+static Status wire_rank(void *context, Comm *comm, Err *err)
+{
+    double *seconds = context;
+    Tensor t = put(NULL, 1, 250000); /* 1 MB */
+    tiny_device()->ops->zero(tiny_device()->queue, t.data, tensor_bytes(&t));
+    double start = clock_seconds();
+    Collective cast = {.kind = COLLECTIVE_BROADCAST, .send = t, .recv = t};
+    TRY(comm_run(comm, tiny_device()->queue, &cast, err));
+    if (comm->rank == 0)
+        *seconds = clock_seconds() - start;
+    drop(&t);
+    return STATUS_OK;
+}
+
+static void a_simulated_wire_takes_its_time(void **state)
+{
+    (void)state;
+    Err err;
+    double seconds = 0.0;
+    CommWire wire = {.latency = 0.01, .bandwidth = 50e6}; /* 10 ms + 20 ms */
+    assert_int_equal(comm_run_threads(tiny_device()->ops, 2, &wire, wire_rank, &seconds, &err),
+                     STATUS_OK);
+    assert_true(seconds >= 0.0299);
+}
+
+static void self_copies(void **state)
+{
+    (void)state;
+    Err err;
+    Comm *comm = comm_self_new(tiny_device()->ops);
+    float values[3] = {1.0f, 2.0f, 3.0f}, out[3];
+    Tensor send = put(values, 3, 1), recv = put(NULL, 3, 1);
+    Collective sum = {.kind = COLLECTIVE_ALL_REDUCE, .send = send, .recv = recv};
+    assert_int_equal(comm_run(comm, tiny_device()->queue, &sum, &err), STATUS_OK);
+    get(&recv, out);
+    assert_memory_equal(out, values, sizeof out);
+    drop(&send);
+    drop(&recv);
+    comm_free(comm);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_reduce_sums),
+        cmocka_unit_test(gather_exchange_broadcast_scatter),
+        cmocka_unit_test(uneven_exchange),
+        cmocka_unit_test(several_in_flight),
+        cmocka_unit_test(split_into_halves),
+        cmocka_unit_test(a_failed_rank_stops_all),
+        cmocka_unit_test(a_simulated_wire_takes_its_time),
+        cmocka_unit_test(self_copies),
+    };
+    tiny_device();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
