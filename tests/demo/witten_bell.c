@@ -5,8 +5,9 @@
  *
  * p(c | h) = (N(h c) + T(h) p(c | h')) / (N(h) + T(h)), where N counts occurrences, T(h) is the
  * number of different bytes seen after h, and h' is h without its first byte; below the empty
- * context stands the uniform distribution. Documents are separated by form feeds. As for Cambium's
- * models, the end of a document is predicted and paid for, but it is not a byte of text. */
+ * context stands the uniform distribution. Documents are separated by form feeds. As for
+ * Cambium's models, a document begins behind the mark that ended the one before, and only its bytes
+ * are counted. */
 #include <errno.h>
 #include <math.h>
 #include <stdint.h>
@@ -115,8 +116,10 @@ static double bits_per_byte(const Table *table, const Text *text, int order, siz
     *bytes = 0;
     for (size_t i = 0; i < text->count; i++) {
         int longest = i < (size_t)order - 1 ? (int)i : order - 1;
+        if (text->bytes[i] == END)
+            continue;
         bits -= log2(probability(table, text->bytes + i, longest));
-        *bytes += text->bytes[i] != END;
+        ++*bytes;
     }
     return bits / (double)*bytes;
 }
