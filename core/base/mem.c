@@ -60,7 +60,9 @@ Status mem_try(void **out, size_t bytes, const char *what, Err *err)
 {
     size_t rounded = (bytes + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
     bool huge = rounded >= 2 * HUGE_PAGE;
-    *out = aligned_alloc(huge ? HUGE_PAGE : MEM_ALIGN, rounded ? rounded : MEM_ALIGN);
+    /* Not aligned_alloc: that wants a multiple of the alignment, up to 2 MiB wasted per tensor. */
+    if (posix_memalign(out, huge ? HUGE_PAGE : MEM_ALIGN, rounded ? rounded : MEM_ALIGN) != 0)
+        *out = NULL;
     /* Kernels that stream through large memory would wait for its page table otherwise. */
     if (*out && huge)
         madvise(*out, rounded / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish: may fail */
