@@ -529,6 +529,14 @@ Status container_json(const Container *container, const char *path, json_t **out
     return STATUS_OK;
 }
 
+Sha256 container_digest(const Container *container, const char *path)
+{
+    const Entry *entry = find(container, path);
+    if (!entry || !entry->hashes)
+        return (Sha256){0};
+    return hash_of(entry->hashes, (size_t)slices_of(entry->open.bytes) * SHA256_BYTES);
+}
+
 Status container_verify(const Container *container, Err *err)
 {
     for (int64_t i = 0; i < container->n_entries; i++) {
