@@ -147,9 +147,13 @@ static void print_report(const EmbedSettings *settings, const EmbedTable *table,
            (long long)table->tokens->n_merges);
     const char *key;
     json_t *value;
-    json_object_foreach(table->vocabulary_facts, key,
-                        value) if (json_is_number(value) && strcmp(key, "merges") != 0)
-        printf(", %s %.6g", key, json_number_value(value));
+    json_object_foreach(table->vocabulary_facts, key, value)
+    {
+        if (json_is_real(value))
+            printf(", %s %.4f", key, json_real_value(value));
+        else if (json_is_integer(value) && strcmp(key, "merges") != 0)
+            printf(", %s %lld", key, (long long)json_integer_value(value));
+    }
     printf("\n");
     if (glyphs->pixels)
         printf("pictures    %d x %d pixels; %lld tokens in %lld groups look alike\n",
