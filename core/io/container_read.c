@@ -20,6 +20,8 @@ typedef struct Attribute {
 typedef struct Entry {
     ContainerEntry open;   /* what callers see; owns the path */
     int64_t offset;        /* of the data in the file */
+    const uint8_t *data;   /* there in the map, or `aligned` */
+    uint8_t *aligned;      /* a copy of data that HDF5 did not align to its element, or NULL */
     uint8_t *hashes;       /* (slices, SHA256_BYTES); NULL for texts and empty tensors */
     _Atomic bool *checked; /* (slices): its hash was found right */
     Attribute *attributes;
@@ -209,6 +211,7 @@ static bool read_dataset(const Container *container, hid_t set, Entry *entry)
     }
     H5Sclose(space);
     H5Tclose(type);
+    entry->data = container->map.data;
     if (!fine || (entry->open.bytes == 0 && !entry->open.is_text))
         return fine;
     haddr_t offset = H5Dget_offset(set);
@@ -217,8 +220,15 @@ static bool read_dataset(const Container *container, hid_t set, Entry *entry)
     if (offset == HADDR_UNDEF || offset > end || bytes > end - offset)
         return false;
     entry->offset = (int64_t)offset;
-    const char *data = container->map.data;
-    return !entry->open.is_text || data[offset + bytes - 1] == '\0';
+    entry->data = (const uint8_t *)container->map.data + offset;
+    if (entry->open.is_text)
+        return entry->data[bytes - 1] == '\0';
+    if (offset % dtype_bytes(entry->open.shape.dtype) != 0) {
+        entry->aligned = xmalloc(bytes);
+        memcpy(entry->aligned, entry->data, bytes);
+        entry->data = entry->aligned;
+    }
+    return true;
 }
 
 static void entry_clear(Entry *entry)
@@ -230,6 +240,7 @@ static void entry_clear(Entry *entry)
     free(entry->attributes);
     free(entry->hashes);
     free(entry->checked);
+    free(entry->aligned);
     free((char *)(uintptr_t)entry->open.path);
 }
 
@@ -425,7 +436,7 @@ static void check_slices(void *context, int64_t begin, int64_t end, int worker)
     (void)worker;
     CheckJob *job = context;
     const Entry *entry = job->entry;
-    const uint8_t *data = (const uint8_t *)job->container->map.data + entry->offset;
+    const uint8_t *data = entry->data;
     for (int64_t i = job->first + begin; i < job->first + end; i++) {
         if (atomic_load_explicit(&entry->checked[i], memory_order_relaxed))
             continue;
@@ -446,7 +457,7 @@ Status container_map_range(const Container *container, const char *path, int64_t
     CHECK(offset >= 0 && bytes >= 0 && offset <= entry->open.bytes - bytes,
           "bytes %lld + %lld of %s with %lld", (long long)offset, (long long)bytes, path,
           (long long)entry->open.bytes);
-    *data = (const uint8_t *)container->map.data + entry->offset + offset;
+    *data = entry->data + offset;
     if (bytes == 0)
         return STATUS_OK;
     CheckJob job = {container, entry, offset / CONTAINER_SLICE, -1};
