@@ -68,7 +68,7 @@ PKG_CFLAGS = $(shell pkg-config --cflags $(PKG_LIBS) 2>/dev/null)
 PKG_LDLIBS = $(shell pkg-config --libs $(PKG_LIBS) 2>/dev/null)
 BASE_FLAGS = -std=c11 -D_GNU_SOURCE -ffp-contract=off -I. -I$(OUT)/gen -fPIC -MMD -MP $(WARNINGS) \
              $(OPT) $(PKG_FLAGS)
-LIBS = $(PKG_LINK) -ldnnl -lm -ldl -lpthread
+LIBS = $(PKG_LINK) -ldnnl -lgomp -lm -ldl -lpthread
 # Asked once per run of make, not once per file.
 PKG_FLAGS := $(PKG_CFLAGS)
 PKG_LINK := $(PKG_LDLIBS)

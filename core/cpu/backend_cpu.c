@@ -9,6 +9,8 @@
 #include "core/cpu/attn.h"
 #include "core/cpu/attn_decode.h"
 #include "core/cpu/cpu.h"
+#include "core/cpu/fast_ops.h"
+#include "core/cpu/product.h"
 #include "core/cpu/ref_attn.h"
 #include "core/cpu/ref_embed.h"
 #include "core/cpu/ref_ops.h"
@@ -111,6 +113,7 @@ static void cpu_queue_free(Queue *queue)
 {
     if (!queue)
         return;
+    product_cache_free(queue->products);
     free(queue->scratch);
     free(queue);
 }
@@ -201,11 +204,16 @@ void backend_cpu_register(void)
     cpu = reference;
     cpu.name = "cpu";
     /* Each fast version replaces its reference here. */
+    cpu.gemm = cpu_gemm;
+    cpu.sum_rows = cpu_sum_rows;
+    cpu.act = cpu_act;
+    cpu.act_backward = cpu_act_backward;
     cpu.attn = cpu_attn;
     cpu.attn_backward = cpu_attn_backward;
     cpu.attn_decode = cpu_attn_decode;
     cpu.attn_merge = cpu_attn_merge;
     cpu.kv_write = cpu_kv_write;
+    product_start();
     describe();
     backend_register(&cpu);
 }

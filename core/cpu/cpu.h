@@ -17,9 +17,12 @@ void backend_cpu_register(void);
  */
 const Backend *backend_cpu_reference(void);
 
+typedef struct ProductCache ProductCache; /* product.c */
+
 struct Queue {
     void *scratch;
     size_t scratch_bytes;
+    ProductCache *products;
 };
 
 /* MEM_ALIGN-aligned scratch of the queue, valid until the next call of this function: an operation
@@ -52,6 +55,13 @@ static inline float *cpu_f32(const Tensor *t)
     DCHECK(!t->data || t->dtype == DTYPE_F32, "a %s tensor where float32 is wanted",
            dtype_name(t->dtype));
     return cpu_flip(t->data);
+}
+
+/* Where element `index` of a tensor is; NULL when it is absent. */
+static inline void *cpu_at(const Tensor *t, int64_t index)
+{
+    char *data = cpu_flip(t->data);
+    return data ? data + (size_t)index * dtype_bytes(t->dtype) : NULL;
 }
 
 /* One element of `data` (a pointer, not an address) as float; int8 without its scale. */

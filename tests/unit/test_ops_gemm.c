@@ -83,9 +83,13 @@ static void gemm_odd_sizes(void **state)
 static void gemm_model_sizes(void **state)
 {
     (void)state;
+    /* Cut by columns, by rows with a rest, a long sum, few rows. */
+    const int64_t sizes[4][3] = {{100, 300, 96}, {333, 65, 70}, {17, 33, 2500}, {5, 700, 300}};
     for (int type = 0; type < 2; type++)
         for (int g = 0; g < (int)(sizeof gemm_cases / sizeof *gemm_cases); g++)
-            check_gemm(&gemm_cases[g], types[type], types[type], 128, 192, 96);
+            for (int i = 0; i < 4; i++)
+                check_gemm(&gemm_cases[g], types[type], types[(g + type) % 2 ? type : 0],
+                           sizes[i][0], sizes[i][1], sizes[i][2]);
 }
 
 /* Rank one updates and empty inner sizes are what decoding and sharding meet. */
@@ -114,7 +118,8 @@ static void sum_rows(void **state)
         for (int i = 0; i < 6; i++) {
             for (int j = 0; j < 5; j++) {
                 bool accumulate = (i + j) % 2;
-                int64_t rows = i < 5 ? parity_sizes[i] : 1000, N = parity_sizes[j];
+                int64_t rows = i < 5 ? parity_sizes[i] : 1000;
+                int64_t N = i < 5 ? parity_sizes[j] : 97 * (j + 1);
                 Parity p;
                 parity_begin(&p, "sum_rows %s %lldx%lld", dtype_name(types[type]), (long long)rows,
                              (long long)N);

@@ -1,0 +1,12 @@
+/* The fast versions of the operations that are neither attention nor sampling. */
+#ifndef CAMBIUM_CORE_CPU_FAST_OPS_H
+#define CAMBIUM_CORE_CPU_FAST_OPS_H
+
+#include "core/tensor/ops.h"
+
+void cpu_gemm(Queue *queue, const GemmArgs *args);
+void cpu_sum_rows(Queue *queue, const SumRowsArgs *args);
+void cpu_act(Queue *queue, const ActArgs *args);
+void cpu_act_backward(Queue *queue, const ActBackwardArgs *args);
+
+#endif

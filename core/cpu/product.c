@@ -1,0 +1,253 @@
+#include "core/cpu/product.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include <dnnl.h>
+
+#include "core/base/isa.h"
+#include "core/base/mem.h"
+#include "core/base/parallel.h"
+
+/* libgomp's; declared here because builds without OpenMP (for the thread sanitizer) need it too. */
+extern void omp_set_num_threads(int threads);
+
+enum { PLANS_KEPT = 512, SLOTS = 1024 };
+
+/* What one worker needs to execute a plan: oneDNN wants objects around the pointers. */
+typedef struct Seat {
+    dnnl_memory_t a, b, bias, c, scratch;
+} Seat;
+
+struct ProductPlan {
+    Product product;
+    ProductCache *cache;
+    dnnl_primitive_t primitive;
+    dnnl_memory_desc_t a, b, bias, c, scratch;
+    Seat *seats;
+    int n_seats;
+};
+
+struct ProductCache {
+    ProductPlan *slots[SLOTS]; /* open addressing */
+    int n_plans;
+    void **scratch; /* one block per worker */
+    size_t scratch_bytes;
+    int n_workers;
+};
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static dnnl_engine_t engine;
+static dnnl_stream_t stream; /* CPU streams keep no state between executions */
+
+static void must(dnnl_status_t status, const char *what)
+{
+    CHECK(status == dnnl_success, "oneDNN: %s gave status %d", what, (int)status);
+}
+
+static void make_engine(void)
+{
+    must(dnnl_engine_create(&engine, dnnl_cpu, 0), "engine");
+    must(dnnl_stream_create(&stream, engine, dnnl_stream_default_flags), "stream");
+}
+
+void product_start(void)
+{
+    const dnnl_cpu_isa_t limits[ISA_COUNT] = {
+        [ISA_GENERIC] = dnnl_cpu_isa_sse41,
+        [ISA_AVX2] = dnnl_cpu_isa_avx2,
+        [ISA_AVX512] = dnnl_cpu_isa_avx512_core,
+        [ISA_AVX512BF16] = dnnl_cpu_isa_all,
+    };
+    if (cpu_isa() < isa_best())
+        dnnl_set_max_cpu_isa(limits[cpu_isa()]);
+}
+
+bool product_has_bf16(void)
+{
+    int isa = (int)dnnl_get_effective_cpu_isa(), wanted = (int)dnnl_cpu_isa_avx512_core_bf16;
+    return cpu_isa() >= ISA_AVX512BF16 && (isa & wanted) == wanted;
+}
+
+/* ---- plans ----------------------------------------------------------------------------------- */
+
+static void describe(dnnl_memory_desc_t *desc, int64_t rows, int64_t cols, int64_t leading,
+                     bool transposed, DType type)
+{
+    dnnl_dims_t dims = {rows, cols};
+    dnnl_dims_t strides = {transposed ? 1 : leading, transposed ? leading : 1};
+    must(dnnl_memory_desc_init_by_strides(desc, 2, dims, type == DTYPE_BF16 ? dnnl_bf16 : dnnl_f32,
+                                          strides),
+         "memory description");
+}
+
+static dnnl_primitive_attr_t attributes(bool accumulate)
+{
+    dnnl_primitive_attr_t attr;
+    dnnl_post_ops_t post;
+    must(dnnl_primitive_attr_create(&attr), "attributes");
+    must(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user), "scratchpad");
+    must(dnnl_post_ops_create(&post), "post operations");
+    if (accumulate)
+        must(dnnl_post_ops_append_sum(post, 1.0f), "sum");
+    must(dnnl_primitive_attr_set_post_ops(attr, post), "post operations");
+    must(dnnl_post_ops_destroy(post), "post operations");
+    return attr;
+}
+
+static ProductPlan *plan_new(ProductCache *cache, const Product *p)
+{
+    ProductPlan *plan = xcalloc(1, sizeof *plan);
+    plan->product = *p;
+    plan->cache = cache;
+    describe(&plan->a, p->M, p->K, p->lda, p->a_transposed, p->in);
+    describe(&plan->b, p->K, p->N, p->ldb, p->b_transposed, p->in);
+    describe(&plan->c, p->M, p->N, p->ldc, false, p->out);
+    describe(&plan->bias, 1, p->N, p->N, false, DTYPE_F32);
+    dnnl_matmul_desc_t desc;
+    must(dnnl_matmul_desc_init(&desc, &plan->a, &plan->b, p->bias ? &plan->bias : NULL, &plan->c),
+         "product description");
+    dnnl_primitive_attr_t attr = attributes(p->accumulate);
+    dnnl_primitive_desc_t primitive_desc;
+    omp_set_num_threads(1);
+    must(dnnl_primitive_desc_create(&primitive_desc, &desc, attr, engine, NULL), "product");
+    must(dnnl_primitive_create(&plan->primitive, primitive_desc), "product");
+    plan->scratch = *dnnl_primitive_desc_query_md(primitive_desc, dnnl_query_scratchpad_md, 0);
+    must(dnnl_primitive_desc_destroy(primitive_desc), "product");
+    must(dnnl_primitive_attr_destroy(attr), "attributes");
+    return plan;
+}
+
+static void plan_free(ProductPlan *plan)
+{
+    for (int i = 0; i < plan->n_seats; i++) {
+        Seat *seat = &plan->seats[i];
+        dnnl_memory_destroy(seat->a);
+        dnnl_memory_destroy(seat->b);
+        dnnl_memory_destroy(seat->bias);
+        dnnl_memory_destroy(seat->c);
+        dnnl_memory_destroy(seat->scratch);
+    }
+    dnnl_primitive_destroy(plan->primitive);
+    free(plan->seats);
+    free(plan);
+}
+
+static dnnl_memory_t memory(const dnnl_memory_desc_t *desc)
+{
+    dnnl_memory_t result;
+    must(dnnl_memory_create(&result, desc, engine, DNNL_MEMORY_NONE), "memory");
+    return result;
+}
+
+/* Seats and scratch for every worker of the team, which may have grown since the last call. */
+static void plan_seat(ProductPlan *plan, int width)
+{
+    ProductCache *cache = plan->cache;
+    if (plan->n_seats < width) {
+        plan->seats = xrealloc(plan->seats, (size_t)width * sizeof *plan->seats);
+        for (int i = plan->n_seats; i < width; i++)
+            plan->seats[i] = (Seat){memory(&plan->a), memory(&plan->b), memory(&plan->bias),
+                                    memory(&plan->c), memory(&plan->scratch)};
+        plan->n_seats = width;
+    }
+    size_t bytes = dnnl_memory_desc_get_size(&plan->scratch);
+    if (bytes <= cache->scratch_bytes && width <= cache->n_workers)
+        return;
+    for (int i = 0; i < cache->n_workers; i++)
+        free(cache->scratch[i]);
+    cache->scratch_bytes = bytes > cache->scratch_bytes ? bytes : cache->scratch_bytes;
+    cache->n_workers = width > cache->n_workers ? width : cache->n_workers;
+    cache->scratch = xrealloc(cache->scratch, (size_t)cache->n_workers * sizeof *cache->scratch);
+    Err err;
+    for (int i = 0; i < cache->n_workers; i++)
+        CHECK(mem_try(&cache->scratch[i], cache->scratch_bytes + MEM_ALIGN, "product scratch",
+                      &err) == STATUS_OK,
+              "%s", err.text);
+}
+
+/* ---- the cache ------------------------------------------------------------------------------- */
+
+static bool same_product(const Product *x, const Product *y)
+{
+    return x->M == y->M && x->N == y->N && x->K == y->K && x->lda == y->lda && x->ldb == y->ldb &&
+           x->ldc == y->ldc && x->in == y->in && x->out == y->out &&
+           x->a_transposed == y->a_transposed && x->b_transposed == y->b_transposed &&
+           x->accumulate == y->accumulate && x->bias == y->bias;
+}
+
+static unsigned slot_of(const Product *p)
+{
+    const int64_t parts[] = {
+        p->M,  p->N,   p->K,    p->lda,        p->ldb,          p->ldc,
+        p->in, p->out, p->bias, p->accumulate, p->a_transposed, p->b_transposed};
+    uint64_t hash = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        hash = (hash ^ (uint64_t)parts[i]) * 0x9e3779b97f4a7c15u;
+    return (unsigned)(hash >> 32) % SLOTS;
+}
+
+static void cache_empty(ProductCache *cache)
+{
+    for (int i = 0; i < SLOTS; i++)
+        if (cache->slots[i])
+            plan_free(cache->slots[i]);
+    memset(cache->slots, 0, sizeof cache->slots);
+    cache->n_plans = 0;
+}
+
+void product_cache_free(ProductCache *cache)
+{
+    if (!cache)
+        return;
+    cache_empty(cache);
+    for (int i = 0; i < cache->n_workers; i++)
+        free(cache->scratch[i]);
+    free(cache->scratch);
+    free(cache);
+}
+
+void product_begin(Queue *queue)
+{
+    pthread_once(&once, make_engine);
+    if (!queue->products)
+        queue->products = xcalloc(1, sizeof *queue->products);
+    if (queue->products->n_plans > PLANS_KEPT)
+        cache_empty(queue->products);
+}
+
+const ProductPlan *product_plan(Queue *queue, const Product *product)
+{
+    ProductCache *cache = queue->products;
+    unsigned slot = slot_of(product);
+    while (cache->slots[slot] && !same_product(&cache->slots[slot]->product, product))
+        slot = (slot + 1) % SLOTS;
+    if (!cache->slots[slot]) {
+        CHECK(product->in == DTYPE_F32 || product_has_bf16(), "no bfloat16 products here");
+        cache->slots[slot] = plan_new(cache, product);
+        cache->n_plans++;
+    }
+    plan_seat(cache->slots[slot], parallel_width());
+    return cache->slots[slot];
+}
+
+void product_run(const ProductPlan *plan, int worker, const void *a, const void *b,
+                 const float *bias, void *c)
+{
+    DCHECK(worker < plan->n_seats, "worker %d of a plan for %d", worker, plan->n_seats);
+    const Seat *seat = &plan->seats[worker];
+    omp_set_num_threads(1);
+    /* oneDNN's interface does not know const. */
+    dnnl_memory_set_data_handle(seat->a, (void *)(uintptr_t)a);
+    dnnl_memory_set_data_handle(seat->b, (void *)(uintptr_t)b);
+    dnnl_memory_set_data_handle(seat->bias, (void *)(uintptr_t)bias);
+    dnnl_memory_set_data_handle(seat->c, c);
+    dnnl_memory_set_data_handle(seat->scratch, plan->cache->scratch[worker]);
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, seat->a},
+                                    {DNNL_ARG_WEIGHTS, seat->b},
+                                    {DNNL_ARG_DST, seat->c},
+                                    {DNNL_ARG_SCRATCHPAD, seat->scratch},
+                                    {DNNL_ARG_BIAS, seat->bias}};
+    must(dnnl_primitive_execute(plan->primitive, stream, plan->product.bias ? 5 : 4, args),
+         "execution");
+}

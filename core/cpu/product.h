@@ -1,0 +1,42 @@
+/* Matrix products of one core, by oneDNN.
+ *
+ * oneDNN's own threads split long sums by the number of threads, so here every product runs on one
+ * thread; who wants more cuts c into tiles whose size depends on the shapes alone and runs them in
+ * a parallel loop. Results then cannot depend on the number of threads, and all loops stay in
+ * parallel.h. Plans belong to a queue and are kept; any worker of the queue's team may run one. */
+#ifndef CAMBIUM_CORE_CPU_PRODUCT_H
+#define CAMBIUM_CORE_CPU_PRODUCT_H
+
+#include "core/cpu/cpu.h"
+
+/* c (M, N) (+)= op(a) op(b) (+ bias): row-major with leading dimensions in elements; transposed
+ * operands are stored the other way round. bias (N) float32. Sums are made in float32. */
+typedef struct Product {
+    int64_t M, N, K;
+    int64_t lda, ldb, ldc;
+    DType in, out;
+    bool a_transposed, b_transposed, accumulate, bias;
+} Product;
+
+typedef struct ProductPlan ProductPlan;
+
+/* Once, before threads start: the instruction set that CAMBIUM_ISA names holds for oneDNN too. */
+void product_start(void);
+
+/* Every operation that asks for plans begins with this; it ends the plans of earlier operations
+ * when there are too many. */
+void product_begin(Queue *queue);
+
+/* The plan of a product for all workers of the calling thread's team. Valid for the rest of the
+ * operation. bfloat16 operands need product_has_bf16. */
+const ProductPlan *product_plan(Queue *queue, const Product *product);
+
+void product_run(const ProductPlan *plan, int worker, const void *a, const void *b,
+                 const float *bias, void *c);
+
+/* Whether products of bfloat16 run as they are; otherwise convert to float32 first. */
+bool product_has_bf16(void);
+
+void product_cache_free(ProductCache *cache);
+
+#endif
