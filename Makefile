@@ -75,7 +75,7 @@ PKG_LINK := $(PKG_LDLIBS)
 
 OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(filter-out core/cli/main.c,$(SOURCES))) \
            $(foreach i,$(ISAS),$(patsubst %.c,$(OUT)/%.$(i).o,$(ISA_SOURCES))) \
-           $(OUT)/gen/verb_table.o
+           $(OUT)/gen/verb_table.o $(OUT)/gen/modeling_cambium.o
 PROGRAM := $(OUT)/cambium
 LIBRARY := $(OUT)/libcambium.a
 
@@ -118,7 +118,13 @@ $(OUT)/gen/verb_table.c: $(OUT)/gen/verbs.list
 $(OUT)/gen/verbs.list: force
 	@mkdir -p $(@D); echo '$(VERBS)' | cmp -s - $@ || echo '$(VERBS)' > $@
 
-$(OUT)/gen/verb_table.o: $(OUT)/gen/verb_table.c
+# The model file that exported folders come with travels inside the program.
+$(OUT)/gen/modeling_cambium.c: core/io/modeling_cambium.py
+	@mkdir -p $(@D)
+	@{ echo 'extern const char modeling_cambium_py[];'; echo 'const char modeling_cambium_py[] ='; \
+	   sed 's/[\\"]/\\&/g; s/.*/    "&\\n"/' $<; echo '    ;'; } > $@
+
+$(OUT)/gen/%.o: $(OUT)/gen/%.c
 	$(CC) $(BASE_FLAGS) $(CFLAGS) -c -o $@ $<
 
 $(OUT)/tests/%: $(OUT)/tests/unit/%.o $(TEST_SUPPORT) $(LIBRARY)

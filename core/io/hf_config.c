@@ -118,6 +118,8 @@ const char *hf_architecture(const ModelConfig *c)
 {
     if (c->norm != NORM_RMS || c->act != ACT_SWIGLU || c->bias_ffn || c->bias_head)
         return NULL;
+    if (c->tied_head && c->embed_scale != 1.0)
+        return NULL; /* the scale is put into the table, which the head would then read too */
     if (c->bias_qkv && !c->bias_out)
         return "Qwen2ForCausalLM";
     return c->bias_qkv == c->bias_out ? "LlamaForCausalLM" : NULL;

@@ -1,0 +1,71 @@
+/* `cambium export`: models and tables for other programs. */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/cli/options.h"
+#include "core/io/hf_export.h"
+#include "core/io/table_export.h"
+
+typedef struct ExportSettings {
+    char *output;
+    char *format;
+    char *dtype;
+    char *table;
+} ExportSettings;
+
+static const Option export_options[] = {
+    {"output", OPTION_TEXT, offsetof(ExportSettings, output), "PATH", NULL,
+     "the folder (hf) or file (npy, safetensors) to write", NULL, 'o', NULL},
+    {"format", OPTION_CHOICE, offsetof(ExportSettings, format), NULL, "hf",
+     "hf: a folder for Hugging Face's transformers; npy, safetensors: the embedding table alone",
+     "hf|npy|safetensors", 0, NULL},
+    {"dtype", OPTION_CHOICE, offsetof(ExportSettings, dtype), NULL, "float32",
+     "type of the weights in a folder", "float32|bfloat16", 0, NULL},
+    {"table", OPTION_TEXT, offsetof(ExportSettings, table), "FILE", NULL,
+     "the substrate, for a model file that left it out", NULL, 0, NULL},
+    {0},
+};
+
+static Status export_folder(const ExportSettings *s, const char *path, Err *err)
+{
+    Device device;
+    const char *architecture;
+    HfExport args = {.path = path, .folder = s->output, .table = s->table, .device = &device};
+    TRY(dtype_parse(s->dtype, &args.dtype, err));
+    TRY(device_open(&device, "cpu", err));
+    Status status = hf_export(&args, &architecture, err);
+    device_close(&device);
+    if (status == STATUS_OK)
+        printf("%s: %s%s\n", s->output, architecture,
+               strcmp(architecture, "CambiumForCausalLM") == 0
+                   ? " (load with trust_remote_code=True)"
+                   : "");
+    return status;
+}
+
+static Status export_run(const void *settings, const StringList *positionals, Err *err)
+{
+    const ExportSettings *s = settings;
+    const char *path = positionals->items[0];
+    if (!s->output)
+        return err_set(err, "say where to write with -o PATH");
+    if (strcmp(s->format, "npy") == 0)
+        return table_export_npy(path, s->output, err);
+    if (strcmp(s->format, "safetensors") == 0)
+        return table_export_safetensors(path, s->output, err);
+    return export_folder(s, path, err);
+}
+
+const Verb verb_export = {
+    .name = "export",
+    .summary = "write a model for transformers, or a table as npy or safetensors",
+    .positionals = "FILE",
+    .positionals_min = 1,
+    .positionals_max = 1,
+    .details =
+        "A single model of the Llama family loads in transformers as it is. All others, merged "
+        "models included, come with modeling_cambium.py.",
+    .options = export_options,
+    .settings_size = sizeof(ExportSettings),
+    .run = export_run,
+};

@@ -1,0 +1,25 @@
+#include "tests/support/model_logits.h"
+
+#include "core/base/mem.h"
+#include "core/decode/decoder.h"
+
+float *model_logits(const Ensemble *ensemble, int64_t n)
+{
+    Err err = {""};
+    Decoder *decoder;
+    int64_t v = ensemble->experts[0]->config.vocab_size;
+    DecoderOptions options = {.max_sequences = 1, .max_positions = n, .kv_dtype = DTYPE_F32};
+    CHECK(decoder_new(&decoder, ensemble, &options, &err) == STATUS_OK, "%s", err.text);
+    int64_t sequence = decoder_open(decoder);
+    float *logits = xmalloc((size_t)(n * v) * sizeof *logits);
+    for (int64_t i = 0; i < n; i++) {
+        int32_t id = (int32_t)((i * 37 + 11) % v);
+        DecodeItem item = {sequence, &id, 1};
+        CHECK(decoder_step(decoder, &item, 1, &err) == STATUS_OK, "%s", err.text);
+        Device device = decoder_device(decoder);
+        Tensor out = decoder_logits(decoder);
+        CHECK(device_download(&device, &out, logits + i * v, &err) == STATUS_OK, "%s", err.text);
+    }
+    decoder_free(decoder);
+    return logits;
+}

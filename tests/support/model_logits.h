@@ -1,0 +1,11 @@
+/* Logits of a model for tests that compare them with other programs'. */
+#ifndef CAMBIUM_TESTS_SUPPORT_MODEL_LOGITS_H
+#define CAMBIUM_TESTS_SUPPORT_MODEL_LOGITS_H
+
+#include "core/model/ensemble.h"
+
+/* The logits after each of the ids (37 i + 11) mod V, i < n, as (n, V); the caller frees. Aborts on
+ * failure. */
+float *model_logits(const Ensemble *ensemble, int64_t n);
+
+#endif
