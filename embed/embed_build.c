@@ -161,12 +161,8 @@ static Status take_vocabulary(const EmbedSettings *settings, EmbedTable *table, 
     double start = clock_seconds();
     TokenizerSpec spec;
     if (settings->tokenizer) {
-        Container *container;
-        TRY(container_open(&container, settings->tokenizer, err));
-        Status status = tokenizer_spec_read(container, &spec, err);
-        container_close(container);
+        TRY(tokenizer_spec_load(settings->tokenizer, &spec, err));
         table->vocabulary_facts = json_pack("{s:s}", "from", file_base_name(settings->tokenizer));
-        TRY(status);
     } else {
         VocabularyOptions options = vocabulary_options(settings);
         TRY(vocabulary_build(&options, &table->fonts, &spec, &table->vocabulary_facts, err));

@@ -14,7 +14,7 @@
  * texts share with others (PCRE2 reads it as a script extension), hence the look-ahead. */
 const char cambium_pattern[] = " ?(?:[^\\P{L}\\p{Han}]\\p{M}*+)++"
                                "| ?(?:(?=[\\p{L}\\p{Nl}])\\p{Han})++"
-                               "|\\p{N}{1,3}+"
+                               "|\\p{N}{1,3}"
                                "| ?[^\\s\\p{L}\\p{N}]++"
                                "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 

@@ -11,8 +11,8 @@
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
 #include "core/cli/options.h"
+#include "core/io/tokenizer_io.h"
 #include "core/text/tokenizer.h"
-#include "core/text/tokenizer_json.h"
 
 enum {
     READ_BYTES = 4 << 20,  /* asked of standard input at once */
@@ -245,7 +245,7 @@ static Status run_stdin(Job *job, Err *err)
 static Status run(const void *settings, const StringList *positionals, Err *err)
 {
     TokenizerSpec spec;
-    TRY(tokenizer_json_read(positionals->items[0], &spec, err));
+    TRY(tokenizer_spec_load(positionals->items[0], &spec, err));
     Tokenizer *tokenizer = tokenizer_new(&spec, err);
     if (!tokenizer)
         return err_wrap(err, "%s", positionals->items[0]);

@@ -2,8 +2,10 @@
 
 #include <stdlib.h>
 
+#include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/io/json_get.h"
+#include "core/text/tokenizer_json.h"
 
 static const char *const kind_names[] = {
     [TOKENIZER_RANKED] = "ranked", [TOKENIZER_SCORED] = "scored"};
@@ -122,6 +124,17 @@ Status tokenizer_spec_read(const Container *container, TokenizerSpec *spec, Err 
         status = read_arrays(container, spec, err);
     if (status != STATUS_OK)
         tokenizer_spec_clear(spec);
+    return status;
+}
+
+Status tokenizer_spec_load(const char *path, TokenizerSpec *spec, Err *err)
+{
+    if (file_has_suffix(path, ".json"))
+        return tokenizer_json_read(path, spec, err);
+    Container *container;
+    TRY(container_open(&container, path, err));
+    Status status = tokenizer_spec_read(container, spec, err);
+    container_close(container);
     return status;
 }
 

@@ -13,6 +13,9 @@ Status tokenizer_put(ContainerWriter *writer, const TokenizerSpec *spec, Err *er
 /* The caller clears the spec. Its arrays have consistent lengths; tokenizer_new checks the rest. */
 Status tokenizer_spec_read(const Container *container, TokenizerSpec *spec, Err *err);
 
+/* The same from a file: a tokenizer.json when its name ends in .json, else a container. */
+Status tokenizer_spec_load(const char *path, TokenizerSpec *spec, Err *err);
+
 /* The caller frees the tokenizer. */
 Status tokenizer_read(const Container *container, Tokenizer **out, Err *err);
 

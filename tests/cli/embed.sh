@@ -45,6 +45,10 @@ check "neighbours are drawn" grep -q '⣿' <("$CAMBIUM" embed "$dir/one.h5" --ne
     "$CAMBIUM" embed "$dir/one.h5" --neighbours 猫 2>&1)
 check "collisions are listed" grep -q "'A' U+0041  'А' U+0410" <("$CAMBIUM" embed "$dir/one.h5" --collisions 2>&1)
 
+printf 'the cat \xd0\xb6 \xf0\x9f\x8e\x89\xff!\n' >"$dir/line"
+check "any bytes come back through tokenize" cmp -s "$dir/line" \
+    <("$CAMBIUM" tokenize "$dir/one.h5" <"$dir/line" | "$CAMBIUM" tokenize "$dir/one.h5" --decode)
+
 "$CAMBIUM" embed --tokenizer "$dir/one.h5" --dim 64 --json >"$dir/again.json" 2>&1
 check "a vocabulary is taken from a table" grep -q '"tokens":900,"dim":64' "$dir/again.json"
 for kind in '--bits 16' '--bits 64' '--float 16' '--affine'; do
