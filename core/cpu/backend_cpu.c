@@ -11,6 +11,7 @@
 #include "core/cpu/cpu.h"
 #include "core/cpu/fast_ops.h"
 #include "core/cpu/product.h"
+#include "core/cpu/quant.h"
 #include "core/cpu/ref_attn.h"
 #include "core/cpu/ref_embed.h"
 #include "core/cpu/ref_ops.h"
@@ -213,6 +214,8 @@ void backend_cpu_register(void)
     cpu.attn_decode = cpu_attn_decode;
     cpu.attn_merge = cpu_attn_merge;
     cpu.kv_write = cpu_kv_write;
+    cpu.gemm_i8 = cpu_gemm_i8;
+    cpu.quantise = cpu_quantise;
     product_start();
     describe();
     backend_register(&cpu);

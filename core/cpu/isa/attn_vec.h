@@ -82,12 +82,16 @@ KERNEL_INLINE VecF vec_max(VecF a, VecF b)
 
 KERNEL_INLINE float vec_sum(VecF x)
 {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps(x);
+#else
     float lanes[LANES];
     vec_store(lanes, x);
     for (int width = LANES / 2; width > 0; width /= 2)
         for (int i = 0; i < width; i++)
             lanes[i] += lanes[i + width];
     return lanes[0];
+#endif
 }
 
 KERNEL_INLINE float vec_hmax(VecF x)
