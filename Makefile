@@ -30,6 +30,9 @@ ISA_SOURCES := $(sort $(wildcard $(addsuffix /isa/*.c,$(FOLDERS))))
 ISAS := generic avx2 avx512 avx512bf16
 VERB_SOURCES := $(filter $(foreach f,$(FOLDERS),$(f)/cmd_%.c),$(SOURCES))
 VERBS := $(sort $(patsubst cmd_%.c,%,$(notdir $(VERB_SOURCES))))
+# A file bench_NAME.c in any folder holds measurements of `cambium bench`: the list bench_NAME.
+BENCH_SOURCES := $(filter $(foreach f,$(FOLDERS),$(f)/bench_%.c),$(SOURCES))
+BENCHES := $(sort $(patsubst bench_%.c,%,$(notdir $(BENCH_SOURCES))))
 
 # ---- flags ----------------------------------------------------------------------------------------
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
@@ -75,7 +78,7 @@ PKG_LINK := $(PKG_LDLIBS)
 
 OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(filter-out core/cli/main.c,$(SOURCES))) \
            $(foreach i,$(ISAS),$(patsubst %.c,$(OUT)/%.$(i).o,$(ISA_SOURCES))) \
-           $(OUT)/gen/verb_table.o $(OUT)/gen/modeling_cambium.o
+           $(OUT)/gen/verb_table.o $(OUT)/gen/bench_table.o $(OUT)/gen/modeling_cambium.o
 PROGRAM := $(OUT)/cambium
 LIBRARY := $(OUT)/libcambium.a
 
@@ -114,9 +117,18 @@ $(OUT)/gen/verb_table.c: $(OUT)/gen/verbs.list
 	   for v in $(VERBS); do echo "    &verb_$$v,"; done; \
 	   echo '};'; echo 'const int verb_count = $(words $(VERBS));'; } > $@
 
+$(OUT)/gen/bench_table.c: $(OUT)/gen/benches.list
+	@{ echo '#include "core/cli/bench.h"'; \
+	   for b in $(BENCHES); do echo "extern const Bench bench_$$b[];"; done; \
+	   echo 'const Bench *const bench_table[] = {'; \
+	   for b in $(BENCHES); do echo "    bench_$$b,"; done; \
+	   echo '    0};'; } > $@
+
 .PHONY: force
 $(OUT)/gen/verbs.list: force
 	@mkdir -p $(@D); echo '$(VERBS)' | cmp -s - $@ || echo '$(VERBS)' > $@
+$(OUT)/gen/benches.list: force
+	@mkdir -p $(@D); echo '$(BENCHES)' | cmp -s - $@ || echo '$(BENCHES)' > $@
 
 # The model file that exported folders come with travels inside the program.
 $(OUT)/gen/modeling_cambium.c: core/io/modeling_cambium.py

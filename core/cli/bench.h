@@ -1,0 +1,50 @@
+/* Measurements that `cambium bench` knows by name. A file bench_NAME.c in any folder defines the
+ * list `const Bench bench_NAME[]`, ended by an empty entry; the Makefile finds it. */
+#ifndef CAMBIUM_CORE_CLI_BENCH_H
+#define CAMBIUM_CORE_CLI_BENCH_H
+
+#include <jansson.h>
+
+#include "core/tensor/backend.h"
+
+typedef struct BenchRun {
+    Device device;
+    DType dtype;      /* of products: float32 or bfloat16 */
+    double seconds;   /* how long to measure */
+    const char *path; /* --model FILE, or NULL */
+} BenchRun;
+
+/* Numbers in the order they were put, with units: {"tokens_per_second": 7012.3, ...}. */
+typedef struct BenchResult {
+    json_t *values; /* an object: name -> number */
+    json_t *units;  /* an object: name -> text */
+} BenchResult;
+void bench_put(BenchResult *result, const char *name, double value, const char *unit);
+
+typedef struct Bench {
+    const char *name;
+    const char *summary;
+    Status (*run)(const BenchRun *how, BenchResult *result, Err *err);
+} Bench;
+
+/* A list of lists, ended by NULL. */
+extern const Bench *const bench_table[];
+
+/* The rate in GFLOP/s of one large product of the type: the roof that others are compared with.
+ * Takes about `seconds`. */
+Status bench_product_rate(const Device *device, DType dtype, double seconds, double *out, Err *err);
+
+/* Largest memory of this process so far, in bytes, and the same counted from now on where the
+ * system can forget the old peak. */
+double bench_peak_bytes(void);
+void bench_reset_peak(void);
+
+/* Time in seconds of repeated calls: the median of a growing list. */
+typedef struct BenchTimes {
+    double items[4096];
+    int64_t count;
+} BenchTimes;
+void bench_time_add(BenchTimes *times, double seconds);
+double bench_median(const BenchTimes *times);
+
+#endif

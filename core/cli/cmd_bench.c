@@ -1,0 +1,120 @@
+/* `cambium bench`: how fast this machine does what the program is made of. */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/cli/bench.h"
+#include "core/cli/load_model.h"
+#include "core/cli/options.h"
+
+typedef struct BenchSettings {
+    bool json, list;
+    char *device, *dtype, *model;
+    double seconds;
+} BenchSettings;
+
+static const Option bench_options[] = {
+    {"json", OPTION_FLAG, offsetof(BenchSettings, json), NULL, NULL,
+     "one JSON object per measurement", NULL, 0, NULL},
+    {"list", OPTION_FLAG, offsetof(BenchSettings, list), NULL, NULL, "names and what they measure",
+     NULL, 0, NULL},
+    {"seconds", OPTION_REAL, offsetof(BenchSettings, seconds), "S", "10",
+     "how long each measurement lasts", NULL, 0, NULL},
+    {"dtype", OPTION_CHOICE, offsetof(BenchSettings, dtype), NULL, "auto",
+     "type of products (auto: bfloat16 where the processor has it)", "auto|float32|bfloat16", 0,
+     NULL},
+    {"device", OPTION_TEXT, offsetof(BenchSettings, device), "NAME", "auto",
+     "where to compute: auto, cpu or cuda", NULL, 0, NULL},
+    {"model", OPTION_TEXT, offsetof(BenchSettings, model), "FILE", NULL,
+     "the model, for measurements that take one", NULL, 0, NULL},
+    {0},
+};
+
+enum { NAMES_MAX = 64 };
+
+static const Bench *find(const char *name, const char *names[NAMES_MAX], int *count)
+{
+    *count = 0;
+    for (int i = 0; bench_table[i]; i++)
+        for (const Bench *bench = bench_table[i]; bench->name; bench++) {
+            if (strcmp(bench->name, name) == 0)
+                return bench;
+            if (*count < NAMES_MAX)
+                names[(*count)++] = bench->name;
+        }
+    return NULL;
+}
+
+static void print_result(const char *name, const BenchRun *how, const BenchResult *result,
+                         bool json)
+{
+    if (json) {
+        json_t *line = json_pack("{s:s, s:s, s:s}", "name", name, "device", how->device.ops->name,
+                                 "dtype", dtype_name(how->dtype));
+        json_object_update(line, result->values);
+        json_dumpf(line, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+        printf("\n");
+        json_decref(line);
+        return;
+    }
+    printf("%s (%s, %s)\n", name, how->device.ops->name, dtype_name(how->dtype));
+    const char *key;
+    json_t *value;
+    json_object_foreach(result->values, key, value)
+        printf("    %-28s %12.6g %s\n", key, json_real_value(value),
+               json_string_value(json_object_get(result->units, key)));
+}
+
+static Status measure(const char *name, const BenchRun *how, bool json, Err *err)
+{
+    const char *names[NAMES_MAX];
+    int count;
+    const Bench *bench = find(name, names, &count);
+    if (!bench) {
+        const char *near = nearest_name(name, names, count);
+        return err_set(err, "no measurement '%s'%s%s%s; 'cambium bench --list' names them all",
+                       name, near ? "; did you mean '" : "", near ? near : "", near ? "'" : "");
+    }
+    BenchResult result = {json_object(), json_object()};
+    Status status = bench->run(how, &result, err);
+    if (status == STATUS_OK)
+        print_result(name, how, &result, json);
+    fflush(stdout);
+    json_decref(result.values);
+    json_decref(result.units);
+    return status;
+}
+
+static Status bench_run(const void *settings, const StringList *positionals, Err *err)
+{
+    const BenchSettings *s = settings;
+    if (s->list || positionals->count == 0) {
+        for (int i = 0; bench_table[i]; i++)
+            for (const Bench *bench = bench_table[i]; bench->name; bench++)
+                printf("%-12s %s\n", bench->name, bench->summary);
+        return STATUS_OK;
+    }
+    if (!(s->seconds > 0.0))
+        return err_set(err, "--seconds %g is not above 0", s->seconds);
+    BenchRun how = {.seconds = s->seconds, .path = s->model};
+    TRY(device_open(&how.device, s->device, err));
+    how.dtype = dtype_for_device(&how.device);
+    Status status = STATUS_OK;
+    if (strcmp(s->dtype, "auto") != 0)
+        status = dtype_parse(s->dtype, &how.dtype, err);
+    for (int64_t i = 0; i < positionals->count && status == STATUS_OK; i++)
+        status = measure(positionals->items[i], &how, s->json, err);
+    device_close(&how.device);
+    return status;
+}
+
+const Verb verb_bench = {
+    .name = "bench",
+    .summary = "measure speed against the machine's limits",
+    .positionals = "[NAME...]",
+    .positionals_max = -1,
+    .details = "Without a name the measurements are listed. Compare numbers of one call only: "
+               "machines that are shared change their speed from minute to minute.",
+    .options = bench_options,
+    .settings_size = sizeof(BenchSettings),
+    .run = bench_run,
+};

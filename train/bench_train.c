@@ -1,0 +1,252 @@
+/* Training speed of two fixed models, whole and as a growth stage. */
+#include <stdlib.h>
+
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/cli/bench.h"
+#include "train/trainer.h"
+
+enum { BATCH = 4, CONTEXT = 256 };
+
+/* A model with all that a step needs. */
+typedef struct Rig {
+    Model *model;
+    Grads *grads;
+    Pass *pass;
+    Optimizer *optimizer;
+    int32_t ids[BATCH * CONTEXT], targets[BATCH * CONTEXT];
+    Rng rng;
+} Rig;
+
+static ModelConfig config_a(void)
+{
+    ModelConfig c = model_config_default();
+    c.embedding = EMBEDDING_LEARNED;
+    return c;
+}
+
+static ModelConfig config_b(void)
+{
+    ModelConfig c = model_config_default();
+    c.vocab_size = 65536;
+    c.n_layers = 9;
+    c.n_embed = c.d_model = 512;
+    c.n_heads = c.n_kv_heads = 8;
+    c.d_ff = 2048;
+    return c;
+}
+
+/* A frozen table of random rows. */
+static Status give_table(Model *model, Err *err)
+{
+    const ModelConfig *c = &model->config;
+    Substrate table = {.table = tensor_2d(NULL, DTYPE_F32, c->vocab_size, c->n_embed),
+                       .owned = true};
+    TRY(device_tensor(&model->device, &table.table, "the table", err));
+    Rng rng;
+    rng_init(&rng, 1, 1);
+    float *row = xmalloc((size_t)c->n_embed * sizeof *row);
+    Status status = STATUS_OK;
+    for (int64_t v = 0; v < c->vocab_size && status == STATUS_OK; v++) {
+        for (int64_t i = 0; i < c->n_embed; i++)
+            row[i] = (float)(rng_uniform(&rng) - 0.5) * 0.1f;
+        Tensor slice = tensor_slice(&table.table, v, 1);
+        status = device_upload(&model->device, &slice, row, err);
+    }
+    free(row);
+    if (status == STATUS_OK)
+        return model_take_table(model, &table, err);
+    model->device.ops->free(table.table.data);
+    return status;
+}
+
+static Status start_values(Model *model, Err *err)
+{
+    for (int64_t l = 0; l < model->config.n_layers; l++)
+        TRY(model_start_block(model, l, BLOCK_START_RANDOM, 1, err));
+    TRY(model_start_head(model, 1, err));
+    if (model->config.embedding == EMBEDDING_LEARNED)
+        return model_start_embedding(model, 1, err);
+    return give_table(model, err);
+}
+
+static void rig_clear(Rig *rig)
+{
+    optimizer_free(rig->optimizer);
+    pass_free(rig->pass);
+    grads_free(rig->grads);
+    model_free(rig->model);
+}
+
+static Status rig_init(Rig *rig, const BenchRun *how, const ModelConfig *config,
+                       const TrainSet *set, Err *err)
+{
+    *rig = (Rig){0};
+    ModelOptions options = {
+        .device = &how->device, .compute = how->dtype, .weights = how->dtype, .masters = true};
+    AdamwConfig adamw = adamw_default();
+    rng_init(&rig->rng, 2, 2);
+    Status status = model_new(&rig->model, config, &options, err);
+    if (status == STATUS_OK)
+        status = start_values(rig->model, err);
+    if (status == STATUS_OK)
+        status = model_set_trained(rig->model, set, err);
+    if (status == STATUS_OK)
+        status = grads_new(&rig->grads, rig->model, false, err);
+    if (status == STATUS_OK)
+        status = pass_new(&rig->pass, rig->model, rig->grads, BATCH, CONTEXT, err);
+    if (status == STATUS_OK)
+        status = optimizer_new(&rig->optimizer, rig->model, rig->grads, &adamw, err);
+    if (status != STATUS_OK)
+        rig_clear(rig);
+    return status;
+}
+
+/* One optimizer step on random tokens; its time goes to `times`. */
+static Status step(Rig *rig, const PrefixCache *cache, BenchTimes *times, Err *err)
+{
+    static const int64_t windows[BATCH] = {0, 1, 2, 3};
+    for (int i = 0; i < BATCH * CONTEXT; i++) {
+        rig->ids[i] = (int32_t)rng_below(&rig->rng, rig->model->config.vocab_size);
+        rig->targets[i] = (int32_t)rng_below(&rig->rng, rig->model->config.vocab_size);
+    }
+    PassInput input = {.ids = rig->ids,
+                       .targets = rig->targets,
+                       .backward = true,
+                       .grad_scale = 1.0f / (BATCH * CONTEXT),
+                       .prefix = cache,
+                       .windows = cache ? windows : NULL};
+    double loss, norm, start = clock_seconds();
+    int64_t count;
+    grads_zero(rig->grads);
+    TRY(pass_run(rig->pass, &input, &loss, &count, err));
+    TRY(optimizer_step(rig->optimizer, 1e-5, &norm, err));
+    bench_time_add(times, clock_seconds() - start);
+    return STATUS_OK;
+}
+
+static Status plan_of(const Rig *rig, const TrainSet *set, TrainPlan *plan, Err *err)
+{
+    TrainConfig config = train_config_default();
+    config.batch = BATCH;
+    config.context = CONTEXT;
+    return train_plan(&rig->model->config, rig->model->compute, rig->model->substrate.table.dtype,
+                      set, &config, plan, err);
+}
+
+static Status whole(const BenchRun *how, const ModelConfig *config, BenchResult *result, Err *err)
+{
+    TrainSet set = {.head = true, .block_end = config->n_layers};
+    set.embedding = config->embedding == EMBEDDING_LEARNED;
+    Rig rig;
+    TrainPlan plan;
+    BenchTimes times = {.count = 0}, roofs = {.count = 0}, warm = {.count = 0};
+    bench_reset_peak();
+    TRY(rig_init(&rig, how, config, &set, err));
+    Status status = plan_of(&rig, &set, &plan, err);
+    for (int i = 0; i < 2 && status == STATUS_OK; i++)
+        status = step(&rig, NULL, &warm, err);
+    double peak = bench_peak_bytes(), end = clock_seconds() + how->seconds;
+    /* The roof is measured in between, because shared machines change their speed. */
+    while (status == STATUS_OK && (times.count < 3 || clock_seconds() < end)) {
+        double rate = 0.0;
+        status = bench_product_rate(&how->device, how->dtype, 0.0, &rate, err);
+        bench_time_add(&roofs, rate);
+        for (int i = 0; i < 3 && status == STATUS_OK; i++)
+            status = step(&rig, NULL, &times, err);
+    }
+    if (status == STATUS_OK) {
+        double seconds = bench_median(&times), tokens = BATCH * CONTEXT;
+        double rate = plan.flops_per_token * tokens / seconds * 1e-9;
+        bench_put(result, "tokens_per_second", tokens / seconds, "tokens/s");
+        bench_put(result, "step_seconds", seconds, "s");
+        bench_put(result, "peak_bytes", peak, "bytes");
+        bench_put(result, "planned_bytes", (double)plan.bytes, "bytes");
+        bench_put(result, "gflops", rate, "GFLOP/s");
+        bench_put(result, "product_gflops", bench_median(&roofs), "GFLOP/s");
+        bench_put(result, "share_of_products", rate / bench_median(&roofs), "");
+    }
+    rig_clear(&rig);
+    return status;
+}
+
+static Status train_a(const BenchRun *how, BenchResult *result, Err *err)
+{
+    ModelConfig config = config_a();
+    return whole(how, &config, result, err);
+}
+
+static Status train_b(const BenchRun *how, BenchResult *result, Err *err)
+{
+    ModelConfig config = config_b();
+    return whole(how, &config, result, err);
+}
+
+/* A cache that knows everything: what is left is the cost of what trains. */
+static bool always_known(void *context, const int64_t *windows, int64_t rows, const Tensor *x)
+{
+    (void)windows, (void)rows;
+    const Device *device = context;
+    device->ops->zero(device->queue, x->data, tensor_bytes(x));
+    return true;
+}
+
+static void never_kept(void *context, const int64_t *windows, int64_t rows, const Tensor *x)
+{
+    (void)context, (void)windows, (void)rows, (void)x;
+}
+
+/* Three new blocks and the head on six frozen blocks, with and without a cached prefix, in turns
+ * with the whole model; each against what its FLOPs predict from the whole model's step. */
+static Status grow_b(const BenchRun *how, BenchResult *result, Err *err)
+{
+    ModelConfig config = config_b();
+    TrainSet all = {.head = true, .block_end = 9}, newest = all;
+    newest.block_begin = 6;
+    Device device = how->device;
+    PrefixCache cache = {.context = &device, .get = always_known, .put = never_kept};
+    Rig big, grown;
+    TrainPlan big_plan, plan;
+    BenchTimes whole_times = {.count = 0}, times = {.count = 0}, cached = {.count = 0},
+               warm = {.count = 0};
+    TRY(rig_init(&big, how, &config, &all, err));
+    Status status = rig_init(&grown, how, &config, &newest, err);
+    if (status != STATUS_OK) {
+        rig_clear(&big);
+        return status;
+    }
+    status = plan_of(&big, &all, &big_plan, err);
+    if (status == STATUS_OK)
+        status = plan_of(&grown, &newest, &plan, err);
+    double end = clock_seconds() + how->seconds;
+    for (int round = 0; status == STATUS_OK && (round < 4 || clock_seconds() < end); round++) {
+        bool counts = round > 0; /* the first round warms up */
+        status = step(&big, NULL, counts ? &whole_times : &warm, err);
+        if (status == STATUS_OK)
+            status = step(&grown, NULL, counts ? &times : &warm, err);
+        if (status == STATUS_OK)
+            status = step(&grown, &cache, counts ? &cached : &warm, err);
+    }
+    if (status == STATUS_OK) {
+        double base = bench_median(&whole_times) / big_plan.flops_per_token;
+        double tokens = BATCH * CONTEXT;
+        bench_put(result, "whole_tokens_per_second", tokens / bench_median(&whole_times),
+                  "tokens/s");
+        bench_put(result, "tokens_per_second", tokens / bench_median(&times), "tokens/s");
+        bench_put(result, "cached_tokens_per_second", tokens / bench_median(&cached), "tokens/s");
+        bench_put(result, "time_over_predicted",
+                  bench_median(&times) / (base * plan.flops_per_token), "");
+        bench_put(result, "cached_time_over_predicted",
+                  bench_median(&cached) / (base * plan.flops_per_token_cached), "");
+    }
+    rig_clear(&grown);
+    rig_clear(&big);
+    return status;
+}
+
+const Bench bench_train[] = {
+    {"train-a", "6 layers, d 384, vocabulary 8,192, everything trains", train_a},
+    {"train-b", "9 layers, d 512, vocabulary 65,536, frozen table", train_b},
+    {"grow-b", "3 new blocks on 6 frozen ones of the model of train-b", grow_b},
+    {0},
+};
