@@ -1,0 +1,191 @@
+/* `cambium train`: trains a whole model on a frozen table (or a learned one, the baseline). */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/log.h"
+#include "train/model_options.h"
+#include "train/run.h"
+
+typedef struct TrainSettings {
+    RunSettings run;
+    ModelSettings model;
+    int64_t layers, tokens, steps;
+    double lr, warmup;
+    char *schedule;
+    bool json;
+} TrainSettings;
+
+#define AT(field) offsetof(TrainSettings, field)
+
+static const Option train_options[] = {
+    RUN_OPTIONS(TrainSettings, run),
+    {"json", OPTION_FLAG, AT(json), NULL, NULL, "print the result as JSON", NULL, 0, NULL},
+    {"tokens", OPTION_INT, AT(tokens), "N", "0", "how many to train on", NULL, 0, "Training"},
+    {"steps", OPTION_INT, AT(steps), "N", "0", "the same, in optimizer steps", NULL, 0, NULL},
+    {"lr", OPTION_REAL, AT(lr), "X", "0.001", "highest learning rate", NULL, 0, NULL},
+    {"schedule", OPTION_CHOICE, AT(schedule), NULL, "cosine", "how it falls",
+     "cosine|linear|constant|wsd", 0, NULL},
+    {"warmup", OPTION_REAL, AT(warmup), "X", "0.05", "share of the steps in which it rises", NULL,
+     0, NULL},
+    MODEL_OPTIONS(TrainSettings, model),
+    {"layers", OPTION_INT, AT(layers), "N", "6", "blocks", NULL, 0, NULL},
+    {0},
+};
+
+static Status schedule_of(const TrainSettings *s, int64_t context, Schedule *out, Err *err)
+{
+    Schedule schedule = schedule_default();
+    TRY(schedule_parse(s->schedule, &schedule.kind, err));
+    if (s->run.batch < 1 || context < 1)
+        return err_set(err, "--batch and --context are at least 1");
+    if ((s->tokens > 0) == (s->steps > 0))
+        return err_set(err, "how long? give --tokens N or --steps N");
+    int64_t per_step = s->run.batch * context;
+    schedule.steps = s->steps ? s->steps : (s->tokens + per_step - 1) / per_step;
+    schedule.lr = s->lr;
+    if (!(s->warmup >= 0.0 && s->warmup <= 1.0))
+        return err_set(err, "--warmup is a share between 0 and 1");
+    schedule.warmup = (int64_t)(s->warmup * (double)schedule.steps);
+    *out = schedule;
+    return schedule_check(out, err);
+}
+
+static json_t *place_json(bool done)
+{
+    return json_pack("{s:s, s:i, s:b}", "verb", "train", "stage", 0, "done", done);
+}
+
+static Status dry_run(const TrainSettings *s, const Run *run, const ModelConfig *config,
+                      const TrainSet *trained, const Schedule *schedule, Err *err)
+{
+    TrainConfig c = run_train_config(&s->run, schedule, config->context);
+    TrainPlan plan;
+    TRY(train_plan(config, run->compute, DTYPE_F32, trained, &c, &plan, err));
+    printf("model       %" PRId64 " blocks of width %" PRId64 ", vocabulary %" PRId64 "\n",
+           config->n_layers, config->d_model, config->vocab_size);
+    printf("steps       %" PRId64 " of %" PRId64 " tokens\n", schedule->steps,
+           s->run.batch * config->context);
+    run_print_plan(&plan, stdout);
+    return STATUS_OK;
+}
+
+static void print_result(const TrainSettings *s, const Run *run, const TrainerStatus *status)
+{
+    if (s->json) {
+        json_t *json =
+            json_pack("{s:s, s:I, s:I, s:f, s:f}", "model", run->model_path, "steps",
+                      (json_int_t)status->step, "tokens", (json_int_t)status->tokens, "loss",
+                      status->loss, "tokens_per_second",
+                      (double)status->step * (double)(s->run.batch) *
+                          (double)run->model->config.context / fmax(status->seconds, 1e-9));
+        if (isfinite(status->eval_bpb))
+            json_object_set_new(json, "bits_per_byte", json_real(status->eval_bpb));
+        char *text = json_dumps(json, JSON_COMPACT);
+        puts(text);
+        free(text);
+        json_decref(json);
+        return;
+    }
+    printf("%s: %" PRId64 " steps, %" PRId64 " tokens, loss %.4f", run->model_path, status->step,
+           status->tokens, status->loss);
+    if (isfinite(status->eval_bpb))
+        printf(", validation %.4f bits per byte", status->eval_bpb);
+    printf(", %.0f s\n", status->seconds);
+}
+
+static Status train_model(const TrainSettings *s, Run *run, const ModelConfig *config,
+                          const Schedule *schedule, const RunData *data, Err *err)
+{
+    bool restore = run->place != NULL;
+    if (restore && json_is_true(json_object_get(run->place, "done"))) {
+        log_info("%s is finished already", s->run.out);
+        return STATUS_OK;
+    }
+    if (restore)
+        TRY(run_load_model(run, run->model_path, err));
+    else if (s->run.init)
+        TRY(run_load_model(run, s->run.init, err));
+    else {
+        TRY(run_new_model(run, config, err));
+        for (int64_t layer = 0; layer < config->n_layers; layer++)
+            TRY(model_start_block(run->model, layer, BLOCK_START_RANDOM, (uint64_t)s->run.seed,
+                                  err));
+    }
+    json_t *place = place_json(false), *fields = json_pack("{s:i}", "stage", 1);
+    RunStage stage = {
+        .trained = {.embedding = run->model->config.embedding == EMBEDDING_LEARNED,
+                    .head = true,
+                    .block_end = run->model->config.n_layers},
+        .schedule = *schedule,
+        .data = data,
+        .fields = fields,
+        .place = place,
+        .restore = restore,
+    };
+    TrainerStatus status;
+    Status result = run_train(run, &stage, &status, err);
+    json_decref(place);
+    json_decref(fields);
+    TRY(result);
+    place = place_json(true);
+    result = run_save(run, place, err);
+    json_decref(place);
+    if (result == STATUS_OK)
+        print_result(s, run, &status);
+    return result;
+}
+
+static Status run_verb(const TrainSettings *s, Run *run, Err *err)
+{
+    ModelConfig config;
+    if (s->run.init) {
+        Container *container;
+        CheckpointInfo info;
+        TRY(container_open(&container, s->run.init, err));
+        Status status = checkpoint_info_read(container, &info, err);
+        if (status == STATUS_OK) {
+            config = info.experts[0].config;
+            checkpoint_info_clear(&info);
+        }
+        container_close(container);
+        TRY(status);
+    } else {
+        TRY(model_settings_config(&s->model, &run->table, s->layers, &config, err));
+    }
+    Schedule schedule;
+    TRY(schedule_of(s, config.context, &schedule, err));
+    if (s->run.dry_run) {
+        TrainSet all = {.embedding = config.embedding == EMBEDDING_LEARNED,
+                        .head = true,
+                        .block_end = config.n_layers};
+        return dry_run(s, run, &config, &all, &schedule, err);
+    }
+    RunData data;
+    TRY(run_data_open(&data, &s->run.data, err));
+    Status status = train_model(s, run, &config, &schedule, &data, err);
+    run_data_close(&data);
+    return status;
+}
+
+static Status train_run(const void *settings, const StringList *positionals, Err *err)
+{
+    (void)positionals;
+    const TrainSettings *s = settings;
+    Run run;
+    Status status = run_open(&run, &s->run, err);
+    if (status == STATUS_OK)
+        status = run_verb(s, &run, err);
+    run_close(&run);
+    return status;
+}
+
+const Verb verb_train = {
+    .name = "train",
+    .summary = "train a whole model on a frozen (or a learned) table",
+    .positionals = "",
+    .options = train_options,
+    .settings_size = sizeof(TrainSettings),
+    .run = train_run,
+};

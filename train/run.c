@@ -1,0 +1,371 @@
+#include "train/run.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/cli/load_model.h"
+#include "train/run_sample.h"
+
+/* ---- data --------------------------------------------------------------------------------------
+ */
+
+/* "FILE" or "FILE:WEIGHT"; a colon that is not followed by a number belongs to the name. */
+static void split_weight(const char *text, char **path, double *weight)
+{
+    const char *colon = strrchr(text, ':');
+    char *end;
+    *weight = 1.0;
+    *path = xstrdup(text);
+    if (!colon || file_exists(text))
+        return;
+    double value = strtod(colon + 1, &end);
+    if (end == colon + 1 || *end)
+        return;
+    *weight = value;
+    (*path)[colon - text] = '\0';
+}
+
+Status run_data_open(RunData *data, const StringList *list, Err *err)
+{
+    *data = (RunData){.packs = xcalloc((size_t)list->count, sizeof *data->packs),
+                      .sources = xcalloc((size_t)list->count, sizeof *data->sources)};
+    if (list->count == 0)
+        return err_set(err, "train on what? --data PACK ('cambium pack' makes one)");
+    for (int64_t i = 0; i < list->count; i++) {
+        char *path;
+        split_weight(list->items[i], &path, &data->sources[i].weight);
+        Pack *pack = pack_open(path, err);
+        if (pack && !(data->sources[i].weight > 0.0)) {
+            err_set(err, "--data %s: a weight is above 0", list->items[i]);
+            pack_close(pack);
+            pack = NULL;
+        }
+        free(path);
+        if (!pack) {
+            run_data_close(data);
+            return STATUS_FAIL;
+        }
+        data->packs[data->count++] = pack;
+        data->sources[i].pack = pack;
+    }
+    return STATUS_OK;
+}
+
+void run_data_close(RunData *data)
+{
+    for (int64_t i = 0; i < data->count; i++)
+        pack_close(data->packs[i]);
+    free(data->packs);
+    free(data->sources);
+    *data = (RunData){0};
+}
+
+/* The packs must have been made with this model's tokenizer. */
+static Status check_data(const Run *run, const RunData *data, Err *err)
+{
+    Sha256 own = tokenizer_hash(tokenizer_spec(run->tokenizer));
+    for (int64_t i = 0; i < data->count; i++) {
+        const PackInfo *info = pack_info(data->packs[i]);
+        if (memcmp(&info->tokenizer_hash, &own, sizeof own) != 0)
+            return err_set(err,
+                           "%s was packed with another tokenizer (%s); pack the text again with "
+                           "this model's table",
+                           info->path, info->tokenizer);
+    }
+    return STATUS_OK;
+}
+
+/* ---- opening -----------------------------------------------------------------------------------
+ */
+
+static Status choose_dtype(Run *run, Err *err)
+{
+    if (strcmp(run->settings->dtype, "auto") == 0) {
+        run->compute = dtype_for_device(&run->device);
+        return STATUS_OK;
+    }
+    return dtype_parse(run->settings->dtype, &run->compute, err);
+}
+
+/* The tokenizer and what is said of the table: from the table file or the model to go on with. */
+static Status read_source(Run *run, const char *path, Err *err)
+{
+    Container *container;
+    TRY(container_open(&container, path, err));
+    const char *kind;
+    Status status = tokenizer_read(container, &run->tokenizer, err);
+    if (status == STATUS_OK)
+        status = file_kind_read(container, &kind, &run->table_meta, err);
+    if (status == STATUS_OK && strcmp(kind, "table") == 0) {
+        json_decref(run->table_meta);
+        run->table_meta = NULL;
+        status = table_info_read(container, &run->table, &run->table_meta, err);
+    }
+    container_close(container);
+    return status;
+}
+
+static Status read_place(Run *run, Err *err)
+{
+    Container *container;
+    TRY(container_open(&container, run->model_path, err));
+    Status status = container_json(container, "/run", &run->place, err);
+    if (status != STATUS_OK)
+        err_wrap(err, "%s is not a run that can be resumed", run->settings->out);
+    container_close(container);
+    TRY(status);
+    json_t *history = json_object_get(run->place, "history");
+    if (!json_is_array(history))
+        return err_set(err, "%s: /run is not what this program writes", run->model_path);
+    json_decref(run->history);
+    run->history = json_incref(history);
+    run->tokens = json_integer_value(json_object_get(run->place, "tokens"));
+    run->flops = json_number_value(json_object_get(run->place, "flops"));
+    return STATUS_OK;
+}
+
+static Status open_folder(Run *run, Err *err)
+{
+    const RunSettings *s = run->settings;
+    bool exists = file_exists(run->model_path);
+    if (exists && !s->resume)
+        return err_set(err,
+                       "%s holds a run already; go on with it (--resume) or choose another folder",
+                       s->out);
+    if (s->resume && !exists)
+        log_warn("%s holds no checkpoint yet: starting from the beginning", s->out);
+    TRY(file_make_folder(s->out, err));
+    TRY(metrics_open(&run->metrics, s->out, err));
+    return exists ? read_place(run, err) : STATUS_OK;
+}
+
+Status run_open(Run *run, const RunSettings *settings, Err *err)
+{
+    *run = (Run){.settings = settings, .history = json_array()};
+    if (!settings->out && !settings->dry_run)
+        return err_set(err, "where to? -o FOLDER");
+    const char *source = settings->init ? settings->init : settings->table;
+    if (!source)
+        return err_set(err, "a new model stands on a table: --table FILE ('cambium embed')");
+    TRY(device_open(&run->device, settings->device, err));
+    TRY(choose_dtype(run, err));
+    TRY(read_source(run, source, err));
+    if (settings->dry_run)
+        return STATUS_OK;
+    run->model_path = file_join(settings->out, "model.h5");
+    return open_folder(run, err);
+}
+
+void run_close(Run *run)
+{
+    metrics_close(run->metrics);
+    model_free(run->model);
+    container_close(run->base);
+    tokenizer_free(run->tokenizer);
+    device_close(&run->device);
+    json_decref(run->table_meta);
+    json_decref(run->history);
+    json_decref(run->place);
+    free(run->model_path);
+    *run = (Run){0};
+}
+
+/* ---- models ------------------------------------------------------------------------------------
+ */
+
+static Status give_table(Run *run, Err *err)
+{
+    Container *container;
+    TRY(container_open(&container, run->settings->table, err));
+    Substrate substrate;
+    Status status = table_load(container, &run->table, &run->device, &substrate, err);
+    container_close(container);
+    return status == STATUS_OK ? model_take_table(run->model, &substrate, err) : status;
+}
+
+Status run_new_model(Run *run, const ModelConfig *config, Err *err)
+{
+    uint64_t seed = (uint64_t)run->settings->seed;
+    ModelOptions options = {
+        .device = &run->device, .compute = run->compute, .weights = run->compute, .masters = true};
+    TRY(model_new(&run->model, config, &options, err));
+    if (config->embedding == EMBEDDING_LEARNED)
+        TRY(model_start_embedding(run->model, seed, err));
+    else
+        TRY(give_table(run, err));
+    return model_start_head(run->model, seed, err);
+}
+
+Status run_load_model(Run *run, const char *path, Err *err)
+{
+    model_free(run->model);
+    container_close(run->base);
+    run->model = NULL;
+    run->base = NULL;
+    TRY(container_open(&run->base, path, err));
+    LoadOptions options = {.device = &run->device,
+                           .compute = run->compute,
+                           .weights = run->compute,
+                           .train = true,
+                           .table = run->settings->table};
+    Ensemble *ensemble;
+    TRY(ensemble_read(&ensemble, run->base, &options, err));
+    return ensemble_take_model(ensemble, path, &run->model, err);
+}
+
+/* ---- saving ------------------------------------------------------------------------------------
+ */
+
+typedef struct Extra {
+    const json_t *place;
+    const Trainer *trainer; /* or NULL */
+} Extra;
+
+static Status put_extra(void *context, ContainerWriter *writer, Err *err)
+{
+    const Extra *extra = context;
+    TRY(container_put_json(writer, "/run", extra->place, err));
+    return extra->trainer ? trainer_put(extra->trainer, writer, err) : STATUS_OK;
+}
+
+static Status save_model(Run *run, const json_t *place, const Trainer *trainer, Err *err)
+{
+    char name[] = "model", *names[] = {name};
+    Ensemble alone = {.n_experts = 1, .experts = &run->model, .names = names};
+    /* What finished stages made of the run goes with every checkpoint. */
+    json_t *full = json_deep_copy(place);
+    json_object_set(full, "history", run->history);
+    json_object_set_new(full, "tokens", json_integer(run->tokens));
+    json_object_set_new(full, "flops", json_real(run->flops));
+    Extra extra = {.place = full, .trainer = trainer};
+    CheckpointSave save = {.path = run->model_path,
+                           .ensemble = &alone,
+                           .tokenizer = tokenizer_spec(run->tokenizer),
+                           .histories = &run->history,
+                           .recipe = run->table.recipe,
+                           .dtype = DTYPE_F32,
+                           .base = run->base,
+                           .extra = put_extra,
+                           .context = &extra};
+    Status status = checkpoint_save(&save, err);
+    json_decref(full);
+    return status;
+}
+
+Status run_save(Run *run, const json_t *place, Err *err)
+{
+    return save_model(run, place, NULL, err);
+}
+
+/* ---- training ----------------------------------------------------------------------------------
+ */
+
+TrainConfig run_train_config(const RunSettings *s, const Schedule *schedule, int64_t context)
+{
+    TrainConfig c = train_config_default();
+    c.schedule = *schedule;
+    c.schedule.floor = s->floor;
+    c.adamw.weight_decay = s->weight_decay;
+    c.adamw.clip = s->clip;
+    c.batch = s->batch;
+    c.micro_batch = s->micro_batch;
+    c.context = context;
+    c.seed = (uint64_t)s->seed;
+    c.ranks = (int)s->ranks;
+    c.eval_every = s->eval_every;
+    c.eval_tokens = s->eval_tokens;
+    c.save_every = s->save_every;
+    c.sample_every = s->sample_every;
+    c.log_every = s->log_every;
+    return c;
+}
+
+typedef struct Hooks {
+    Run *run;
+    const RunStage *stage;
+} Hooks;
+
+static Status on_save(void *context, const Trainer *trainer, Err *err)
+{
+    Hooks *hooks = context;
+    return save_model(hooks->run, hooks->stage->place, trainer, err);
+}
+
+static Status on_sample(void *context, const Trainer *trainer, Err *err)
+{
+    Hooks *hooks = context;
+    Run *run = hooks->run;
+    TrainerStatus status = trainer_status(trainer);
+    return run_sample(run->model, run->tokenizer, run->settings->prompt, &status,
+                      hooks->stage->fields, run->metrics, err);
+}
+
+/* Lines that a killed run wrote after its last checkpoint would appear twice. */
+static bool is_before(void *context, const json_t *line)
+{
+    const TrainerStatus *at = context;
+    return json_integer_value(json_object_get(line, "tokens")) <= at->tokens;
+}
+
+static void add_history(Run *run, const RunStage *stage, const TrainerStatus *status)
+{
+    json_t *entry = stage->fields ? json_deep_copy(stage->fields) : json_object();
+    json_object_set_new(entry, "steps", json_integer(status->step));
+    json_object_set_new(entry, "tokens", json_integer(status->tokens));
+    json_object_set_new(entry, "flops", json_real(status->flops));
+    json_object_set_new(entry, "loss", json_real(status->loss));
+    if (isfinite(status->eval_bpb))
+        json_object_set_new(entry, "bits_per_byte", json_real(status->eval_bpb));
+    json_array_append_new(run->history, entry);
+    run->tokens = status->tokens;
+    run->flops = status->flops;
+}
+
+Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err)
+{
+    TRY(check_data(run, stage->data, err));
+    Hooks hooks = {.run = run, .stage = stage};
+    TrainerSetup setup = {
+        .model = run->model,
+        .trained = stage->trained,
+        .config = run_train_config(run->settings, &stage->schedule, run->model->config.context),
+        .sources = stage->data->sources,
+        .n_sources = stage->data->count,
+        .prefix = stage->prefix,
+        .metrics = run->metrics,
+        .fields = stage->fields,
+        .tokens_before = run->tokens,
+        .flops_before = run->flops,
+        .hooks = {.context = &hooks, .save = on_save, .sample = on_sample}};
+    Trainer *trainer;
+    TRY(trainer_new(&trainer, &setup, err));
+    Status status = STATUS_OK;
+    if (stage->restore)
+        status = trainer_restore(trainer, run->base, err);
+    TrainerStatus at = trainer_status(trainer);
+    if (status == STATUS_OK)
+        status = metrics_rewind(run->metrics, is_before, &at, err);
+    if (status == STATUS_OK)
+        status = trainer_run(trainer, err);
+    *out = trainer_status(trainer);
+    if (status == STATUS_OK)
+        add_history(run, stage, out);
+    trainer_free(trainer);
+    return status;
+}
+
+void run_print_plan(const TrainPlan *plan, FILE *out)
+{
+    fprintf(out,
+            "parameters  %" PRId64 " in all, %" PRId64 " train, %" PRId64 " are frozen\n"
+            "memory      %.0f MB: weights %.0f, gradients %.0f, moments %.0f, activations %.0f\n"
+            "compute     %.1f MFLOP per token (%.1f with a cached prefix)\n",
+            plan->params_total, plan->params_active, plan->params_frozen, (double)plan->bytes / 1e6,
+            (double)plan->bytes_weights / 1e6, (double)plan->bytes_grads / 1e6,
+            (double)plan->bytes_moments / 1e6, (double)plan->bytes_activations / 1e6,
+            plan->flops_per_token / 1e6, plan->flops_per_token_cached / 1e6);
+}

@@ -1,0 +1,170 @@
+/* A run folder and everything that lives in it: the model file, its metrics, the data it reads.
+ * `train` makes one stage in it, `grow` several. After a kill the folder holds the last whole
+ * checkpoint, and a run that is resumed gives the bits of one that was not disturbed. */
+#ifndef CAMBIUM_TRAIN_RUN_H
+#define CAMBIUM_TRAIN_RUN_H
+
+#include "core/cli/options.h"
+#include "core/io/checkpoint.h"
+#include "train/trainer.h"
+
+/* Options that both verbs have. */
+typedef struct RunSettings {
+    char *out, *table, *init, *device, *dtype, *prompt;
+    StringList data;
+    int64_t batch, micro_batch, seed, ranks;
+    int64_t eval_every, eval_tokens, save_every, sample_every, log_every;
+    double weight_decay, clip, floor;
+    bool resume, dry_run;
+} RunSettings;
+
+#define RUN_OPTION(Settings, field, member)                                                        \
+    (offsetof(Settings, field) + offsetof(RunSettings, member))
+#define RUN_OPTIONS(Settings, field)                                                               \
+    {"output", OPTION_TEXT, RUN_OPTION(Settings, field, out),                                      \
+     "FOLDER", NULL,        "the run folder",                                                      \
+     NULL,     'o',         "Run"},                                                                \
+        {"table", OPTION_TEXT, RUN_OPTION(Settings, field, table),                                 \
+         "FILE",  NULL,        "the substrate that a new model stands on ('cambium embed')",       \
+         NULL,    't',         NULL},                                                              \
+        {"init",  OPTION_TEXT, RUN_OPTION(Settings, field, init),                                  \
+         "MODEL", NULL,        "go on with this model instead of a new one",                       \
+         NULL,    0,           NULL},                                                              \
+        {"data",                                                                                   \
+         OPTION_LIST,                                                                              \
+         RUN_OPTION(Settings, field, data),                                                        \
+         "PACK[:WEIGHT]",                                                                          \
+         NULL,                                                                                     \
+         "packed text ('cambium pack'); several make a weighted mixture",                          \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         NULL},                                                                                    \
+        {"resume", OPTION_FLAG, RUN_OPTION(Settings, field, resume),                               \
+         NULL,     NULL,        "go on where the run in this folder was stopped",                  \
+         NULL,     0,           NULL},                                                             \
+        {"dry-run", OPTION_FLAG, RUN_OPTION(Settings, field, dry_run),                             \
+         NULL,      NULL,        "print the plan, parameters and memory, and stop",                \
+         NULL,      0,           NULL},                                                            \
+        {"batch", OPTION_INT, RUN_OPTION(Settings, field, batch),                                  \
+         "N",     "16",       "rows of an optimizer step",                                         \
+         NULL,    0,          NULL},                                                               \
+        {"micro-batch", OPTION_INT, RUN_OPTION(Settings, field, micro_batch),                      \
+         "N",           "0",        "rows computed at once (0: all; gradients are accumulated)",   \
+         NULL,          0,          NULL},                                                         \
+        {"ranks", OPTION_INT, RUN_OPTION(Settings, field, ranks),                                  \
+         "N",     "1",        "data-parallel ranks",                                               \
+         NULL,    0,          NULL},                                                               \
+        {"device", OPTION_TEXT, RUN_OPTION(Settings, field, device),                               \
+         "NAME",   "auto",      "where to compute: auto, cpu or cuda",                             \
+         NULL,     0,           NULL},                                                             \
+        {"dtype",                                                                                  \
+         OPTION_CHOICE,                                                                            \
+         RUN_OPTION(Settings, field, dtype),                                                       \
+         NULL,                                                                                     \
+         "auto",                                                                                   \
+         "type of products (auto: bfloat16 where the processor has it)",                           \
+         "auto|float32|bfloat16",                                                                  \
+         0,                                                                                        \
+         NULL},                                                                                    \
+        {"seed", OPTION_INT, RUN_OPTION(Settings, field, seed),                                    \
+         "S",    "1",        "of starts, data order and dropout",                                  \
+         NULL,   0,          NULL},                                                                \
+        {"weight-decay",                                                                           \
+         OPTION_REAL,                                                                              \
+         RUN_OPTION(Settings, field, weight_decay),                                                \
+         "X",                                                                                      \
+         "0.1",                                                                                    \
+         "of matrices",                                                                            \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         NULL},                                                                                    \
+        {"clip", OPTION_REAL, RUN_OPTION(Settings, field, clip),                                   \
+         "X",    "1",         "largest norm of the gradient (0: no clipping)",                     \
+         NULL,   0,           NULL},                                                               \
+        {"lr-floor", OPTION_REAL, RUN_OPTION(Settings, field, floor),                              \
+         "X",        "0.1",       "last learning rate, as a share of the highest",                 \
+         NULL,       0,           NULL},                                                           \
+        {"eval-every", OPTION_INT, RUN_OPTION(Settings, field, eval_every),                        \
+         "N",          "0",        "steps between evaluations (0: only at the end)",               \
+         NULL,         0,          NULL},                                                          \
+        {"eval-tokens", OPTION_INT, RUN_OPTION(Settings, field, eval_tokens),                      \
+         "N",           "65536",    "of each validation split (0: all)",                           \
+         NULL,          0,          NULL},                                                         \
+        {"save-every", OPTION_INT, RUN_OPTION(Settings, field, save_every),                        \
+         "N",          "200",      "steps between checkpoints",                                    \
+         NULL,         0,          NULL},                                                          \
+        {"sample-every",                                                                           \
+         OPTION_INT,                                                                               \
+         RUN_OPTION(Settings, field, sample_every),                                                \
+         "N",                                                                                      \
+         "0",                                                                                      \
+         "steps between samples of text (0: never)",                                               \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         NULL},                                                                                    \
+        {"prompt", OPTION_TEXT, RUN_OPTION(Settings, field, prompt),                               \
+         "TEXT",   "",          "what samples begin with",                                         \
+         NULL,     0,           NULL},                                                             \
+    {                                                                                              \
+        "log-every", OPTION_INT, RUN_OPTION(Settings, field, log_every), "N", "10",                \
+            "steps between lines of metrics.jsonl", NULL, 0, NULL                                  \
+    }
+
+/* Packs that a mixture reads, opened. */
+typedef struct RunData {
+    Pack **packs;
+    LoaderSource *sources;
+    int64_t count;
+} RunData;
+Status run_data_open(RunData *data, const StringList *list, Err *err);
+void run_data_close(RunData *data);
+
+typedef struct Run {
+    const RunSettings *settings;
+    Device device;
+    DType compute;
+    char *model_path; /* FOLDER/model.h5 */
+    Tokenizer *tokenizer;
+    TableInfo table;
+    json_t *table_meta; /* what `table` borrows from */
+    Model *model;
+    Container *base; /* the file that the model came from, or NULL */
+    Metrics *metrics;
+    json_t *history; /* a list: stages that are finished */
+    json_t *place;   /* /run of the checkpoint that is resumed, or NULL */
+    int64_t tokens;  /* trained by finished stages */
+    double flops;
+} Run;
+
+/* Opens device, tokenizer, table and, unless it is a dry run, the folder. A folder that holds a run
+ * already is refused unless --resume is given; with it, `place` says where that run stands. */
+Status run_open(Run *run, const RunSettings *settings, Err *err);
+void run_close(Run *run);
+
+/* A new model, its values set. */
+Status run_new_model(Run *run, const ModelConfig *config, Err *err);
+/* The model of a file, ready to train: all masters in memory. */
+Status run_load_model(Run *run, const char *path, Err *err);
+
+/* One stage of a run. */
+typedef struct RunStage {
+    TrainSet trained;
+    Schedule schedule; /* with the number of steps */
+    const RunData *data;
+    const json_t *fields;      /* of every metrics line; borrowed */
+    json_t *place;             /* goes to /run of its checkpoints; borrowed */
+    const PrefixCache *prefix; /* or NULL */
+    bool restore;              /* the model comes from a checkpoint in the middle of this stage */
+} RunStage;
+TrainConfig run_train_config(const RunSettings *settings, const Schedule *schedule,
+                             int64_t context);
+/* Trains; on success the history has the stage (with `fields`) but nothing says that it is done
+ * until run_save. STATUS_STOPPED: saved, and --resume goes on. */
+Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err);
+/* Saves the model without a trainer's state: between stages. */
+Status run_save(Run *run, const json_t *place, Err *err);
+
+/* "model 3.1 M parameters, ..., memory 312 MB" of a stage, for --dry-run and the log. */
+void run_print_plan(const TrainPlan *plan, FILE *out);
+
+#endif

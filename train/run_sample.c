@@ -1,0 +1,62 @@
+#include "train/run_sample.h"
+
+#include <string.h>
+
+#include "core/base/log.h"
+#include "core/decode/generate.h"
+
+enum { SAMPLE_TOKENS = 48 };
+
+static void write_line(const char *prompt, const StrBuf *text, const TrainerStatus *status,
+                       const json_t *fields, Metrics *metrics)
+{
+    /* Bytes that are no character (a token may be a single byte) have no JSON form. */
+    json_t *clean = json_stringn(text->data, (size_t)text->size);
+    json_t *line = json_pack("{s:s, s:I, s:I, s:f, s:f, s:s, s:o}", "event", "sample", "step",
+                             (json_int_t)status->step, "tokens", (json_int_t)status->tokens,
+                             "flops", status->flops, "seconds", status->seconds, "prompt", prompt,
+                             "text", clean ? clean : json_string("(not whole characters)"));
+    if (fields)
+        json_object_update_missing(line, (json_t *)(uintptr_t)fields);
+    metrics_write(metrics, line);
+}
+
+Status run_sample(Model *model, const Tokenizer *tokenizer, const char *prompt,
+                  const TrainerStatus *status, const json_t *fields, Metrics *metrics, Err *err)
+{
+    Ensemble alone = {.n_experts = 1, .experts = &model};
+    IdList ids = {0};
+    int32_t eos = tokenizer_spec(tokenizer)->eos;
+    if (eos >= 0)
+        id_list_add(&ids, eos);
+    tokenizer_encode(tokenizer, prompt, (int64_t)strlen(prompt), &ids);
+    if (ids.count == 0)
+        return STATUS_OK;
+    DecoderOptions options = {.max_sequences = 1,
+                              .max_positions = ids.count + SAMPLE_TOKENS,
+                              .chunk = 64,
+                              .kv_dtype = model->compute};
+    Decoder *decoder;
+    Status result = decoder_new(&decoder, &alone, &options, err);
+    if (result == STATUS_OK) {
+        Sampling sampling = sampling_default();
+        sampling.seed = (uint64_t)status->step;
+        Generation generation = {.prompt = ids.items,
+                                 .n_prompt = ids.count,
+                                 .max_tokens = SAMPLE_TOKENS,
+                                 .ends = {eos, -1}};
+        result = generate(decoder, 1, &sampling, &generation, 1, NULL, NULL, err);
+        StrBuf text = {0};
+        tokenizer_decode(tokenizer, generation.output.items, generation.output.count, false, &text);
+        if (result == STATUS_OK && text.size) {
+            log_info("step %lld: %s%s", (long long)status->step, prompt, text.data);
+            write_line(prompt, &text, status, fields, metrics);
+        }
+        strbuf_clear(&text);
+        id_list_clear(&generation.output);
+        decoder_free(decoder);
+    }
+    id_list_clear(&ids);
+    /* A wish to stop is the trainer's to see, after this step. */
+    return result == STATUS_STOPPED ? STATUS_OK : result;
+}
