@@ -116,6 +116,7 @@ static void cpu_queue_free(Queue *queue)
         return;
     product_cache_free(queue->products);
     free(queue->scratch);
+    free(queue->held);
     free(queue);
 }
 
@@ -125,16 +126,26 @@ static Status cpu_queue_wait(Queue *queue, Err *err)
     return STATUS_OK; /* every operation was done when its call returned */
 }
 
+static void *at_least(void **memory, size_t *have, size_t bytes)
+{
+    if (bytes > *have) {
+        free(*memory);
+        Err err;
+        Status status = mem_try(memory, bytes, "kernel scratch", &err);
+        CHECK(status == STATUS_OK, "%s", err.text);
+        *have = bytes;
+    }
+    return *memory;
+}
+
 void *cpu_scratch(Queue *queue, size_t bytes)
 {
-    if (bytes > queue->scratch_bytes) {
-        free(queue->scratch);
-        Err err;
-        Status status = mem_try(&queue->scratch, bytes, "kernel scratch", &err);
-        CHECK(status == STATUS_OK, "%s", err.text);
-        queue->scratch_bytes = bytes;
-    }
-    return queue->scratch;
+    return at_least(&queue->scratch, &queue->scratch_bytes, bytes);
+}
+
+void *cpu_held(Queue *queue, size_t bytes)
+{
+    return at_least(&queue->held, &queue->held_bytes, bytes);
 }
 
 /* Queues are synchronous: when an event is recorded, all before it has happened. */
@@ -207,6 +218,11 @@ void backend_cpu_register(void)
     /* Each fast version replaces its reference here. */
     cpu.gemm = cpu_gemm;
     cpu.sum_rows = cpu_sum_rows;
+    cpu.head_loss = cpu_head_loss;
+    cpu.adamw = cpu_adamw;
+    cpu.grad_norm = cpu_grad_norm;
+    cpu.norm = cpu_norm;
+    cpu.norm_backward = cpu_norm_backward;
     cpu.act = cpu_act;
     cpu.act_backward = cpu_act_backward;
     cpu.attn = cpu_attn;

@@ -9,4 +9,10 @@ void cpu_sum_rows(Queue *queue, const SumRowsArgs *args);
 void cpu_act(Queue *queue, const ActArgs *args);
 void cpu_act_backward(Queue *queue, const ActBackwardArgs *args);
 
+void cpu_head_loss(Queue *queue, const HeadLossArgs *args);
+void cpu_adamw(Queue *queue, const AdamwArgs *args);
+void cpu_grad_norm(Queue *queue, const GradNormArgs *args);
+void cpu_norm(Queue *queue, const NormArgs *args);
+void cpu_norm_backward(Queue *queue, const NormBackwardArgs *args);
+
 #endif

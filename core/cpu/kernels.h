@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "core/base/isa.h"
-#include "core/tensor/dtype.h"
+#include "core/tensor/ops.h"
 
 /* Declares one table per instruction set and NAME(), the one to use now. */
 #define KERNEL_TABLES(Type, name)                                                                  \
@@ -48,5 +48,62 @@ typedef struct GemmKernels {
     void (*add_rows)(DType type, const void *x, int64_t rows, int64_t ld, float *sums, int64_t n);
 } GemmKernels;
 KERNEL_TABLES(GemmKernels, gemm_kernels)
+
+/* Cross-entropy of one row: returns -log softmax(logits)[target] and, when `out` is given, writes
+ * scale * (softmax(logits) - [target]) of type `type` to it; `out` may be `logits`. */
+typedef struct CrossEntropyTask {
+    const float *logits; /* (n) */
+    int64_t n, target;
+    float scale;
+    DType type;
+    void *out; /* (n) or NULL */
+} CrossEntropyTask;
+
+typedef struct LossKernels {
+    float (*cross_entropy)(const CrossEntropyTask *task);
+} LossKernels;
+KERNEL_TABLES(LossKernels, loss_kernels)
+
+/* AdamW on elements [begin, end) of one parameter; the corrections of the step are folded into the
+ * constants: rate = lr / (1 - beta1^t), scale_v = 1 / (1 - beta2^t), keep = 1 - lr * decay. */
+typedef struct AdamwTask {
+    float *param, *m, *v;
+    const float *grad;
+    void *copy; /* or NULL */
+    DType copy_type;
+    float grad_scale, beta1, beta2, eps, keep, rate, scale_v;
+} AdamwTask;
+
+typedef struct UpdateKernels {
+    void (*adamw)(const AdamwTask *task, int64_t begin, int64_t end);
+    double (*sum_squares)(const float *x, int64_t n);
+} UpdateKernels;
+KERNEL_TABLES(UpdateKernels, update_kernels)
+
+/* One row of NormArgs; `sum` (C) receives x + residual and may be either of them. */
+typedef struct NormRow {
+    NormKind kind;
+    int64_t C;
+    float eps;
+    const float *residual, *weight, *bias; /* residual, bias: or NULL */
+    float *sum, *mean, *rstd;
+} NormRow;
+
+/* One row of NormBackwardArgs; dweight and dbias (C) are sums of the rows before. */
+typedef struct NormBackwardRow {
+    NormKind kind;
+    int64_t C;
+    float mean, rstd;
+    const float *weight;
+    float *dweight, *dbias;
+    bool accumulate;
+} NormBackwardRow;
+
+typedef struct NormKernels {
+    void (*norm)(DType in, DType out, const NormRow *row, const void *x, void *y);
+    void (*backward)(DType type, const NormBackwardRow *row, const float *x, const void *dy,
+                     float *dx);
+} NormKernels;
+KERNEL_TABLES(NormKernels, norm_kernels)
 
 #endif
