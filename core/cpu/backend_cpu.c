@@ -9,6 +9,7 @@
 #include "core/cpu/attn.h"
 #include "core/cpu/attn_decode.h"
 #include "core/cpu/cpu.h"
+#include "core/cpu/embed.h"
 #include "core/cpu/fast_ops.h"
 #include "core/cpu/product.h"
 #include "core/cpu/quant.h"
@@ -17,6 +18,8 @@
 #include "core/cpu/ref_ops.h"
 #include "core/cpu/ref_quant.h"
 #include "core/cpu/ref_sample.h"
+#include "core/cpu/rope.h"
+#include "core/cpu/sample.h"
 
 /* The CPU's name as the operating system tells it. */
 static void read_model_name(char *name, size_t size)
@@ -232,6 +235,13 @@ void backend_cpu_register(void)
     cpu.kv_write = cpu_kv_write;
     cpu.gemm_i8 = cpu_gemm_i8;
     cpu.quantise = cpu_quantise;
+    cpu.rope = cpu_rope;
+    cpu.embed = cpu_embed;
+    cpu.embed_backward = cpu_embed_backward;
+    cpu.sample = cpu_sample;
+    cpu.top_k = cpu_top_k;
+    cpu.log_softmax = cpu_log_softmax;
+    cpu.mix = cpu_mix;
     product_start();
     describe();
     backend_register(&cpu);

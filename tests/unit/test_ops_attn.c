@@ -127,6 +127,39 @@ static void attn_backward_is_the_gradient(void **state)
     }
 }
 
+/* Tensors: x, positions, inv_freq. */
+typedef struct Turn {
+    bool inverse;
+    float scale;
+} Turn;
+
+static void call_rope(const Device *device, const Tensor *t, const void *context)
+{
+    const Turn *turn = context;
+    RopeArgs args = {t[0], t[1], t[2], turn->inverse, turn->scale};
+    device->ops->rope(device->queue, &args);
+}
+
+static void rope_agrees(void **state)
+{
+    (void)state;
+    const int64_t sizes[] = {2, 6, 34, 64, 128, 130, 300};
+    for (int i = 0; i < 7; i++)
+        for (int j = 0; j < 4; j++) {
+            DType type = j % 2 ? DTYPE_BF16 : DTYPE_F32;
+            Turn turn = {j > 1, j > 1 ? 1.1f : 1.0f};
+            int64_t N = parity_sizes[i % 5], D = sizes[i];
+            Parity p;
+            parity_begin(&p, "rope N %d D %d %s", (int)N, (int)D, dtype_name(type));
+            parity_normal(&p, tensor_3d(NULL, type, N, 3, D), 0.0, 1.0);
+            parity_integers(&p, tensor_1d(NULL, DTYPE_I32, N), -5, 1000000);
+            parity_normal(&p, tensor_1d(NULL, DTYPE_F32, D / 2), 0.0, 0.3);
+            ((float *)p.items[2].host)[0] = 1.0f;
+            parity_check(&p, "rope", type, call_rope, &turn);
+            parity_end(&p);
+        }
+}
+
 int main(void)
 {
     backend_cpu_register();
@@ -134,6 +167,7 @@ int main(void)
         cmocka_unit_test(attn_agrees),
         cmocka_unit_test(attn_backward_agrees),
         cmocka_unit_test(attn_backward_is_the_gradient),
+        cmocka_unit_test(rope_agrees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
