@@ -225,6 +225,7 @@ static void run_head(Pass *pass, const PassInput *input)
         args.dx = pass->back.din;
         args.dweight = pass->grads->head[HEAD_HEAD];
         args.dbias = pass->grads->head[HEAD_HEAD_BIAS];
+        args.accumulate = true;
     }
     model->device.ops->head_loss(model->device.queue, &args);
 }

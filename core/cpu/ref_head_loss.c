@@ -1,5 +1,6 @@
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/mem.h"
 #include "core/cpu/cpu.h"
@@ -55,6 +56,10 @@ void ref_head_loss(Queue *queue, const HeadLossArgs *args)
     float *losses = cpu_f32(&args->losses);
     void *dx = cpu_ptr(&args->dx);
     bool gradients = dx || args->dweight.data || args->dbias.data;
+    if (args->dweight.data && !args->accumulate)
+        memset(cpu_f32(&args->dweight), 0, tensor_bytes(&args->dweight));
+    if (args->dbias.data && !args->accumulate)
+        memset(cpu_f32(&args->dbias), 0, tensor_bytes(&args->dbias));
     double *logits = xmalloc((size_t)V * sizeof *logits);
     double *dx_row = xcalloc((size_t)C, sizeof *dx_row);
     for (int64_t i = 0; i < N; i++) {

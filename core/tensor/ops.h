@@ -146,11 +146,12 @@ typedef struct EmbedBackwardArgs {
  * x (N, C) compute type; weight (V, C) compute type; bias (V) float32 optional; targets (N) int32,
  * negative ones are ignored. losses (N) float32 in nats, 0 where ignored. With gradients wanted:
  * dx (N, C) float32 or compute type (overwritten), dweight (V, C) and dbias (V) float32
- * (accumulated), each optional; every token's gradient is multiplied by `grad_scale` (1 / tokens of
- * the step). */
+ * (overwritten, or added to with `accumulate`), each optional; every token's gradient is multiplied
+ * by `grad_scale` (1 / tokens of the step). */
 typedef struct HeadLossArgs {
     Tensor x, weight, bias, targets, losses, dx, dweight, dbias;
     float grad_scale;
+    bool accumulate;
 } HeadLossArgs;
 
 /* One parameter of an AdamW step; all float32 of one size, `copy` (compute type, optional) receives

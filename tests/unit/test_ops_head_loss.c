@@ -15,14 +15,19 @@ static const DType types[2] = {DTYPE_F32, DTYPE_BF16};
 typedef struct HeadCase {
     bool bias, dx, dweight, dbias;
     float grad_scale;
+    bool accumulate;
 } HeadCase;
 
 /* Tensors: x, weight, bias, targets, losses, dx, dweight, dbias. */
 static void call_head_loss(const Device *device, const Tensor *t, const void *context)
 {
     const HeadCase *h = context;
-    HeadLossArgs args = {
-        .x = t[0], .weight = t[1], .targets = t[3], .losses = t[4], .grad_scale = h->grad_scale};
+    HeadLossArgs args = {.x = t[0],
+                         .weight = t[1],
+                         .targets = t[3],
+                         .losses = t[4],
+                         .grad_scale = h->grad_scale,
+                         .accumulate = h->accumulate};
     if (h->bias)
         args.bias = t[2];
     if (h->dx)
@@ -56,9 +61,9 @@ static void build(Parity *p, const HeadCase *h, const HeadShape *s)
 }
 
 static const HeadCase cases[] = {
-    {false, true, true, false, 0.01f},  {true, true, true, true, 1.0f},
-    {false, false, false, false, 1.0f}, {true, true, false, false, 0.5f},
-    {false, false, true, false, 0.01f},
+    {false, true, true, false, 0.01f, true},   {true, true, true, true, 1.0f, true},
+    {false, false, false, false, 1.0f, false}, {true, true, false, false, 0.5f, false},
+    {false, false, true, false, 0.01f, false}, {true, true, true, true, 0.01f, false},
 };
 
 static void check(const HeadCase *h, const HeadShape *s)
@@ -126,7 +131,7 @@ static void head_loss_large_logits(void **state)
 static void head_loss_gradients(void **state)
 {
     (void)state;
-    const HeadCase h = {true, true, true, true, 1.0f};
+    const HeadCase h = {true, true, true, true, 1.0f, true};
     HeadShape s = {6, 5, 9, DTYPE_F32, DTYPE_F32};
     Parity p;
     build(&p, &h, &s);
