@@ -176,6 +176,17 @@ static Status load_expert(LoadJob *job, const Substrate *shared, Err *err)
                                   .masters = options->train,
                                   .unallocated = true,
                                   .shared = shared};
+    /* Memory for the blocks is taken only when the file has them. */
+    if (config->n_layers > 0) {
+        char *last = xasprintf("/experts/%lld/blocks/%lld", (long long)job->expert,
+                               (long long)config->n_layers - 1);
+        bool there = container_has_group(job->container, last);
+        free(last);
+        if (!there)
+            return err_set(err, "%s has no block %lld of expert %lld",
+                           container_file(job->container), (long long)config->n_layers - 1,
+                           (long long)job->expert);
+    }
     TRY(model_new(&job->model, config, &model_options, err));
     if (!shared && config->embedding != EMBEDDING_LEARNED)
         TRY(give_table(job, err));

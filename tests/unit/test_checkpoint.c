@@ -1,10 +1,13 @@
 /* Model files: what was saved is what is loaded, in every type, with every kind of table; frozen
  * values stay what they were; extras of the caller's ride along. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -367,6 +370,102 @@ static void merged_models_and_extras_come_back(void **state)
     free(path);
 }
 
+/* A file that agrees with all its checksums, but whose /meta is another text. */
+static Status load_with_meta(const char *from, const char *to, const char *meta, Err *err)
+{
+    Container *file;
+    ContainerWriter *writer;
+    assert_int_equal(container_open(&file, from, err), STATUS_OK);
+    assert_int_equal(container_create(&writer, to, err), STATUS_OK);
+    for (int64_t i = 0; i < container_count(file); i++) {
+        const char *path = container_entry(file, i)->path;
+        if (strcmp(path, "/meta") != 0)
+            assert_int_equal(container_copy(writer, path, file, path, err), STATUS_OK);
+    }
+    assert_int_equal(container_put_text(writer, "/meta", meta, err), STATUS_OK);
+    assert_int_equal(container_commit(writer, err), STATUS_OK);
+    container_close(file);
+    LoadOptions options = load_options(DTYPE_F32, DTYPE_F32, false);
+    Ensemble *loaded;
+    err->text[0] = '\0';
+    Status status = ensemble_load(&loaded, NULL, to, &options, err);
+    if (status == STATUS_OK)
+        ensemble_free(loaded);
+    return status;
+}
+
+static void contradicting_files_are_refused(void **state)
+{
+    (void)state;
+    Err err;
+    ModelConfig config = tiny_config();
+    Model *model = tiny_model(&config, DTYPE_F32, 1, 2);
+    Ensemble *one = tiny_ensemble(&model, 1, MERGE_MEAN);
+    char *path = xstrdup(folder_path("whole.h5")), *to = xstrdup(folder_path("other.h5"));
+    ASSERT_OK(save(path, one, DTYPE_F32, NULL, &err));
+    ensemble_free(one);
+    Container *file;
+    const char *meta;
+    ASSERT_OK(container_open(&file, path, &err));
+    ASSERT_OK(container_text(file, "/meta", &meta, &err));
+    ASSERT_OK(load_with_meta(path, to, meta, &err));
+    Rng rng;
+    rng_init(&rng, 4, 0);
+    char *text = xstrdup(meta);
+    int64_t length = (int64_t)strlen(meta);
+    int refused = 0;
+    for (int i = 0; i < 120; i++) {
+        int64_t at = rng_below(&rng, length);
+        /* Digits become digits, so that numbers stay numbers and only the sense goes. */
+        bool digit = meta[at] >= '0' && meta[at] <= '9';
+        text[at] = (char)(digit ? '0' + rng_below(&rng, 10) : ' ' + rng_below(&rng, 95));
+        if (load_with_meta(path, to, text, &err) != STATUS_OK) {
+            refused++;
+            assert_true(strlen(err.text) > 10);
+        }
+        text[at] = meta[at];
+    }
+    assert_true(refused > 40);
+    free(text);
+    container_close(file);
+    free(path);
+    free(to);
+}
+
+static void a_full_disk_leaves_the_previous_checkpoint(void **state)
+{
+    (void)state;
+    Err err;
+    ModelConfig config = tiny_config();
+    Model *model = tiny_model(&config, DTYPE_F32, 1, 2);
+    Ensemble *one = tiny_ensemble(&model, 1, MERGE_MEAN), *loaded;
+    char *path = xstrdup(folder_path("kept.h5"));
+    ASSERT_OK(save(path, one, DTYPE_F32, NULL, &err));
+    float row[18] = {0};
+    ASSERT_OK(model_write_rows(model, &model->head[HEAD_HEAD], 0, 1, row, DTYPE_F32, &err));
+    struct rlimit old;
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    for (rlim_t limit = 0; limit < (rlim_t)info.st_size; limit += 1500) {
+        struct rlimit low = {limit, old.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+        Status status = save(path, one, DTYPE_F32, NULL, &err);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+        assert_int_equal(status, STATUS_FAIL);
+        assert_non_null(strstr(err.text, "kept.h5"));
+    }
+    LoadOptions options = load_options(DTYPE_F32, DTYPE_F32, false);
+    ASSERT_OK(ensemble_load(&loaded, NULL, path, &options, &err));
+    Values values = values_of(loaded->experts[0]);
+    assert_true(values.items[values.count - 1] != 0.0f);
+    free(values.items);
+    ensemble_free(loaded);
+    ensemble_free(one);
+    free(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +475,8 @@ int main(void)
         cmocka_unit_test(altered_frozen_values_are_refused),
         cmocka_unit_test(table_may_live_elsewhere),
         cmocka_unit_test(merged_models_and_extras_come_back),
+        cmocka_unit_test(contradicting_files_are_refused),
+        cmocka_unit_test(a_full_disk_leaves_the_previous_checkpoint),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# export: folders that come back through import, tables for other programs, and its manners.
+bad=0
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+check() { # what, command...
+    local what=$1
+    shift
+    if "$@"; then echo "ok - $what"; else echo "not ok - $what"; bad=1; fi
+}
+refused() { # text that the error has, command...
+    local text=$1 said
+    shift
+    said=$("$@" 2>&1 >/dev/null)
+    [ $? = 1 ] && [ "$(wc -l <<<"$said")" = 1 ] && grep -qF -- "$text" <<<"$said" && return
+    echo "# $said"
+    return 1
+}
+a=$folder/a.h5 b=$folder/b.h5
+"$CAMBIUM" import tests/golden/hf_llama -o "$a"
+check "writes a folder" "$CAMBIUM" export "$a" -o "$folder/new/hf"
+for name in config.json model.safetensors tokenizer.json tokenizer_config.json; do
+    check "with $name" [ -s "$folder/new/hf/$name" ]
+done
+check "which imports again" "$CAMBIUM" import "$folder/new/hf" -o "$b"
+"$CAMBIUM" diff "$a" "$b" >"$folder/diff" 2>/dev/null
+check "with the same weights" bash -c '! grep -qvE "^/(meta|tokenizer/spec) " "$1"' _ "$folder/diff"
+check "bfloat16 halves it" "$CAMBIUM" export "$a" -o "$folder/half" --dtype bfloat16
+check "so the file is smaller" [ "$(stat -c %s "$folder/half/model.safetensors")" -lt \
+    "$(($(stat -c %s "$folder/new/hf/model.safetensors") * 6 / 10))" ]
+check "writes the table as npy" "$CAMBIUM" export "$a" --format npy -o "$folder/t.npy"
+check "writes the table as safetensors" "$CAMBIUM" export "$a" --format safetensors -o "$folder/t.safetensors"
+check "the npy is whole" [ "$(stat -c %s "$folder/t.npy")" = $((264 * 24 * 4 + 128)) ]
+check "wants -o" refused "-o PATH" "$CAMBIUM" export "$a"
+check "refuses what is no model" refused "not a Cambium file" "$CAMBIUM" export Makefile -o "$folder/never"
+check "names a place it cannot write" refused "cannot create" "$CAMBIUM" export "$a" -o /proc/never
+check "names a full disk" refused "cannot write" \
+    bash -c 'trap "" XFSZ; ulimit -f 8; "$CAMBIUM" export "$1" -o "$2"' _ "$a" "$folder/new/hf"
+check "which leaves the old weights" cmp "$folder/new/hf/model.safetensors" <("$CAMBIUM" export "$a" \
+    -o "$folder/again" >/dev/null; cat "$folder/again/model.safetensors")
+exit $bad
