@@ -50,7 +50,7 @@ static void adamw_parity(void **state)
                     parity_output(&p, tensor_1d(NULL, types[type], n));
             }
             parity_normal(&p, tensor_1d(NULL, DTYPE_F32, 1), 0.5, 0);
-            parity_check(&p, "adamw", DTYPE_F32, call_adamw, &step);
+            parity_check(&p, "adamw", types[type], call_adamw, &step);
             parity_end(&p);
         }
     }

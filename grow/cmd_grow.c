@@ -1,0 +1,80 @@
+/* `cambium grow`: trains a model a few blocks at a time, each on top of frozen ones. */
+#include <string.h>
+
+#include "grow/driver.h"
+
+typedef struct GrowSettings {
+    RunSettings run;
+    ModelSettings model;
+    char *plan, *stages, *start, *train, *schedule, *cache;
+    int64_t tokens, lora_rank;
+    double lr, warmup, lora_alpha;
+} GrowSettings;
+
+#define AT(field) offsetof(GrowSettings, field)
+
+static const Option grow_options[] = {
+    {"plan", OPTION_TEXT, AT(plan), "FILE", NULL, "the stages, as YAML", NULL, 0, "Plan"},
+    {"stages", OPTION_TEXT, AT(stages), "N+N+...", NULL,
+     "instead: blocks added by each stage, all else as below", NULL, 0, NULL},
+    {"tokens", OPTION_INT, AT(tokens), "N", "1M", "of a stage", NULL, 0, NULL},
+    {"lr", OPTION_REAL, AT(lr), "X", "0.001", "highest learning rate", NULL, 0, NULL},
+    {"schedule", OPTION_CHOICE, AT(schedule), NULL, "cosine", "how it falls",
+     "cosine|linear|constant|wsd", 0, NULL},
+    {"warmup", OPTION_REAL, AT(warmup), "X", "0.05", "share of a stage in which it rises", NULL, 0,
+     NULL},
+    {"start", OPTION_CHOICE, AT(start), NULL, "random",
+     "new blocks: random as published, or identity: the grown model equals the old one",
+     "random|identity", 0, NULL},
+    {"train", OPTION_TEXT, AT(train), "LIST", "newest,head",
+     "what trains: embedding, newest, head, lora, all", NULL, 0, NULL},
+    {"lora-rank", OPTION_INT, AT(lora_rank), "N", "8", "of low-rank pairs", NULL, 0, NULL},
+    {"lora-alpha", OPTION_REAL, AT(lora_alpha), "X", "16", "their scale, times the rank", NULL, 0,
+     NULL},
+    {"cache-prefix", OPTION_CHOICE, AT(cache), NULL, "off",
+     "keep the frozen prefix's output for windows that come again", "off|ram", 0, NULL},
+    RUN_OPTIONS(GrowSettings, run),
+    MODEL_OPTIONS(GrowSettings, model),
+    {0},
+};
+
+static Status read_plan(const GrowSettings *s, GrowPlan *plan, Err *err)
+{
+    GrowDefaults defaults = {.start =
+                                 s->start[0] == 'i' ? BLOCK_START_IDENTITY : BLOCK_START_RANDOM,
+                             .tokens = s->tokens,
+                             .lr = s->lr,
+                             .schedule = s->schedule,
+                             .warmup = s->warmup,
+                             .lora_rank = s->lora_rank,
+                             .lora_alpha = s->lora_alpha};
+    TRY(grow_trains_parse(s->train, &defaults.trains, err));
+    if ((s->plan != NULL) == (s->stages != NULL))
+        return err_set(err, "grow how? give --plan FILE or --stages 3+3+3");
+    return s->plan ? grow_plan_read(plan, s->plan, &defaults, err)
+                   : grow_plan_from_text(plan, s->stages, &defaults, err);
+}
+
+static Status grow_verb(const void *settings, const StringList *positionals, Err *err)
+{
+    (void)positionals;
+    const GrowSettings *s = settings;
+    GrowPlan plan;
+    TRY(read_plan(s, &plan, err));
+    GrowJob job = {.settings = &s->run,
+                   .model = &s->model,
+                   .plan = &plan,
+                   .cache_prefix = strcmp(s->cache, "ram") == 0};
+    Status status = s->run.dry_run ? grow_dry_run(&job, err) : grow_run(&job, err);
+    grow_plan_clear(&plan);
+    return status;
+}
+
+const Verb verb_grow = {
+    .name = "grow",
+    .summary = "train a model block by block, each stage on top of frozen blocks",
+    .positionals = "",
+    .options = grow_options,
+    .settings_size = sizeof(GrowSettings),
+    .run = grow_verb,
+};

@@ -1,0 +1,310 @@
+#include "grow/driver.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/log.h"
+#include "grow/prefix_ram.h"
+
+/* ---- what a stage is ---------------------------------------------------------------------------
+ */
+
+static Status stage_schedule(const GrowJob *job, const GrowStage *stage, int64_t context,
+                             Schedule *out, Err *err)
+{
+    *out = schedule_default();
+    TRY(schedule_parse(stage->schedule, &out->kind, err));
+    int64_t per_step = job->settings->batch * context;
+    if (per_step < 1)
+        return err_set(err, "--batch and --context are at least 1");
+    out->steps = (stage->tokens + per_step - 1) / per_step;
+    out->lr = stage->lr;
+    out->warmup = (int64_t)(stage->warmup * (double)out->steps);
+    return STATUS_OK;
+}
+
+/* What trains in a stage of a model that has `layers` blocks after it grew. */
+static Status stage_trained(const GrowStage *stage, const ModelConfig *config, TrainSet *out,
+                            Err *err)
+{
+    const GrowTrains *t = &stage->trains;
+    int64_t layers = config->n_layers;
+    bool learned = config->embedding == EMBEDDING_LEARNED;
+    if (t->embedding && !learned)
+        return err_set(err, "train: embedding, but the table is frozen for good; use --embedding "
+                            "learned for the baseline");
+    *out = (TrainSet){.embedding = t->embedding || (t->all && learned),
+                      .head = t->head || t->all,
+                      .lora = t->lora,
+                      .block_begin = layers - stage->blocks,
+                      .block_end = t->newest || t->all ? layers : layers - stage->blocks};
+    if (t->all)
+        out->block_begin = 0;
+    return STATUS_OK;
+}
+
+/* The members that every metrics line of a stage has, and the place of its checkpoints. */
+static json_t *stage_fields(int64_t number)
+{
+    return json_pack("{s:I}", "stage", (json_int_t)number + 1);
+}
+
+static json_t *stage_place(const GrowJob *job, int64_t number, bool done)
+{
+    return json_pack("{s:s, s:I, s:b, s:o}", "verb", "grow", "stage", (json_int_t)number, "done",
+                     done, "plan", grow_plan_json(job->plan));
+}
+
+/* ---- the model of a stage ----------------------------------------------------------------------
+ */
+
+static Status first_model(const GrowJob *job, Run *run, Err *err)
+{
+    if (job->settings->init)
+        return run_load_model(run, job->settings->init, err);
+    ModelConfig config;
+    TRY(model_settings_config(job->model, &run->table, job->plan->stages[0].blocks, &config, err));
+    TRY(run_new_model(run, &config, err));
+    for (int64_t layer = 0; layer < config.n_layers; layer++)
+        TRY(model_start_block(run->model, layer, job->plan->stages[0].start,
+                              (uint64_t)job->settings->seed, err));
+    return STATUS_OK;
+}
+
+/* Adds a stage's blocks, with their values, to the model of the stage before. */
+static Status grow_model(const GrowJob *job, Run *run, const GrowStage *stage, Err *err)
+{
+    int64_t before = run->model->config.n_layers;
+    if (stage->blocks > 0)
+        TRY(model_add_blocks(run->model, stage->blocks, err));
+    for (int64_t layer = before; layer < before + stage->blocks; layer++)
+        TRY(model_start_block(run->model, layer, stage->start, (uint64_t)job->settings->seed, err));
+    return STATUS_OK;
+}
+
+static Status prepare_model(const GrowJob *job, Run *run, int64_t number, Err *err)
+{
+    const GrowStage *stage = &job->plan->stages[number];
+    bool is_new = number == 0 && !job->settings->init;
+    if (number == 0)
+        TRY(first_model(job, run, err));
+    else
+        /* From the file, so that every master is in memory again. */
+        TRY(run_load_model(run, run->model_path, err));
+    if (!is_new)
+        TRY(grow_model(job, run, stage, err));
+    if (stage->trains.lora)
+        TRY(model_add_lora(run->model, stage->lora_rank, stage->lora_alpha,
+                           (uint64_t)job->settings->seed, err));
+    return STATUS_OK;
+}
+
+/* ---- running -----------------------------------------------------------------------------------
+ */
+
+static void write_stage_line(const GrowJob *job, const Run *run, int64_t number,
+                             const TrainPlan *plan)
+{
+    const GrowStage *stage = &job->plan->stages[number];
+    char trains[80];
+    grow_trains_text(&stage->trains, trains, sizeof trains);
+    metrics_write(
+        run->metrics,
+        json_pack(
+            "{s:s, s:i, s:I, s:f, s:f, s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:f}",
+            "event", "stage", "step", 0, "tokens", (json_int_t)run->tokens, "flops", run->flops,
+            "seconds", 0.0, "stage", (json_int_t)number + 1, "stages",
+            (json_int_t)job->plan->n_stages, "blocks", (json_int_t)stage->blocks, "layers",
+            (json_int_t)run->model->config.n_layers, "start",
+            stage->start == BLOCK_START_IDENTITY ? "identity" : "random", "train", trains,
+            "params_total", (json_int_t)plan->params_total, "params_active",
+            (json_int_t)plan->params_active, "params_frozen", (json_int_t)plan->params_frozen,
+            "bytes_predicted", (json_int_t)plan->bytes, "flops_per_token", plan->flops_per_token));
+}
+
+/* LoRA pairs are folded into weights whose masters are in memory: the file is read again. */
+static Status fold(const GrowJob *job, Run *run, int64_t number, Err *err)
+{
+    const GrowStage *stage = &job->plan->stages[number];
+    if (!stage->trains.lora || !stage->lora_fold)
+        return STATUS_OK;
+    json_t *place = stage_place(job, number, false);
+    Status status = run_save(run, place, err);
+    json_decref(place);
+    TRY(status);
+    TRY(run_load_model(run, run->model_path, err));
+    return model_fold_lora(run->model, err);
+}
+
+static Status train_stage(const GrowJob *job, Run *run, int64_t number, const RunData *data,
+                          bool restore, Err *err)
+{
+    const GrowStage *stage = &job->plan->stages[number];
+    const ModelConfig *config = &run->model->config;
+    RunStage what = {.data = data, .restore = restore};
+    TRY(stage_schedule(job, stage, config->context, &what.schedule, err));
+    TRY(stage_trained(stage, config, &what.trained, err));
+    TrainConfig train = run_train_config(job->settings, &what.schedule, config->context);
+    TrainPlan plan;
+    TRY(train_plan(config, run->compute, DTYPE_F32, &what.trained, &train, &plan, err));
+    char trains[80];
+    grow_trains_text(&stage->trains, trains, sizeof trains);
+    log_info("stage %" PRId64 " of %" PRId64 ": %" PRId64 " blocks, %s train: %.1f M of %.1f M "
+             "parameters",
+             number + 1, job->plan->n_stages, config->n_layers, trains,
+             (double)plan.params_active / 1e6, (double)plan.params_total / 1e6);
+    if (!restore)
+        write_stage_line(job, run, number, &plan);
+    PrefixRam *ram = NULL;
+    PrefixCache cache;
+    bool frozen_prefix =
+        !what.trained.embedding && !what.trained.lora && what.trained.block_begin > 0;
+    json_t *fields = stage_fields(number), *place = stage_place(job, number, false);
+    what.fields = fields;
+    what.place = place;
+    Status status = STATUS_OK;
+    if (job->cache_prefix && frozen_prefix) {
+        int64_t windows = 0;
+        for (int64_t i = 0; i < data->count; i++)
+            windows += pack_info(data->packs[i])->tokens[PACK_TRAIN] / config->context + 1;
+        status = prefix_ram_new(&ram, &run->device, windows, config->context, config->d_model, err);
+        if (status == STATUS_OK) {
+            cache = prefix_ram_cache(ram);
+            what.prefix = &cache;
+        }
+    }
+    TrainerStatus result;
+    if (status == STATUS_OK)
+        status = run_train(run, &what, &result, err);
+    prefix_ram_free(ram);
+    json_decref(fields);
+    json_decref(place);
+    TRY(status);
+    TRY(fold(job, run, number, err));
+    place = stage_place(job, number, true);
+    status = run_save(run, place, err);
+    json_decref(place);
+    if (status == STATUS_OK)
+        printf("stage %" PRId64 ": %" PRId64 " blocks, %" PRId64
+               " tokens, loss %.4f, %.4f bits per "
+               "byte, %.0f s\n",
+               number + 1, run->model->config.n_layers, result.tokens, result.loss, result.eval_bpb,
+               result.seconds);
+    return status;
+}
+
+static Status run_stage(const GrowJob *job, Run *run, int64_t number, bool restore, Err *err)
+{
+    const GrowStage *stage = &job->plan->stages[number];
+    if (restore)
+        TRY(run_load_model(run, run->model_path, err));
+    else
+        TRY(prepare_model(job, run, number, err));
+    RunData data;
+    TRY(run_data_open(&data, stage->data.count ? &stage->data : &job->settings->data, err));
+    Status status = train_stage(job, run, number, &data, restore, err);
+    run_data_close(&data);
+    return status;
+}
+
+/* Where a resumed run goes on: the stage, and whether in its middle. */
+static Status find_place(const GrowJob *job, const Run *run, int64_t *stage, bool *restore,
+                         Err *err)
+{
+    *stage = 0;
+    *restore = false;
+    if (!run->place)
+        return STATUS_OK;
+    json_t *plan = grow_plan_json(job->plan);
+    bool same = json_equal(plan, json_object_get(run->place, "plan"));
+    json_decref(plan);
+    if (!same)
+        return err_set(err,
+                       "the plan is not the one that %s was started with; resume with that plan, "
+                       "or grow on in a new folder with --init %s",
+                       job->settings->out, run->model_path);
+    bool done = json_is_true(json_object_get(run->place, "done"));
+    *stage = json_integer_value(json_object_get(run->place, "stage")) + (done ? 1 : 0);
+    *restore = !done;
+    return STATUS_OK;
+}
+
+Status grow_run(const GrowJob *job, Err *err)
+{
+    Run run;
+    Status status = run_open(&run, job->settings, err);
+    int64_t stage = 0;
+    bool restore = false;
+    if (status == STATUS_OK)
+        status = find_place(job, &run, &stage, &restore, err);
+    if (status == STATUS_OK && stage >= job->plan->n_stages)
+        log_info("%s is finished already", job->settings->out);
+    for (; status == STATUS_OK && stage < job->plan->n_stages; stage++) {
+        status = run_stage(job, &run, stage, restore, err);
+        restore = false;
+        if (status == STATUS_FAIL)
+            err_wrap(err, "stage %" PRId64, stage + 1);
+    }
+    run_close(&run);
+    return status;
+}
+
+/* ---- planning ----------------------------------------------------------------------------------
+ */
+
+static Status dry_config(const GrowJob *job, const Run *run, ModelConfig *config, Err *err)
+{
+    if (!job->settings->init)
+        return model_settings_config(job->model, &run->table, job->plan->stages[0].blocks, config,
+                                     err);
+    Container *container;
+    CheckpointInfo info;
+    TRY(container_open(&container, job->settings->init, err));
+    Status status = checkpoint_info_read(container, &info, err);
+    if (status == STATUS_OK) {
+        *config = info.experts[0].config;
+        config->n_layers += job->plan->stages[0].blocks;
+        checkpoint_info_clear(&info);
+    }
+    container_close(container);
+    return status;
+}
+
+static Status dry_stages(const GrowJob *job, const Run *run, Err *err)
+{
+    ModelConfig config;
+    TRY(dry_config(job, run, &config, err));
+    for (int64_t i = 0; i < job->plan->n_stages; i++) {
+        const GrowStage *stage = &job->plan->stages[i];
+        if (i > 0)
+            config.n_layers += stage->blocks;
+        config.lora_rank = stage->trains.lora ? stage->lora_rank : 0;
+        config.lora_alpha = stage->lora_alpha;
+        TrainSet trained;
+        Schedule schedule;
+        TRY(stage_trained(stage, &config, &trained, err));
+        TRY(stage_schedule(job, stage, config.context, &schedule, err));
+        TrainConfig train = run_train_config(job->settings, &schedule, config.context);
+        TrainPlan plan;
+        TRY(train_plan(&config, run->compute, DTYPE_F32, &trained, &train, &plan, err));
+        char trains[80];
+        grow_trains_text(&stage->trains, trains, sizeof trains);
+        printf("stage %" PRId64 "     %" PRId64 " blocks (%" PRId64 " new), %s train, %" PRId64
+               " steps\n",
+               i + 1, config.n_layers, stage->blocks, trains, schedule.steps);
+        run_print_plan(&plan, stdout);
+    }
+    return STATUS_OK;
+}
+
+Status grow_dry_run(const GrowJob *job, Err *err)
+{
+    Run run;
+    Status status = run_open(&run, job->settings, err);
+    if (status == STATUS_OK)
+        status = dry_stages(job, &run, err);
+    run_close(&run);
+    return status;
+}

@@ -1,0 +1,22 @@
+/* The growth driver: the stages of a plan, one after the other, in one run folder. */
+#ifndef CAMBIUM_GROW_DRIVER_H
+#define CAMBIUM_GROW_DRIVER_H
+
+#include "grow/plan.h"
+#include "train/model_options.h"
+#include "train/run.h"
+
+typedef struct GrowJob {
+    const RunSettings *settings;
+    const ModelSettings *model; /* of a new model */
+    const GrowPlan *plan;
+    bool cache_prefix;
+} GrowJob;
+
+/* Runs all stages, or those that are left when the run is resumed. STATUS_STOPPED: saved. */
+Status grow_run(const GrowJob *job, Err *err);
+
+/* Prints each stage's blocks, parameters, memory and compute, and trains nothing. */
+Status grow_dry_run(const GrowJob *job, Err *err);
+
+#endif
