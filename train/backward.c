@@ -22,7 +22,8 @@ struct Pass {
     const Model *model;
     const Grads *grads; /* NULL: losses only */
     int64_t batch, t;
-    int64_t lowest; /* first block that keeps its activations */
+    int64_t lowest;  /* first block that keeps its activations */
+    bool accumulate; /* of the gradients, in this run */
     void *memory;
     Tensor ids, targets, positions; /* (N) int32 */
     Tensor x;                       /* (N, C) float32: embedding and frozen prefix */
@@ -36,8 +37,7 @@ struct Pass {
     float *host_losses;
 };
 
-/* ---- memory -----------------------------------------------------------------------------------
- */
+/* ---- memory --------------------------------------------------------------------------------- */
 
 static Tensor take(Arena *arena, DType dtype, int64_t rows, int64_t cols)
 {
@@ -172,8 +172,7 @@ const float *pass_losses(const Pass *pass)
     return pass->host_losses;
 }
 
-/* ---- forward ----------------------------------------------------------------------------------
- */
+/* ---- forward -------------------------------------------------------------------------------- */
 
 /* Embedding and the blocks below `keep`, from the cache where it knows them. A frozen prefix drops
  * nothing, so that its output is a function of the tokens alone. */
@@ -225,13 +224,12 @@ static void run_head(Pass *pass, const PassInput *input)
         args.dx = pass->back.din;
         args.dweight = pass->grads->head[HEAD_HEAD];
         args.dbias = pass->grads->head[HEAD_HEAD_BIAS];
-        args.accumulate = true;
+        args.accumulate = pass->accumulate;
     }
     model->device.ops->head_loss(model->device.queue, &args);
 }
 
-/* ---- backward ---------------------------------------------------------------------------------
- */
+/* ---- backward ------------------------------------------------------------------------------- */
 
 /* One product y = x W^T + b: adds the gradients of W and b where they train, and sets (or adds to)
  * dx. With LoRA, y also has s (x A^T) B^T. */
@@ -265,7 +263,7 @@ static void lora_backward(Pass *pass, const LinearBackward *a)
                                    .b = low,
                                    .c = grads->lora_b[a->weight],
                                    .a_transposed = true,
-                                   .accumulate = true});
+                                   .accumulate = pass->accumulate});
     product(device, (GemmArgs){.a = a->dy, .b = *B, .c = dlow});
     scaled.x = &dlow, scaled.y = dlow;
     device->ops->weighted_sum(device->queue, &scaled);
@@ -274,7 +272,7 @@ static void lora_backward(Pass *pass, const LinearBackward *a)
                                    .b = a->x,
                                    .c = grads->lora_a[a->weight],
                                    .a_transposed = true,
-                                   .accumulate = true});
+                                   .accumulate = pass->accumulate});
     product(device, (GemmArgs){.a = dlow, .b = *A, .c = a->dx, .accumulate = true});
 }
 
@@ -293,9 +291,10 @@ static void linear_backward(Pass *pass, const LinearBackward *a)
                                    .b = a->x,
                                    .c = grads->params[a->weight],
                                    .a_transposed = true,
-                                   .accumulate = true});
+                                   .accumulate = pass->accumulate});
     if (a->bias != BLOCK_PARAM_COUNT && grads->params[a->bias].data) {
-        SumRowsArgs sum = {.x = a->dy, .out = grads->params[a->bias], .accumulate = true};
+        SumRowsArgs sum = {
+            .x = a->dy, .out = grads->params[a->bias], .accumulate = pass->accumulate};
         device->ops->sum_rows(device->queue, &sum);
     }
     if (param_exists(&model->blocks[a->layer].lora_a[a->weight]))
@@ -326,10 +325,20 @@ typedef struct NormKept {
     Tensor x, mean, rstd, weight, dweight, dbias;
 } NormKept;
 
-/* Through a norm, from back.din to the stream's gradient, which it sets or adds to. */
+static void clear(const Pass *pass, const Tensor *t)
+{
+    const Device *device = &pass->model->device;
+    if (t->data && !pass->accumulate)
+        device->ops->zero(device->queue, t->data, tensor_bytes(t));
+}
+
+/* Through a norm, from back.din to the stream's gradient, which it sets or adds to. The gradients
+ * of its vectors are always added to, so they are cleared first. */
 static void norm_backward(Pass *pass, const NormKept *norm, bool accumulate)
 {
     const Device *device = &pass->model->device;
+    clear(pass, &norm->dweight);
+    clear(pass, &norm->dbias);
     NormBackwardArgs args = {.kind = pass->model->config.norm,
                              .x = norm->x,
                              .weight = norm->weight,
@@ -464,6 +473,9 @@ static void run_backward(Pass *pass, const PassInput *input)
     }
     if (!grads->embedding.data)
         return;
+    /* A tied head has written its share already. */
+    if (!model->config.tied_head)
+        clear(pass, &grads->embedding);
     EmbedBackwardArgs args = {.ids = pass->ids,
                               .dout = pass->back.stream,
                               .dtable = grads->embedding,
@@ -478,6 +490,7 @@ Status pass_run(Pass *pass, const PassInput *input, double *loss, int64_t *count
     size_t bytes = tensor_bytes(&pass->ids);
     device->ops->upload(device->queue, pass->ids.data, input->ids, bytes);
     device->ops->upload(device->queue, pass->targets.data, input->targets, bytes);
+    pass->accumulate = input->accumulate;
     run_forward(pass, input);
     run_head(pass, input);
     if (input->backward)

@@ -31,7 +31,8 @@ size_t pass_bytes(const Model *model, const Grads *grads, int64_t batch, int64_t
 typedef struct PassInput {
     const int32_t *ids;     /* (B, T), host */
     const int32_t *targets; /* (B, T), host; negative ones are ignored */
-    bool backward;          /* wants gradients: they are added to what Grads holds */
+    bool backward;          /* wants gradients */
+    bool accumulate;        /* adds them to what Grads holds, else overwrites that */
     float grad_scale;       /* multiplies every token's gradient: 1 / tokens of the step */
     Dropout dropout;
     const PrefixCache *prefix; /* or NULL; only used with `windows` */

@@ -118,7 +118,6 @@ static Status step(Rig *rig, const PrefixCache *cache, BenchTimes *times, Err *e
                        .windows = cache ? windows : NULL};
     double loss, norm, start = clock_seconds();
     int64_t count;
-    grads_zero(rig->grads);
     TRY(pass_run(rig->pass, &input, &loss, &count, err));
     TRY(optimizer_step(rig->optimizer, 1e-5, &norm, err));
     bench_time_add(times, clock_seconds() - start);

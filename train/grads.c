@@ -86,7 +86,7 @@ Status grads_new(Grads **out, Model *model, bool measure, Err *err)
         grads->items[i].grad.data = piece.data;
     }
     if (!measure)
-        grads_zero(grads);
+        model->device.ops->zero(model->device.queue, grads->flat.data, tensor_bytes(&grads->flat));
     index_by_layer(grads, model);
     *out = grads;
     return STATUS_OK;
@@ -103,10 +103,4 @@ void grads_free(Grads *grads)
     free(grads->items);
     free(grads->blocks);
     free(grads);
-}
-
-void grads_zero(Grads *grads)
-{
-    const Device *device = &grads->model->device;
-    device->ops->zero(device->queue, grads->flat.data, tensor_bytes(&grads->flat));
 }

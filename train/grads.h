@@ -36,7 +36,5 @@ typedef struct Grads {
  * `flat` has its shape alone. */
 Status grads_new(Grads **out, Model *model, bool measure, Err *err);
 void grads_free(Grads *grads);
-/* Before the first micro-batch of a step. */
-void grads_zero(Grads *grads);
 
 #endif

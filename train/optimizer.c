@@ -149,8 +149,7 @@ const char *optimizer_find_non_finite(Optimizer *o, Err *err)
     return NULL;
 }
 
-/* ---- checkpoints ------------------------------------------------------------------------------
- */
+/* ---- checkpoints ---------------------------------------------------------------------------- */
 
 static Status put_moments(const Optimizer *o, ContainerWriter *writer, const char *kind,
                           const Tensor *moments, Err *err)

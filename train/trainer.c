@@ -18,8 +18,7 @@ TrainConfig train_config_default(void)
     return c;
 }
 
-/* ---- setting up --------------------------------------------------------------------------------
- */
+/* ---- setting up ----------------------------------------------------------------------------- */
 
 static Status check_config(const TrainerSetup *setup, Err *err)
 {
@@ -170,8 +169,7 @@ json_t *trainer_line(const Trainer *t, const char *event)
     return line;
 }
 
-/* ---- one step ----------------------------------------------------------------------------------
- */
+/* ---- one step ------------------------------------------------------------------------------- */
 
 /* The gradients and the loss (sum of nats) of this rank's rows. */
 static Status rank_gradients(Trainer *t, TrainRank *rank, int number, double *loss, Err *err)
@@ -179,7 +177,6 @@ static Status rank_gradients(Trainer *t, TrainRank *rank, int number, double *lo
     const TrainConfig *c = &t->setup.config;
     int64_t own = c->batch / c->ranks, T = c->context;
     loader_next(rank->loader, rank->tokens, rank->windows);
-    grads_zero(rank->grads);
     *loss = 0.0;
     for (int64_t row = 0; row < own; row += t->micro_batch) {
         for (int64_t b = 0; b < t->micro_batch; b++) {
@@ -192,6 +189,7 @@ static Status rank_gradients(Trainer *t, TrainRank *rank, int number, double *lo
         PassInput input = {.ids = rank->ids,
                            .targets = rank->targets,
                            .backward = true,
+                           .accumulate = row > 0,
                            .grad_scale = 1.0f / (float)(c->batch * T),
                            .dropout = {.p = (float)t->setup.model->config.dropout,
                                        .seed = hash_mix64(c->seed ^ hash_mix64(place))},
@@ -247,8 +245,7 @@ static Status train_step(Trainer *t, Comm *comm, Err *err)
     return comm_barrier(comm, err); /* the weights are new for all */
 }
 
-/* ---- between steps -----------------------------------------------------------------------------
- */
+/* ---- between steps -------------------------------------------------------------------------- */
 
 static void report_step(Trainer *t)
 {

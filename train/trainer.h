@@ -80,8 +80,7 @@ Status trainer_put(const Trainer *trainer, ContainerWriter *writer, Err *err);
  * the settings that decide the run (data, batch, schedule, seed...) differ, naming one. */
 Status trainer_restore(Trainer *trainer, const Container *container, Err *err);
 
-/* ---- what happened ----------------------------------------------------------------------------
- */
+/* ---- what happened -------------------------------------------------------------------------- */
 
 typedef struct TrainerStatus {
     int64_t step;     /* finished */
@@ -96,8 +95,7 @@ typedef struct TrainerStatus {
 TrainerStatus trainer_status(const Trainer *trainer);
 const Model *trainer_model(const Trainer *trainer);
 
-/* ---- planning ---------------------------------------------------------------------------------
- */
+/* ---- planning ------------------------------------------------------------------------------- */
 
 /* What a run takes, computed without allocating (--dry-run). */
 typedef struct TrainPlan {

@@ -36,8 +36,7 @@ double bench_median(const BenchTimes *times)
     return median;
 }
 
-/* ---- memory -----------------------------------------------------------------------------------
- */
+/* ---- memory --------------------------------------------------------------------------------- */
 
 double bench_peak_bytes(void)
 {
@@ -61,8 +60,7 @@ void bench_reset_peak(void)
     fclose(file);
 }
 
-/* ---- products ---------------------------------------------------------------------------------
- */
+/* ---- products ------------------------------------------------------------------------------- */
 
 Status bench_product_rate(const Device *device, DType dtype, double seconds, double *out, Err *err)
 {

@@ -54,8 +54,7 @@ void comm_free(Comm *comm)
         comm->table->free(comm);
 }
 
-/* ---- one rank ---------------------------------------------------------------------------------
- */
+/* ---- one rank ------------------------------------------------------------------------------- */
 
 static Status self_start(Comm *comm, CommRequest *request, Err *err)
 {

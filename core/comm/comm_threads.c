@@ -53,8 +53,7 @@ typedef struct ThreadComm {
 
 static const CommTable threads_table;
 
-/* ---- groups -----------------------------------------------------------------------------------
- */
+/* ---- groups --------------------------------------------------------------------------------- */
 
 static Group *group_new(World *world, int size, const CommWire *wire)
 {
@@ -181,8 +180,7 @@ static Status barrier(Group *group, Err *err)
     return status;
 }
 
-/* ---- moving data ------------------------------------------------------------------------------
- */
+/* ---- moving data ---------------------------------------------------------------------------- */
 
 static const Collective *of_rank(const Slot *slot, int rank)
 {
@@ -315,8 +313,7 @@ static Status move(ThreadComm *self, const CommRequest *request, Slot *slot, Err
     return STATUS_OK;
 }
 
-/* ---- start and wait ---------------------------------------------------------------------------
- */
+/* ---- start and wait ------------------------------------------------------------------------- */
 
 static Status threads_start(Comm *comm, CommRequest *request, Err *err)
 {
@@ -444,8 +441,7 @@ static const CommTable threads_table = {
     .free = threads_free,
 };
 
-/* ---- running ----------------------------------------------------------------------------------
- */
+/* ---- running -------------------------------------------------------------------------------- */
 
 typedef struct Seat {
     CommRankFn *fn;

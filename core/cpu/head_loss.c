@@ -45,10 +45,11 @@ static void run_rows(void *context, int64_t begin, int64_t end, int worker)
     }
 }
 
-/* dx, dweight and dbias of one chunk from its dlogits. */
+/* dx, dweight and dbias of one chunk from its dlogits; the first chunk may overwrite. */
 static void chunk_gradients(Queue *queue, const HeadLossArgs *args, const Tensor *x,
                             const Tensor *dlogits, int64_t first)
 {
+    bool accumulate = args->accumulate || first > 0;
     if (args->dx.data) {
         Tensor dx = tensor_slice(&args->dx, first, x->shape[0]);
         cpu_gemm(queue, &(GemmArgs){.a = *dlogits, .b = args->weight, .c = dx});
@@ -58,9 +59,10 @@ static void chunk_gradients(Queue *queue, const HeadLossArgs *args, const Tensor
                                     .b = *x,
                                     .c = args->dweight,
                                     .a_transposed = true,
-                                    .accumulate = true});
+                                    .accumulate = accumulate});
     if (args->dbias.data)
-        cpu_sum_rows(queue, &(SumRowsArgs){.x = *dlogits, .out = args->dbias, .accumulate = true});
+        cpu_sum_rows(queue,
+                     &(SumRowsArgs){.x = *dlogits, .out = args->dbias, .accumulate = accumulate});
 }
 
 void cpu_head_loss(Queue *queue, const HeadLossArgs *args)

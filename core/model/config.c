@@ -69,8 +69,7 @@ ModelConfig model_config_default(void)
     };
 }
 
-/* ---- rules ------------------------------------------------------------------------------------
- */
+/* ---- rules ---------------------------------------------------------------------------------- */
 
 static Status check_sizes(const ModelConfig *c, Err *err)
 {
@@ -124,8 +123,7 @@ Status model_config_check(const ModelConfig *c, Err *err)
     return STATUS_OK;
 }
 
-/* ---- JSON -------------------------------------------------------------------------------------
- */
+/* ---- JSON ----------------------------------------------------------------------------------- */
 
 static const void *field_of(const ModelConfig *config, const Field *field)
 {
@@ -217,8 +215,7 @@ Status model_config_from_json(const json_t *json, ModelConfig *out, Err *err)
     return model_config_check(out, err);
 }
 
-/* ---- sizes ------------------------------------------------------------------------------------
- */
+/* ---- sizes ---------------------------------------------------------------------------------- */
 
 static int64_t shape_count(Tensor shape)
 {

@@ -2,8 +2,7 @@
 
 #include <math.h>
 
-/* ---- buffers ----------------------------------------------------------------------------------
- */
+/* ---- buffers -------------------------------------------------------------------------------- */
 
 static Tensor take(Arena *arena, DType dtype, int64_t rows, int64_t cols)
 {
@@ -59,8 +58,7 @@ void block_buffers_plan(BlockBuffers *b, const Model *model, int64_t batch, int6
         b->lora = shared ? shared->lora : take(arena, type, N, c->lora_rank);
 }
 
-/* ---- linear -----------------------------------------------------------------------------------
- */
+/* ---- linear --------------------------------------------------------------------------------- */
 
 /* y += alpha / rank * (x A^T) B^T. */
 static void add_lora(const Model *model, const Block *block, const LinearArgs *args,
@@ -120,8 +118,7 @@ static void linear(const Model *model, int64_t layer, BlockParam weight, BlockPa
     forward_linear(model, layer, &args);
 }
 
-/* ---- pieces -----------------------------------------------------------------------------------
- */
+/* ---- pieces --------------------------------------------------------------------------------- */
 
 void forward_embed(const Model *model, const Tensor *ids, const Tensor *x)
 {

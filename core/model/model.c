@@ -7,8 +7,7 @@
 #include "core/base/mem.h"
 #include "core/model/model_parts.h"
 
-/* ---- shapes -----------------------------------------------------------------------------------
- */
+/* ---- shapes --------------------------------------------------------------------------------- */
 
 static void param_shape(Param *param, Tensor shape, DType weights)
 {
@@ -34,8 +33,7 @@ void lora_shapes(const Model *model, Block *block)
     }
 }
 
-/* ---- memory -----------------------------------------------------------------------------------
- */
+/* ---- memory --------------------------------------------------------------------------------- */
 
 static void place(Tensor *tensor, Arena *arena)
 {
@@ -253,8 +251,7 @@ Status model_add_blocks(Model *model, int64_t count, Err *err)
     return STATUS_OK;
 }
 
-/* ---- visiting ---------------------------------------------------------------------------------
- */
+/* ---- visiting ------------------------------------------------------------------------------- */
 
 typedef struct Visit {
     ParamVisitor *visit;

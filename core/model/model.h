@@ -93,8 +93,7 @@ Status model_start_block(Model *model, int64_t layer, BlockStart start, uint64_t
 Status model_start_head(Model *model, uint64_t seed, Err *err);
 Status model_start_embedding(Model *model, uint64_t seed, Err *err); /* learned tables */
 
-/* ---- growth ------------------------------------------------------------------------------------
- */
+/* ---- growth --------------------------------------------------------------------------------- */
 
 /* Appends `count` blocks; their values must then be set. */
 Status model_add_blocks(Model *model, int64_t count, Err *err);
@@ -103,8 +102,7 @@ Status model_add_lora(Model *model, int64_t rank, double alpha, uint64_t seed, E
 /* W += alpha / rank * B A in every matrix, then drops the pairs. All masters must be there. */
 Status model_fold_lora(Model *model, Err *err);
 
-/* ---- visiting and freezing ---------------------------------------------------------------------
- */
+/* ---- visiting and freezing ------------------------------------------------------------------ */
 
 /* Calls `visit` for every parameter that exists, in file order, with its path below the expert:
  * "embedding" (when learned), "blocks/3/attn_q", "blocks/3/attn_q_lora_a", "final_norm", "head".

@@ -11,8 +11,7 @@ enum {
     SLAB = 1 << 20,        /* numbers on the host at a time */
 };
 
-/* ---- write and read ---------------------------------------------------------------------------
- */
+/* ---- write and read ------------------------------------------------------------------------- */
 
 static Status check_rows(const Param *param, int64_t begin, int64_t count, Err *err)
 {
@@ -101,8 +100,7 @@ void model_refresh(Model *model, Param *param)
         model_refresh(model, &model->head[HEAD_HEAD]);
 }
 
-/* ---- starts -----------------------------------------------------------------------------------
- */
+/* ---- starts --------------------------------------------------------------------------------- */
 
 typedef struct StartJob {
     float *out;
