@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# The main job in small: a table, two specialists grown on it, merged, measured, speaking; a growth
+# that is killed goes on to the same bits; and a real model decodes as it does elsewhere.
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+bad=0
+check() { # what, command...
+    local what=$1
+    shift
+    if "$@" >"$folder/out" 2>"$folder/err"; then
+        echo "ok - $what"
+    else
+        echo "not ok - $what"
+        sed 's/^/# /' "$folder/out" "$folder/err" | tail -n 20
+        bad=1
+    fi
+}
+fails_with() { # text, command...: exit status 1 and the text in the error
+    local text=$1
+    shift
+    "$@" 2>&1 | grep -qF -- "$text" && ! "$@" >/dev/null 2>&1
+}
+cd "$folder" || exit 1
+C=$CAMBIUM
+
+# Two little languages: digits that count, and letters that go round.
+awk 'BEGIN { for (d = 0; d < 60; d++) { for (i = 0; i < 120; i++) printf "%d ", (d * 7 + i) % 97; printf "\f" } }' >a.txt
+awk 'BEGIN { for (d = 0; d < 60; d++) { for (i = 0; i < 120; i++) { c = (d * 5 + i * 3) % 26
+    printf "%c%c ", 97 + c, 97 + (c * 3 + 1) % 26 } printf "\f" } }' >b.txt
+check "embed makes a table" "$C" embed --corpus a.txt --corpus b.txt --vocab-size 600 --dim 32 -o t.h5
+check "pack a" "$C" pack -t t.h5 a.txt --validation 0.1 -o a.pack
+check "pack b" "$C" pack -t t.h5 b.txt --validation 0.1 -o b.pack
+
+run="--batch 4 --context 32 --heads 2 --save-every 5 --dtype float32 --lr 5e-3 -t t.h5 -q"
+# shellcheck disable=SC2086
+check "a dry run plans and makes nothing" "$C" grow --stages 1+1 --tokens 4K --data a.pack --dry-run $run
+# shellcheck disable=SC2086
+for l in a b; do check "grow $l" "$C" grow --stages 1+1 --tokens 8K --data $l.pack -o $l $run; done
+# shellcheck disable=SC2086
+check "a cached prefix gives the same losses" bash -c "
+    '$C' grow --stages 1+1 --tokens 8K --data a.pack --cache-prefix ram -o cached $run &&
+    '$C' diff a/model.h5 cached/model.h5"
+
+# Killed at several moments and resumed, the run ends with the same bits.
+# shellcheck disable=SC2086
+killed() {
+    local n
+    for n in 1 2 3 4; do
+        "$C" grow --stages 1+1 --tokens 8K --data a.pack -o killed --resume $run >/dev/null 2>&1 &
+        sleep "0.$((RANDOM % 5 + 1))"
+        kill -9 $! 2>/dev/null
+        wait $! 2>/dev/null
+    done
+    "$C" grow --stages 1+1 --tokens 8K --data a.pack -o killed --resume $run &&
+        "$C" diff a/model.h5 killed/model.h5
+}
+check "killed and resumed is undisturbed to the last bit" killed
+# shellcheck disable=SC2086
+check "a folder that holds a run is refused" fails_with "holds a run already" "$C" grow --stages 1+1 --tokens 8K --data a.pack -o a $run
+
+for rule in mean weighted bayes; do
+    check "merge by $rule" "$C" merge a/model.h5 b/model.h5 --rule $rule -o $rule.h5
+done
+check "fit weights" "$C" merge a/model.h5 b/model.h5 --rule weighted --tune-weights a.txt --tune-tokens 512 -o tuned.h5
+check "fit an adapter" "$C" merge a/model.h5 b/model.h5 --rule adapter --tune-weights a.txt --tune-tokens 512 -o adapter.h5
+check "other tables are told apart" bash -c "
+    '$C' embed --corpus a.txt --vocab-size 600 --dim 32 -o other.h5 && '$C' pack -t other.h5 a.txt -o other.pack -q &&
+    '$C' grow --stages 1 --tokens 1K --data other.pack -o other ${run/t.h5/other.h5} &&
+    ! '$C' merge a/model.h5 other/model.h5 -o x.h5 2>e && grep -q 'different' e"
+check "eval measures experts and rules" "$C" eval bayes.h5 --experts --rules mean,bayes --data a.txt --data b.txt --limit 5 -o bpb.json
+check "bayes is near the better expert on each text" awk '
+    /"model"/ { m = $0 } /"data"/ { d = $0 } /bits_per_byte/ { split($0, x, /[:,]/); v[m, d] = x[2]; M[m]; D[d] }
+    END { for (d in D) { best = 99; for (m in M) { if (m ~ /expert [01]/ && v[m, d] < best) best = v[m, d]; if (m ~ /bayes"/) b = v[m, d] }
+          if (b > best * 1.1 + 0.02) exit 1 } }' bpb.json
+check "infer continues a text" "$C" infer bayes.h5 -p "1 2 3 " --max-tokens 8 --temperature 0
+check "int8 weights speak too" "$C" infer a/model.h5 -p "1 2 3 " --max-tokens 8 --weights int8 --json
+
+stories=$TEST_DATA/stories260k
+if [ -d "$stories" ]; then
+    check "import a llama2.c model" "$C" import "$stories/stories260K.bin" --tokenizer "$stories/tok512.bin" -o stories.h5
+    "$C" infer stories.h5 -p "" --temperature 0 --max-tokens 200 --weights float32 >story.txt 2>err.txt
+    check "200 greedy tokens are the known ones" cmp story.txt "$stories/greedy-200.txt"
+else
+    echo "skip - a real model decodes as elsewhere: no test data"
+fi
+exit $bad
