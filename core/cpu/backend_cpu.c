@@ -119,7 +119,6 @@ static void cpu_queue_free(Queue *queue)
         return;
     product_cache_free(queue->products);
     free(queue->scratch);
-    free(queue->held);
     free(queue);
 }
 
@@ -129,26 +128,16 @@ static Status cpu_queue_wait(Queue *queue, Err *err)
     return STATUS_OK; /* every operation was done when its call returned */
 }
 
-static void *at_least(void **memory, size_t *have, size_t bytes)
-{
-    if (bytes > *have) {
-        free(*memory);
-        Err err;
-        Status status = mem_try(memory, bytes, "kernel scratch", &err);
-        CHECK(status == STATUS_OK, "%s", err.text);
-        *have = bytes;
-    }
-    return *memory;
-}
-
 void *cpu_scratch(Queue *queue, size_t bytes)
 {
-    return at_least(&queue->scratch, &queue->scratch_bytes, bytes);
-}
-
-void *cpu_held(Queue *queue, size_t bytes)
-{
-    return at_least(&queue->held, &queue->held_bytes, bytes);
+    if (bytes > queue->scratch_bytes) {
+        free(queue->scratch);
+        Err err;
+        Status status = mem_try(&queue->scratch, bytes, "kernel scratch", &err);
+        CHECK(status == STATUS_OK, "%s", err.text);
+        queue->scratch_bytes = bytes;
+    }
+    return queue->scratch;
 }
 
 /* Queues are synchronous: when an event is recorded, all before it has happened. */

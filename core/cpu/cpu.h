@@ -22,8 +22,6 @@ typedef struct ProductCache ProductCache; /* product.c */
 struct Queue {
     void *scratch;
     size_t scratch_bytes;
-    void *held;
-    size_t held_bytes;
     ProductCache *products;
 };
 
@@ -31,8 +29,6 @@ struct Queue {
  * takes all it needs at once. Contents are undefined. Allocates only when more is asked for than
  * ever before. */
 void *cpu_scratch(Queue *queue, size_t bytes);
-/* The same for operations that call others: those leave this memory alone. */
-void *cpu_held(Queue *queue, size_t bytes);
 
 /* With CAMBIUM_SPLIT_ADDRESSES device addresses are not valid pointers (bit 62 is flipped, which no
  * user address has), so that code which forgets the operation table faults at once. */

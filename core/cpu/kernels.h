@@ -49,20 +49,14 @@ typedef struct GemmKernels {
 } GemmKernels;
 KERNEL_TABLES(GemmKernels, gemm_kernels)
 
-/* Cross-entropy of one row: returns -log softmax(logits)[target] and, when `out` is given, writes
- * scale * (softmax(logits) - [target]) of type `type` to it; `out` may be `logits`. */
-typedef struct CrossEntropyTask {
-    const float *logits; /* (n) */
-    int64_t n, target;
-    float scale;
-    DType type;
-    void *out; /* (n) or NULL */
-} CrossEntropyTask;
-
-typedef struct LossKernels {
-    float (*cross_entropy)(const CrossEntropyTask *task);
-} LossKernels;
-KERNEL_TABLES(LossKernels, loss_kernels)
+/* Rows of a softmax that is made in pieces (head_loss.c). */
+typedef struct HeadKernels {
+    /* Returns the sum of exp(x[i] - *max), *max being the largest of x (n); the terms go to `terms`
+     * (n) unless that is NULL. */
+    float (*exp_row)(const float *x, int64_t n, DType type, void *terms, float *max);
+    void (*scale_row)(DType type, void *x, float factor, int64_t n); /* x *= factor */
+} HeadKernels;
+KERNEL_TABLES(HeadKernels, head_kernels)
 
 /* AdamW on elements [begin, end) of one parameter; the corrections of the step are folded into the
  * constants: rate = lr / (1 - beta1^t), scale_v = 1 / (1 - beta2^t), keep = 1 - lr * decay. */

@@ -1,55 +1,55 @@
-/* One row of softmax and cross-entropy. */
+/* Pieces of the softmax over the vocabulary. */
 #include "core/cpu/isa/elements.h"
 #include "core/cpu/kernels.h"
 
-#define LOG2_E 1.44269504f
-
-static float row_max(const float *logits, int64_t n)
+KERNEL_INLINE float exp_row_of(const float *x, int64_t n, DType type, void *terms, float *max)
 {
-    float max = logits[0];
-    for (int64_t i = 1; i < n; i++)
-        max = logits[i] > max ? logits[i] : max;
-    return max;
+    VecF most = vec_set(-INFINITY);
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        most = vec_max(most, vec_load(x + i));
+    float m = vec_hmax(most);
+    for (; i < n; i++)
+        m = x[i] > m ? x[i] : m;
+    VecF sum = {0};
+    for (i = 0; i + LANES <= n; i += LANES) {
+        VecF e = vec_exp2((vec_load(x + i) - m) * 1.44269504f);
+        sum += e;
+        if (terms)
+            elements_store_quick(terms, type, i, LANES, e);
+    }
+    if (i < n) {
+        VecF e = vec_exp2((elements_load(x, DTYPE_F32, i, n - i) - m) * 1.44269504f);
+        float lanes[LANES];
+        vec_store(lanes, e);
+        for (int64_t k = n - i; k < LANES; k++)
+            lanes[k] = 0.0f;
+        sum += vec_load(lanes);
+        if (terms)
+            elements_store_quick(terms, type, i, n - i, e);
+    }
+    *max = m;
+    return vec_sum(sum);
 }
 
-KERNEL_INLINE void gradient_of(DType type, const float *logits, int64_t n, float max, float scale,
-                               void *out)
+static float exp_row(const float *x, int64_t n, DType type, void *terms, float *max)
 {
-    for (int64_t i = 0; i < n; i += LANES) {
-        VecF x = elements_load(logits, DTYPE_F32, i, n - i);
-        elements_store(out, type, i, n - i, vec_exp2((x - max) * LOG2_E) * scale);
-    }
+    return type == DTYPE_BF16 ? exp_row_of(x, n, DTYPE_BF16, terms, max)
+                              : exp_row_of(x, n, DTYPE_F32, terms, max);
 }
 
-static float cross_entropy(const CrossEntropyTask *task)
+KERNEL_INLINE void scale_row_of(DType type, void *x, float factor, int64_t n)
 {
-    const float *logits = task->logits;
-    int64_t n = task->n;
-    float max = row_max(logits, n);
-    double total = 0.0;
-    /* Sums of at most 4096 terms in float32, then in float64. */
-    for (int64_t at = 0; at < n; at += 4096) {
-        int64_t end = at + 4096 < n ? at + 4096 : n;
-        VecF sum = {0};
-        int64_t i = at;
-        for (; i + LANES <= end; i += LANES)
-            sum += vec_exp2((vec_load(logits + i) - max) * LOG2_E);
-        for (; i < end; i++)
-            total += (double)expf(logits[i] - max);
-        total += (double)vec_sum(sum);
-    }
-    float target = logits[task->target];
-    float loss = (float)(log(total) + (double)max - (double)target);
-    if (!task->out)
-        return loss;
-    float scale = (float)((double)task->scale / total);
-    if (task->type == DTYPE_BF16)
-        gradient_of(DTYPE_BF16, logits, n, max, scale, task->out);
+    for (int64_t i = 0; i < n; i += LANES)
+        elements_store_quick(x, type, i, n - i, elements_load(x, type, i, n - i) * factor);
+}
+
+static void scale_row(DType type, void *x, float factor, int64_t n)
+{
+    if (type == DTYPE_BF16)
+        scale_row_of(DTYPE_BF16, x, factor, n);
     else
-        gradient_of(DTYPE_F32, logits, n, max, scale, task->out);
-    float at_target = expf(target - max) * scale - task->scale;
-    elements_store(task->out, task->type, task->target, 1, vec_set(at_target));
-    return loss;
+        scale_row_of(DTYPE_F32, x, factor, n);
 }
 
-const LossKernels ISA_SYMBOL(loss_kernels) = {cross_entropy};
+const HeadKernels ISA_SYMBOL(head_kernels) = {exp_row, scale_row};
