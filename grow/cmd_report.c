@@ -1,0 +1,48 @@
+/* `cambium report`: the curves, costs and samples of runs on one page. */
+#include <stddef.h>
+
+#include "core/base/log.h"
+#include "core/cli/options.h"
+#include "grow/report_page.h"
+
+typedef struct ReportSettings {
+    char *output;
+} ReportSettings;
+
+static const Option report_options[] = {
+    {"output", OPTION_TEXT, offsetof(ReportSettings, output), "FILE", "report.html",
+     "write the page to FILE", NULL, 'o', NULL},
+    {0},
+};
+
+static Status report_run(const void *opaque, const StringList *folders, Err *err)
+{
+    const ReportSettings *settings = opaque;
+    Report report;
+    StrBuf page = {0};
+    Status status = report_read(&report, folders, err);
+    if (status == STATUS_OK) {
+        report_page(&report, &page);
+        status = file_write(settings->output, page.data, (size_t)page.size, err);
+    }
+    if (status == STATUS_OK)
+        log_info("%s: %lld runs", settings->output, (long long)report.n_runs);
+    strbuf_clear(&page);
+    report_clear(&report);
+    return status;
+}
+
+const Verb verb_report = {
+    .name = "report",
+    .summary = "draw the curves, costs and samples of runs on one HTML page",
+    .positionals = "RUN...",
+    .positionals_min = 1,
+    .positionals_max = -1,
+    .details = "RUN is a folder that `cambium train` or `cambium grow` wrote. The page stands "
+               "alone (no network, no script): training loss and bits per byte over tokens and "
+               "over FLOPs, every stage with its parameters and costs, the runs compared at equal "
+               "tokens and at equal FLOPs, and the samples.",
+    .options = report_options,
+    .settings_size = sizeof(ReportSettings),
+    .run = report_run,
+};

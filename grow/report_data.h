@@ -1,0 +1,78 @@
+/* What run folders hold, read for a report: curves, stages and samples of their metrics.jsonl (the
+ * lines are described in train/metrics.h). */
+#ifndef CAMBIUM_GROW_REPORT_DATA_H
+#define CAMBIUM_GROW_REPORT_DATA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/err.h"
+#include "core/base/file.h"
+
+/* What a curve is drawn over, counted from the beginning of the run. */
+typedef enum ReportAxis { REPORT_TOKENS, REPORT_FLOPS, REPORT_AXES } ReportAxis;
+
+/* What a curve shows: the training loss (nats per token), validation text (bits per byte). */
+typedef enum ReportMeasure { REPORT_LOSS, REPORT_BPB, REPORT_MEASURES } ReportMeasure;
+
+typedef struct ReportPoint {
+    double at[REPORT_AXES];
+    double value;
+} ReportPoint;
+
+typedef struct ReportCurve {
+    ReportPoint *points; /* in the order of the file */
+    int64_t count;
+    int64_t capacity;
+} ReportCurve;
+
+/* A number that no line gave is NaN. */
+typedef struct ReportStage {
+    int64_t number; /* from 1 */
+    char *train;    /* what was trained; NULL: not said */
+    double blocks;  /* added by the stage */
+    double layers;
+    double params_total;
+    double params_active;
+    double params_frozen;
+    double begin[REPORT_AXES];
+    double end[REPORT_AXES];
+    double last[REPORT_MEASURES];
+    double speed_sum; /* of the tokens per second of `speed_count` lines */
+    int64_t speed_count;
+} ReportStage;
+
+typedef struct ReportSample {
+    int64_t stage;
+    double tokens;
+    char *prompt;
+    char *text;
+} ReportSample;
+
+typedef struct ReportRun {
+    char *name; /* the folder as it was given */
+    ReportCurve curves[REPORT_MEASURES];
+    ReportStage *stages;
+    int64_t n_stages, stages_capacity;
+    ReportSample *samples;
+    int64_t n_samples, samples_capacity;
+} ReportRun;
+
+typedef struct Report {
+    ReportRun *runs;
+    int64_t n_runs;
+} Report;
+
+/* Reads every folder. A missing folder, a folder without metrics and a broken line (named with file
+ * and line) are errors. The caller clears `out` in every case. */
+Status report_read(Report *out, const StringList *folders, Err *err);
+void report_clear(Report *report);
+
+/* The curve at `x`, by straight lines between its points; NaN outside of it. */
+double report_value_at(const ReportCurve *curve, ReportAxis axis, double x);
+
+/* The smallest of the runs' last measured bits per byte's places: as far as every run that was
+ * measured at all has come. NaN when none was. */
+double report_common(const Report *report, ReportAxis axis);
+
+#endif

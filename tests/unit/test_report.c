@@ -1,0 +1,153 @@
+/* Reports of made-up runs: the numbers are on the page, texts are escaped, bad input is named. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "grow/report_page.h"
+#include "tests/support/assert_ok.h"
+#include "tests/support/folder.h"
+
+static const char grown[] =
+    "{\"event\":\"stage\",\"step\":0,\"tokens\":0,\"flops\":0.0,\"seconds\":0,\"stage\":1,"
+    "\"blocks\":3,\"layers\":3,\"train\":\"newest,<head>\",\"params_total\":8073728,"
+    "\"params_active\":4928000,\"params_frozen\":3145728}\n"
+    "{\"event\":\"train\",\"step\":1,\"tokens\":1000,\"flops\":1e9,\"stage\":1,\"loss\":7.5,"
+    "\"tokens_per_second\":100}\n"
+    "{\"event\":\"eval\",\"step\":1,\"tokens\":1000,\"flops\":1e9,\"stage\":1,\"loss\":7,"
+    "\"bpb\":2.5}\n"
+    "{\"event\":\"stage\",\"step\":0,\"tokens\":1000,\"flops\":1e9,\"stage\":2,\"blocks\":2,"
+    "\"layers\":5,\"train\":\"head\"}\n"
+    "{\"event\":\"train\",\"step\":1,\"tokens\":3000,\"flops\":5e9,\"stage\":2,\"loss\":6.1234,"
+    "\"tokens_per_second\":300}\n"
+    "{\"event\":\"eval\",\"step\":1,\"tokens\":3000,\"flops\":5e9,\"stage\":2,\"bpb\":1.5}\n"
+    "{\"event\":\"sample\",\"step\":1,\"tokens\":3000,\"flops\":5e9,\"stage\":2,"
+    "\"prompt\":\"<b>&\",\"text\":\"a \\\"quoted\\\" <script>\\u0001 слово\"}\n";
+
+static const char whole[] =
+    "{\"event\":\"eval\",\"step\":0,\"tokens\":0,\"flops\":0,\"bpb\":4}\n"
+    "{\"event\":\"eval\",\"step\":1,\"tokens\":2000,\"flops\":8e9,\"bpb\":2}\n";
+
+static void put_run(const char *name, const char *lines)
+{
+    char *folder = strdup(folder_path(name));
+    assert_int_equal(mkdir(folder, 0777), 0);
+    char file[64];
+    snprintf(file, sizeof file, "%s/metrics.jsonl", name);
+    folder_put(file, lines, -1);
+    free(folder);
+}
+
+static Status read_runs(Report *report, const char *const *names, int count, Err *err)
+{
+    StringList folders = {0};
+    for (int i = 0; i < count; i++)
+        string_list_add(&folders, folder_path(names[i]));
+    Status status = report_read(report, &folders, err);
+    string_list_clear(&folders);
+    return status;
+}
+
+static void the_numbers_are_on_the_page(void **state)
+{
+    (void)state;
+    Err err = {""};
+    folder_begin();
+    put_run("grown", grown);
+    put_run("whole", whole);
+    Report report;
+    ASSERT_OK(read_runs(&report, (const char *const[]){"grown", "whole"}, 2, &err));
+    assert_float_equal(report_common(&report, REPORT_TOKENS), 2000.0, 0.0);
+    assert_float_equal(report_common(&report, REPORT_FLOPS), 5e9, 0.0);
+    StrBuf page = {0};
+    report_page(&report, &page);
+    static const char *const wanted[] = {
+        /* The second stage, its costs alone and its mean speed. */
+        "<td>2</td><td class=\"left\">head</td><td>2</td><td>5</td>",
+        "<td>2 K</td><td>4 G</td><td>6.1234</td><td>1.5000</td><td>300</td>",
+        "<td>8.074 M</td><td>4.928 M</td><td>3.146 M</td>",
+        /* At 2000 tokens and at 5 GFLOPs: measured, and halfway or 5/8 between measurements. */
+        "<th>at 2 K tokens</th><th>at 5 G FLOPs</th>",
+        "grown</td><td>2.0000</td><td>1.5000</td>",
+        "whole</td><td>2.0000</td><td>2.7500</td>",
+        "stage 2 begins",
+        "Training loss (nats per token) over FLOPs",
+        "prefers-color-scheme:dark",
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        if (!strstr(page.data, wanted[i]))
+            fail_msg("not on the page: %s\n%s", wanted[i], page.data);
+    assert_null(strstr(page.data, "nan"));
+    strbuf_clear(&page);
+    report_clear(&report);
+    folder_end();
+}
+
+static void texts_are_escaped(void **state)
+{
+    (void)state;
+    Err err = {""};
+    folder_begin();
+    put_run("a<i>'b", grown);
+    Report report;
+    ASSERT_OK(read_runs(&report, (const char *const[]){"a<i>'b"}, 1, &err));
+    StrBuf page = {0};
+    report_page(&report, &page);
+    assert_non_null(strstr(page.data, "a&lt;i&gt;&#39;b"));
+    assert_non_null(strstr(page.data, "newest,&lt;head&gt;"));
+    assert_non_null(strstr(page.data, "<b>&lt;b&gt;&amp;</b>a &quot;quoted&quot; &lt;script&gt;  "
+                                      "слово</blockquote>"));
+    assert_null(strstr(page.data, "<script"));
+    assert_null(strstr(page.data, "<i>"));
+    assert_null(strstr(page.data, "http"));
+    strbuf_clear(&page);
+    report_clear(&report);
+    folder_end();
+}
+
+static void expect_refusal(const char *name, const char *lines, const char *words)
+{
+    Err err = {""};
+    Report report;
+    if (lines)
+        put_run(name, lines);
+    assert_int_equal(read_runs(&report, &name, 1, &err), STATUS_FAIL);
+    if (!strstr(err.text, words))
+        fail_msg("\"%s\" does not say \"%s\"", err.text, words);
+    report_clear(&report);
+}
+
+static void bad_input_is_named(void **state)
+{
+    (void)state;
+    folder_begin();
+    expect_refusal("absent", NULL, "no such run folder");
+    assert_int_equal(mkdir(folder_path("bare"), 0777), 0);
+    expect_refusal("bare", NULL, "has no metrics.jsonl");
+    expect_refusal("empty", "", "nothing to report");
+    expect_refusal("cut", "{\"event\":\"x\",\"tokens\":1,\"flops\":1}\n{\"event\":\"tr",
+                   "cut/metrics.jsonl:2: ");
+    expect_refusal("list", "[1]\n", "metrics.jsonl:1: a line without \"event\"");
+    expect_refusal("place", "{\"event\":\"train\",\"loss\":1,\"flops\":1}\n",
+                   "jsonl:1: \"tokens\" is missing");
+    expect_refusal("kind", "{\"event\":\"train\",\"tokens\":1,\"flops\":1,\"loss\":\"low\"}\n",
+                   "jsonl:1: \"loss\"");
+    expect_refusal("huge", "{\"event\":\"train\",\"tokens\":1,\"flops\":1,\"loss\":1e300}\n",
+                   "jsonl:1: \"loss\"");
+    folder_end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_numbers_are_on_the_page),
+        cmocka_unit_test(texts_are_escaped),
+        cmocka_unit_test(bad_input_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
