@@ -1,11 +1,15 @@
 #include "grow/report_page.h"
 
+#include <ctype.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "core/base/mem.h"
 
 enum { COLOURS = 8, MOST_POINTS = 1000, WIDTH = 640, HEIGHT = 340 };
 /* The frame around the drawn area of a chart, in the units of its view box. */
-enum { LEFT = 62, RIGHT = 14, TOP = 12, BOTTOM = 44 };
+enum { LEFT = 62, RIGHT = 24, TOP = 12, BOTTOM = 44 };
 
 static const char style[] =
     ":root{color-scheme:light dark;--page:#fcfcfb;--ink:#1a1a19;--soft:#6b6a66;--line:#dddcd6;"
@@ -21,7 +25,8 @@ static const char style[] =
     "gap:1.5rem}\n"
     "figure{margin:0}svg{width:100%;height:auto;display:block}\n"
     "svg text{fill:var(--soft);font-size:13px}.grid{stroke:var(--line)}\n"
-    ".curve{fill:none;stroke-width:2;stroke-linejoin:round}.mark{stroke-dasharray:3 4}\n"
+    ".curve{fill:none;stroke-width:2;stroke-linejoin:round}.band{opacity:.2}.mark{stroke-dasharray:"
+    "3 4}\n"
     ".scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\n"
     "th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid var(--line);"
     "white-space:nowrap}th:first-child,td:first-child,.left{text-align:left}\n"
@@ -97,10 +102,41 @@ static void value_cell(StrBuf *out, double value)
     strbuf_puts(out, "</td>");
 }
 
+/* The length of NAME in NAME-seedN; 0: the run is not one of several seeds. */
+static size_t seed_stem(const char *name)
+{
+    size_t end = strlen(name), digits = end;
+    while (digits > 0 && isdigit((unsigned char)name[digits - 1]))
+        digits--;
+    static const char word[] = "-seed";
+    size_t length = sizeof word - 1;
+    bool seeded =
+        digits < end && digits > length && memcmp(name + digits - length, word, length) == 0;
+    return seeded ? digits - length : 0;
+}
+
+/* The first run with the same name but for the seed (or the run itself). They share a colour and
+ * are drawn together. */
+static int64_t group_of(const Report *report, int64_t run)
+{
+    const char *name = report->runs[run].name;
+    size_t stem = seed_stem(name);
+    for (int64_t i = 0; i < run && stem > 0; i++)
+        if (seed_stem(report->runs[i].name) == stem &&
+            memcmp(report->runs[i].name, name, stem) == 0)
+            return i;
+    return run;
+}
+
+static int colour_of(const Report *report, int64_t run)
+{
+    return (int)(group_of(report, run) % COLOURS);
+}
+
 static void put_run(StrBuf *out, const Report *report, int64_t run)
 {
     strbuf_printf(out, "<span class=\"key\" style=\"background:var(--c%d)\"></span>",
-                  (int)(run % COLOURS));
+                  colour_of(report, run));
     put_text(out, report->runs[run].name);
 }
 
@@ -190,9 +226,9 @@ static void draw_marks(const Chart *chart, int64_t number)
         double begin = run->stages[i].begin[chart->axis];
         if (begin > chart->x.high)
             continue;
-        strbuf_printf(chart->out,
-                      "<path class=\"mark\" stroke=\"var(--c%d)\" d=\"M%.1f %dV%d\"><title>",
-                      (int)(number % COLOURS), chart_x(chart, begin), TOP, HEIGHT - BOTTOM);
+        strbuf_printf(
+            chart->out, "<path class=\"mark\" stroke=\"var(--c%d)\" d=\"M%.1f %dV%d\"><title>",
+            colour_of(chart->report, number), chart_x(chart, begin), TOP, HEIGHT - BOTTOM);
         put_text(chart->out, run->name);
         strbuf_printf(chart->out, ": stage %lld begins</title></path>\n",
                       (long long)run->stages[i].number);
@@ -207,7 +243,7 @@ static void draw_curve(const Chart *chart, int64_t number)
     if (curve->count == 0)
         return;
     strbuf_printf(chart->out, "<g stroke=\"var(--c%d)\" fill=\"var(--c%d)\"><title>",
-                  (int)(number % COLOURS), (int)(number % COLOURS));
+                  colour_of(chart->report, number), colour_of(chart->report, number));
     put_text(chart->out, run->name);
     strbuf_puts(chart->out, "</title><polyline class=\"curve\" points=\"");
     double x = 0.0, y = 0.0;
@@ -218,6 +254,85 @@ static void draw_curve(const Chart *chart, int64_t number)
     }
     /* The dot shows a curve of a single point too. */
     strbuf_printf(chart->out, "\"/><circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/></g>\n", x, y);
+}
+
+/* What is drawn of a group of runs at one place. */
+typedef enum GroupPart { GROUP_LOW, GROUP_MEAN, GROUP_HIGH } GroupPart;
+
+/* NaN where one of the runs has no value. */
+static double group_value(const Chart *chart, int64_t first, double at, GroupPart part)
+{
+    double low = INFINITY, high = -INFINITY, sum = 0.0;
+    int64_t count = 0;
+    for (int64_t run = first; run < chart->report->n_runs; run++) {
+        if (group_of(chart->report, run) != first)
+            continue;
+        double value =
+            report_value_at(&chart->report->runs[run].curves[chart->measure], chart->axis, at);
+        if (isnan(value))
+            return value;
+        low = fmin(low, value);
+        high = fmax(high, value);
+        sum += value;
+        count++;
+    }
+    return part == GROUP_LOW ? low : part == GROUP_HIGH ? high : sum / (double)count;
+}
+
+/* The group's line at the places of its first run; returns how many it has. */
+static int64_t trace_group(const Chart *chart, int64_t first, GroupPart part, bool backwards)
+{
+    const ReportCurve *curve = &chart->report->runs[first].curves[chart->measure];
+    int64_t stride = curve->count / MOST_POINTS + 1, count = 0;
+    int64_t offset = curve->count > 0 ? (curve->count - 1) % stride : 0;
+    for (int64_t i = offset; i < curve->count; i += stride) {
+        int64_t place = backwards ? curve->count - 1 - (i - offset) : i;
+        double at = curve->points[place].at[chart->axis];
+        double value = group_value(chart, first, at, part);
+        if (isnan(value))
+            continue;
+        strbuf_printf(chart->out, "%.1f,%.1f ", chart_x(chart, at), chart_y(chart, value));
+        count++;
+    }
+    return count;
+}
+
+/* Mean and range of runs that differ in the seed. False: they have no place in common. */
+static bool draw_group(const Chart *chart, int64_t first)
+{
+    int colour = colour_of(chart->report, first);
+    const char *name = chart->report->runs[first].name;
+    strbuf_printf(chart->out, "<g stroke=\"var(--c%d)\" fill=\"var(--c%d)\"><title>", colour,
+                  colour);
+    char *stem = xstrndup(name, seed_stem(name));
+    put_text(chart->out, stem);
+    free(stem);
+    strbuf_puts(chart->out, ": mean and range of the seeds</title><polygon class=\"band\" "
+                            "stroke=\"none\" points=\"");
+    trace_group(chart, first, GROUP_HIGH, false);
+    trace_group(chart, first, GROUP_LOW, true);
+    strbuf_puts(chart->out, "\"/><polyline class=\"curve\" points=\"");
+    int64_t count = trace_group(chart, first, GROUP_MEAN, false);
+    strbuf_puts(chart->out, "\"/></g>\n");
+    return count > 1;
+}
+
+/* Several seeds as one band; a run alone, and seeds without a common stretch, as curves. */
+static void draw_runs(const Chart *chart)
+{
+    const Report *report = chart->report;
+    for (int64_t first = 0; first < report->n_runs; first++) {
+        if (group_of(report, first) != first)
+            continue;
+        int64_t members = 0;
+        for (int64_t run = first; run < report->n_runs; run++)
+            members += group_of(report, run) == first;
+        if (members > 1 && draw_group(chart, first))
+            continue;
+        for (int64_t run = first; run < report->n_runs; run++)
+            if (group_of(report, run) == first)
+                draw_curve(chart, run);
+    }
 }
 
 static void put_chart(const Report *report, ReportMeasure measure, ReportAxis axis, StrBuf *out)
@@ -232,9 +347,9 @@ static void put_chart(const Report *report, ReportMeasure measure, ReportAxis ax
                   axis_names[axis]);
     draw_ticks(&chart);
     for (int64_t run = 0; run < report->n_runs; run++)
-        draw_marks(&chart, run);
-    for (int64_t run = 0; run < report->n_runs; run++)
-        draw_curve(&chart, run);
+        if (group_of(report, run) == run)
+            draw_marks(&chart, run);
+    draw_runs(&chart);
     strbuf_puts(out, "</svg></figure>\n");
 }
 
@@ -339,7 +454,9 @@ void report_page(const Report *report, StrBuf *out)
     for (int measure = 0; measure < REPORT_MEASURES; measure++)
         for (int axis = 0; axis < REPORT_AXES; axis++)
             put_chart(report, (ReportMeasure)measure, (ReportAxis)axis, out);
-    strbuf_puts(out, "</div>\n<p>Dashed lines: a stage begins.</p>\n");
+    strbuf_puts(out, "</div>\n<p>Dashed lines: a stage begins. Runs named NAME-seedN: their mean, "
+                     "and a band from the least to the "
+                     "greatest.</p>\n");
     put_comparison(report, out);
     put_stages(report, out);
     put_samples(report, out);

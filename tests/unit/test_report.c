@@ -88,6 +88,40 @@ static void the_numbers_are_on_the_page(void **state)
     folder_end();
 }
 
+/* Over tokens the two runs' bits per byte go 4 to 2 and 2 to 4: the mean is flat, the band is not.
+ */
+static void seeds_become_a_band(void **state)
+{
+    (void)state;
+    Err err = {""};
+    folder_begin();
+    put_run("x-seed1", "{\"event\":\"eval\",\"tokens\":0,\"flops\":0,\"bpb\":4}\n"
+                       "{\"event\":\"eval\",\"tokens\":2000,\"flops\":8e9,\"bpb\":2}\n");
+    put_run("x-seed2", "{\"event\":\"eval\",\"tokens\":0,\"flops\":0,\"bpb\":2}\n"
+                       "{\"event\":\"eval\",\"tokens\":2000,\"flops\":8e9,\"bpb\":4}\n");
+    put_run("x-seed", whole);
+    Report report;
+    ASSERT_OK(read_runs(&report, (const char *const[]){"x-seed1", "x-seed2", "x-seed"}, 3, &err));
+    StrBuf page = {0};
+    report_page(&report, &page);
+    const char *band = strstr(page.data, "/x: mean and range of the seeds</title>");
+    assert_non_null(band);
+    double x0, y0, x1, y1, x2, y2, x3, y3, m0, m1;
+    assert_int_equal(sscanf(strstr(band, "points=\"") + 8, "%lf,%lf %lf,%lf %lf,%lf %lf,%lf", &x0,
+                            &y0, &x1, &y1, &x2, &y2, &x3, &y3),
+                     8);
+    assert_int_equal(sscanf(strstr(band, "curve\" points=\"") + 15, "%*f,%lf %*f,%lf", &m0, &m1),
+                     2);
+    assert_true(x0 < x1 && x0 == x3 && x1 == x2);
+    assert_true(y0 == y1 && y2 == y3 && y0 < m0 && m0 == m1 && m0 < y2);
+    /* The name without a number is a curve of its own. */
+    assert_non_null(strstr(page.data, "/x-seed</title><polyline"));
+    assert_null(strstr(page.data, "/x-seed2</title><polyline"));
+    strbuf_clear(&page);
+    report_clear(&report);
+    folder_end();
+}
+
 static void texts_are_escaped(void **state)
 {
     (void)state;
@@ -146,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_numbers_are_on_the_page),
+        cmocka_unit_test(seeds_become_a_band),
         cmocka_unit_test(texts_are_escaped),
         cmocka_unit_test(bad_input_is_named),
     };
