@@ -138,6 +138,7 @@ static Status whole(const BenchRun *how, const ModelConfig *config, BenchResult 
     TrainSet set = {.head = true, .block_end = config->n_layers};
     set.embedding = config->embedding == EMBEDDING_LEARNED;
     Rig rig;
+    BenchRoof roof;
     TrainPlan plan;
     BenchTimes times = {.count = 0}, roofs = {.count = 0}, warm = {.count = 0};
     bench_reset_peak();
@@ -145,11 +146,18 @@ static Status whole(const BenchRun *how, const ModelConfig *config, BenchResult 
     Status status = plan_of(&rig, &set, &plan, err);
     for (int i = 0; i < 2 && status == STATUS_OK; i++)
         status = step(&rig, NULL, &warm, err);
-    double peak = bench_peak_bytes(), end = clock_seconds() + how->seconds;
+    double peak = bench_peak_bytes();
+    if (status == STATUS_OK)
+        status = bench_roof_init(&roof, how, err);
+    if (status != STATUS_OK) {
+        rig_clear(&rig);
+        return status;
+    }
+    double end = clock_seconds() + how->seconds;
     /* The roof is measured in between, because shared machines change their speed. */
     while (status == STATUS_OK && (times.count < 3 || clock_seconds() < end)) {
         double rate = 0.0;
-        status = bench_product_rate(&how->device, how->dtype, 0.0, &rate, err);
+        status = bench_roof_rate(&roof, 0.0, &rate, err);
         bench_time_add(&roofs, rate);
         for (int i = 0; i < 3 && status == STATUS_OK; i++)
             status = step(&rig, NULL, &times, err);
@@ -165,6 +173,7 @@ static Status whole(const BenchRun *how, const ModelConfig *config, BenchResult 
         bench_put(result, "product_gflops", bench_median(&roofs), "GFLOP/s");
         bench_put(result, "share_of_products", rate / bench_median(&roofs), "");
     }
+    bench_roof_clear(&roof);
     rig_clear(&rig);
     return status;
 }

@@ -62,32 +62,45 @@ void bench_reset_peak(void)
 
 /* ---- products ------------------------------------------------------------------------------- */
 
-Status bench_product_rate(const Device *device, DType dtype, double seconds, double *out, Err *err)
+enum { ROOF_M = 1024, ROOF_N = 2048, ROOF_K = 2048 };
+
+Status bench_roof_init(BenchRoof *roof, const BenchRun *how, Err *err)
 {
-    enum { M = 1024, N = 2048, K = 2048 };
-    GemmArgs args = {.a = tensor_2d(NULL, dtype, M, K),
-                     .b = tensor_2d(NULL, dtype, N, K),
-                     .c = tensor_2d(NULL, dtype, M, N),
-                     .b_transposed = true};
-    Tensor *const tensors[] = {&args.a, &args.b, &args.c};
-    Status status = STATUS_OK;
-    for (int i = 0; i < 3 && status == STATUS_OK; i++) {
-        status = device_tensor(device, tensors[i], "a product", err);
-        if (status == STATUS_OK)
-            device->ops->zero(device->queue, tensors[i]->data, tensor_bytes(tensors[i]));
+    *roof = (BenchRoof){.device = how->device,
+                        .product = {.a = tensor_2d(NULL, how->dtype, ROOF_M, ROOF_K),
+                                    .b = tensor_2d(NULL, how->dtype, ROOF_N, ROOF_K),
+                                    .c = tensor_2d(NULL, how->dtype, ROOF_M, ROOF_N),
+                                    .b_transposed = true}};
+    Tensor *const tensors[] = {&roof->product.a, &roof->product.b, &roof->product.c};
+    for (int i = 0; i < 3; i++) {
+        if (device_tensor(&roof->device, tensors[i], "a product", err) != STATUS_OK) {
+            bench_roof_clear(roof);
+            return STATUS_FAIL;
+        }
+        roof->device.ops->zero(roof->device.queue, tensors[i]->data, tensor_bytes(tensors[i]));
     }
+    return STATUS_OK;
+}
+
+Status bench_roof_rate(BenchRoof *roof, double seconds, double *out, Err *err)
+{
     BenchTimes times = {.count = 0};
     double end = clock_seconds() + seconds;
-    while (status == STATUS_OK && (times.count < 3 || clock_seconds() < end)) {
+    while (times.count < 3 || clock_seconds() < end) {
         double start = clock_seconds();
-        device->ops->gemm(device->queue, &args);
-        status = device->ops->queue_wait(device->queue, err);
+        roof->device.ops->gemm(roof->device.queue, &roof->product);
+        TRY(roof->device.ops->queue_wait(roof->device.queue, err));
         bench_time_add(&times, clock_seconds() - start);
     }
-    if (status == STATUS_OK)
-        *out = 2.0 * M * N * K / bench_median(&times) * 1e-9;
+    *out = 2.0 * ROOF_M * ROOF_N * ROOF_K / bench_median(&times) * 1e-9;
+    return STATUS_OK;
+}
+
+void bench_roof_clear(BenchRoof *roof)
+{
+    Tensor *const tensors[] = {&roof->product.a, &roof->product.b, &roof->product.c};
     for (int i = 0; i < 3; i++)
         if (tensors[i]->data)
-            device->ops->free(tensors[i]->data);
-    return status;
+            roof->device.ops->free(tensors[i]->data);
+    *roof = (BenchRoof){0};
 }

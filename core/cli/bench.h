@@ -30,9 +30,15 @@ typedef struct Bench {
 /* A list of lists, ended by NULL. */
 extern const Bench *const bench_table[];
 
-/* The rate in GFLOP/s of one large product of the type: the roof that others are compared with.
- * Takes about `seconds`. */
-Status bench_product_rate(const Device *device, DType dtype, double seconds, double *out, Err *err);
+/* The rate in GFLOP/s of a large product: the roof that others are compared with. A measurement
+ * takes about `seconds`, and at least three products. */
+typedef struct BenchRoof {
+    Device device;
+    GemmArgs product;
+} BenchRoof;
+Status bench_roof_init(BenchRoof *roof, const BenchRun *how, Err *err);
+Status bench_roof_rate(BenchRoof *roof, double seconds, double *out, Err *err);
+void bench_roof_clear(BenchRoof *roof);
 
 /* Largest memory of this process so far, in bytes, and the same counted from now on where the
  * system can forget the old peak. */

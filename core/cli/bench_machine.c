@@ -4,10 +4,14 @@
 
 static Status products(const BenchRun *how, BenchResult *result, Err *err)
 {
+    BenchRoof roof;
     double rate;
-    TRY(bench_product_rate(&how->device, how->dtype, how->seconds, &rate, err));
-    bench_put(result, "gflops", rate, "GFLOP/s");
-    return STATUS_OK;
+    TRY(bench_roof_init(&roof, how, err));
+    Status status = bench_roof_rate(&roof, how->seconds, &rate, err);
+    if (status == STATUS_OK)
+        bench_put(result, "gflops", rate, "GFLOP/s");
+    bench_roof_clear(&roof);
+    return status;
 }
 
 /* Reads memory much larger than the caches, with the operation that reads fastest and whose result
