@@ -213,6 +213,10 @@ void backend_cpu_register(void)
     cpu.head_loss = cpu_head_loss;
     cpu.adamw = cpu_adamw;
     cpu.grad_norm = cpu_grad_norm;
+    cpu.cast = cpu_cast;
+    cpu.weighted_sum = cpu_weighted_sum;
+    cpu.dropout = cpu_dropout;
+    cpu.non_finite = cpu_non_finite;
     cpu.norm = cpu_norm;
     cpu.norm_backward = cpu_norm_backward;
     cpu.act = cpu_act;

@@ -15,4 +15,9 @@ void cpu_grad_norm(Queue *queue, const GradNormArgs *args);
 void cpu_norm(Queue *queue, const NormArgs *args);
 void cpu_norm_backward(Queue *queue, const NormBackwardArgs *args);
 
+void cpu_cast(Queue *queue, const CastArgs *args);
+void cpu_weighted_sum(Queue *queue, const WeightedSumArgs *args);
+void cpu_dropout(Queue *queue, const DropoutArgs *args);
+void cpu_non_finite(Queue *queue, const NonFiniteArgs *args);
+
 #endif

@@ -229,13 +229,53 @@ static void non_finite_finds_each(void **state)
     }
 }
 
+static void call_dropout(const Device *device, const Tensor *t, const void *context)
+{
+    DropoutArgs args = {
+        .x = t[0], .y = t[1], .p = *(const float *)context, .seed = 0x123456789abcdefu};
+    device->ops->dropout(device->queue, &args);
+}
+
+/* More elements than one piece holds, and a piece that ends in the middle of a vector. */
+static void dropout_parity(void **state)
+{
+    (void)state;
+    static const int64_t sizes[] = {1, 17, 65, 8191, 40007};
+    static const float shares[] = {0.0f, 0.1f, 0.9f};
+    for (int type = 0; type < 2; type++)
+        for (int i = 0; i < 5; i++)
+            for (int k = 0; k < 3; k++) {
+                Parity p;
+                parity_begin(&p, "dropout %s, %d elements, p %g", dtype_name(types[type]),
+                             (int)sizes[i], (double)shares[k]);
+                parity_normal(&p, tensor_1d(NULL, types[type], sizes[i]), 0, 1);
+                parity_output(&p, tensor_1d(NULL, types[type], sizes[i]));
+                parity_check(&p, "dropout", types[type], call_dropout, &shares[k]);
+                parity_end(&p);
+            }
+}
+
+static void cast_large(void **state)
+{
+    (void)state;
+    for (int from = 0; from < 2; from++) {
+        Parity p;
+        parity_begin(&p, "cast from %s, 40007 elements", dtype_name(types[from]));
+        parity_normal(&p, tensor_1d(NULL, types[from], 40007), 0, 1);
+        parity_output(&p, tensor_1d(NULL, types[1 - from], 40007));
+        parity_check(&p, "cast", types[1 - from], call_cast, NULL);
+        parity_end(&p);
+    }
+}
+
 int main(void)
 {
     backend_cpu_register();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adamw_parity),          cmocka_unit_test(adamw_first_step),
         cmocka_unit_test(grad_norm_parity),      cmocka_unit_test(weighted_sum_parity),
-        cmocka_unit_test(cast_parity),           cmocka_unit_test(gather_rows_parity),
+        cmocka_unit_test(cast_parity),           cmocka_unit_test(cast_large),
+        cmocka_unit_test(dropout_parity),        cmocka_unit_test(gather_rows_parity),
         cmocka_unit_test(non_finite_finds_each),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
