@@ -32,7 +32,7 @@ KERNEL_TABLES(ActKernels, act_kernels)
 
 /* c (M, n) with leading dimension ldc = a (M, K) w (n, K)^T + bias (n), optionally added to what c
  * holds, M <= GEMV_ROWS_MAX: for decoding. A row's bits do not depend on M. */
-enum { GEMV_ROWS_MAX = 4 };
+enum { GEMV_ROWS_MAX = 8 };
 typedef struct GemvTask {
     const void *a, *w;
     const float *bias; /* or NULL */

@@ -50,7 +50,9 @@ static void gemm_agrees(void **state)
         try_gemm(M, 130, 384, DTYPE_BF16, DTYPE_BF16);
         try_gemm(M, 66, 9001, DTYPE_BF16, DTYPE_F32);
         try_gemm(M, 34, 9001, DTYPE_F32, DTYPE_F32);
+        try_gemm(M, 1300, 1024, DTYPE_BF16, DTYPE_BF16);
     }
+    try_gemm(33, 66, 63, DTYPE_F32, DTYPE_BF16);
 }
 
 /* The largest sums that 32 bits must bear: every product is 127 times the largest activation. */
