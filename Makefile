@@ -185,9 +185,9 @@ fuzz: setup ## every parser against random input for FUZZ_SECONDS each (clang, l
 	@tests/fuzz/run build/fuzz $(or $(FUZZ_SECONDS),20)
 .PHONY: fuzz-programs
 fuzz-programs: $(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(FUZZ_SOURCES))
-$(OUT)/fuzz/%: $(OUT)/tests/fuzz/%.o $(LIBRARY)
+$(OUT)/fuzz/%: $(OUT)/tests/fuzz/%.o $(TEST_SUPPORT) $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) -fsanitize=address,undefined,fuzzer -o $@ $^ $(LIBS)
+	$(CC) -fsanitize=address,undefined,fuzzer -o $@ $^ $(LIBS) -lcmocka
 
 .PHONY: bench
 bench: build-all ## measure speed against the machine's limits

@@ -90,40 +90,38 @@ static const char *read_id(const Job *job, const char *p, const char *end, int32
     return p > start && value < size ? skip_blanks(p, end) : NULL;
 }
 
-/* Reads a JSON array of ids. Returns where reading stopped: `end` when all is well. */
-static const char *read_ids(const Job *job, const char *text, const char *end, IdList *ids)
+/* Reads a JSON array of ids; *stop is where reading ended, whether well or not. */
+static bool read_ids(const Job *job, const char *text, const char *end, IdList *ids,
+                     const char **stop)
 {
-    const char *p = skip_blanks(text, end);
+    const char *p = *stop = skip_blanks(text, end);
     if (p == end || *p != '[')
-        return text;
-    p = skip_blanks(p + 1, end);
-    while (p < end && *p != ']') {
+        return false;
+    p = *stop = skip_blanks(p + 1, end);
+    bool more = p == end || *p != ']';
+    while (more) {
         int32_t id;
-        const char *next = read_id(job, p, end, &id);
-        if (!next)
-            return p;
+        p = read_id(job, p, end, &id);
+        if (!p)
+            return false;
         id_list_add(ids, id);
-        p = next;
-        if (p < end && *p == ',') {
-            p = skip_blanks(p + 1, end);
-            if (p == end || *p == ']')
-                return text;
-        } else if (p == end || *p != ']') {
-            return p == end ? text : p;
-        }
+        *stop = p;
+        if (p == end || (*p != ',' && *p != ']'))
+            return false;
+        more = *p == ',';
+        if (more)
+            p = *stop = skip_blanks(p + 1, end);
     }
-    if (p == end)
-        return text;
-    p = skip_blanks(p + 1, end);
-    return p;
+    *stop = skip_blanks(p + 1, end);
+    return *stop == end;
 }
 
 static Status decode_line(const Job *job, const char *text, int64_t bytes, int64_t line,
                           IdList *ids, Piece *piece)
 {
+    const char *stop;
     ids->count = 0;
-    const char *stop = read_ids(job, text, text + bytes, ids);
-    if (stop != text + bytes)
+    if (!read_ids(job, text, text + bytes, ids, &stop))
         return err_set(
             &piece->err, "line %lld is not a JSON array of ids below %lld (byte %lld of it)",
             (long long)line, (long long)tokenizer_size(job->tokenizer), (long long)(stop - text));

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,10 +15,14 @@ const char tokenizer_gpt2_pattern[] =
 
 /* U+2581, which stands for a space in SentencePiece's vocabularies. */
 #define METASPACE "\xE2\x96\x81"
-/* jansson takes no zero in keys, so an escaped one travels as U+10FFFF, which is no character. */
-#define ZERO_STAND_IN "\xF4\x8F\xBF\xBF"
 
-enum { FILE_LIMIT = 1 << 30 };
+enum {
+    FILE_LIMIT = 1 << 30,
+    STAND_IN = 0x10FFFF, /* the first choice: it is no character */
+    STAND_IN_CHOICES = 64,
+    ZERO_BYTES = 6,
+};
+static const char zero_escape[] = "\\u0000";
 
 typedef struct Reader {
     json_t *root;
@@ -29,7 +34,9 @@ typedef struct Reader {
     bool byte_level;    /* a ByteLevel pre-tokenizer was seen */
     bool metaspace;     /* spaces are written as METASPACE */
     bool byte_fallback; /* <0xXX> tokens */
-    bool has_zero;      /* ZERO_STAND_IN occurs */
+    /* jansson takes no zero in keys, so an escaped one travels as a character that the file does
+     * not hold; empty when there is no zero. */
+    char stand_in[UTF8_MAX + 1];
 } Reader;
 
 /* ---- small questions ------------------------------------------------------------------------- */
@@ -102,8 +109,13 @@ static void add_pattern(Reader *reader, const char *pattern)
 {
     if (reader->pattern.size > 0)
         strbuf_putc(&reader->pattern, '\n');
+    size_t zero = strlen(reader->stand_in);
     for (const char *p = pattern; *p; p++) {
-        if (*p == '\\' && p[1] != '\0' && p[1] != '\n') {
+        const char *next = p + (*p == '\\');
+        if (zero > 0 && strncmp(next, reader->stand_in, zero) == 0) {
+            strbuf_puts(&reader->pattern, "\\x00");
+            p = next + zero - 1;
+        } else if (*p == '\\' && p[1] != '\0' && p[1] != '\n') {
             strbuf_append(&reader->pattern, p++, 2);
         } else if (*p == '\\' && p[1] == '\n') {
             strbuf_puts(&reader->pattern, "\\n");
@@ -323,8 +335,8 @@ static Status append_token(Reader *reader, int64_t id, StrBuf *out)
                            surface);
     } else if (*type == TOKEN_TEXT && reader->metaspace) {
         append_replaced(out, surface, METASPACE, " ", 1);
-    } else if (reader->has_zero) {
-        append_replaced(out, surface, ZERO_STAND_IN, "", 1);
+    } else if (reader->stand_in[0]) {
+        append_replaced(out, surface, reader->stand_in, "", 1);
     } else {
         strbuf_puts(out, surface);
     }
@@ -544,29 +556,41 @@ static Status read_root(Reader *reader)
     return STATUS_OK;
 }
 
-/* Puts stand-ins for escaped zeros; false when there are none. */
-static bool replace_zeros(const char *json, int64_t bytes, StrBuf *out)
+/* Finds a character that the file holds neither as it is nor escaped. */
+static Status choose_stand_in(Reader *reader, const char *json, int64_t bytes)
 {
-    static const char escape[] = "\\u0000";
-    if (!memmem(json, (size_t)bytes, escape, 6))
-        return false;
-    bool found = false;
+    for (uint32_t code = STAND_IN; code > STAND_IN - STAND_IN_CHOICES; code--) {
+        char escapes[2][13];
+        uint32_t high = 0xD800 + ((code - 0x10000) >> 10), low = 0xDC00 + (code & 0x3FF);
+        snprintf(escapes[0], sizeof escapes[0], "\\u%04x\\u%04x", high, low);
+        snprintf(escapes[1], sizeof escapes[1], "\\u%04X\\u%04X", high, low);
+        utf8_encode(code, reader->stand_in);
+        if (!memmem(json, (size_t)bytes, reader->stand_in, UTF8_MAX) &&
+            !memmem(json, (size_t)bytes, escapes[0], 12) &&
+            !memmem(json, (size_t)bytes, escapes[1], 12))
+            return STATUS_OK;
+    }
+    return err_set(reader->err, "tokenizer.json: tokens with U+0000 and with U+10FFFF and its "
+                                "neighbours in one file are not supported");
+}
+
+/* Copies the file with stand-ins for escaped zeros. */
+static void replace_zeros(const Reader *reader, const char *json, int64_t bytes, StrBuf *out)
+{
     for (int64_t i = 0; i < bytes;) {
         const char *next = memchr(json + i, '\\', (size_t)(bytes - i));
         int64_t until = next ? next - json : bytes;
         strbuf_append(out, json + i, (size_t)(until - i));
         i = until;
-        if (bytes - i >= 6 && memcmp(json + i, escape, 6) == 0) {
-            strbuf_puts(out, ZERO_STAND_IN);
-            found = true;
-            i += 6;
+        if (bytes - i >= ZERO_BYTES && memcmp(json + i, zero_escape, ZERO_BYTES) == 0) {
+            strbuf_puts(out, reader->stand_in);
+            i += ZERO_BYTES;
         } else if (i < bytes) {
             int64_t pair = bytes - i < 2 ? bytes - i : 2;
             strbuf_append(out, json + i, (size_t)pair);
             i += pair;
         }
     }
-    return found;
 }
 
 Status tokenizer_json_parse(const char *json, int64_t bytes, TokenizerSpec *spec, Err *err)
@@ -576,15 +600,13 @@ Status tokenizer_json_parse(const char *json, int64_t bytes, TokenizerSpec *spec
     StrBuf replaced = {0};
     Status status = STATUS_OK;
     json_error_t fault;
-    reader.has_zero = replace_zeros(json, bytes, &replaced);
-    if (reader.has_zero && memmem(json, (size_t)bytes, ZERO_STAND_IN, 4)) {
-        status = err_set(err, "tokenizer.json: tokens with U+0000 and with U+10FFFF in one file "
-                              "are not supported");
-        goto done;
+    if (memmem(json, (size_t)bytes, zero_escape, ZERO_BYTES)) {
+        TRY_GOTO(choose_stand_in(&reader, json, bytes));
+        replace_zeros(&reader, json, bytes, &replaced);
+        json = replaced.data;
+        bytes = replaced.size;
     }
-    const char *text = reader.has_zero ? replaced.data : json;
-    size_t text_bytes = reader.has_zero ? (size_t)replaced.size : (size_t)bytes;
-    reader.root = json_loadb(text, text_bytes, JSON_REJECT_DUPLICATES, &fault);
+    reader.root = json_loadb(json, (size_t)bytes, JSON_REJECT_DUPLICATES, &fault);
     if (!reader.root)
         status = err_set(err, "tokenizer.json: not JSON: %s (line %d, column %d)", fault.text,
                          fault.line, fault.column);

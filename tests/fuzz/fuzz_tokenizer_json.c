@@ -1,0 +1,54 @@
+/* tokenizer.json files of any bytes; what is accepted encodes, and is written and read again. */
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "core/base/log.h"
+#include "core/text/tokenizer_json.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* The ids of a text with something for most vocabularies. */
+static void encode(const Tokenizer *t, IdList *ids)
+{
+    static const char text[] = "a ab  abc 12\t'll \xD0\xB6\xE4\xB8\xAD\xF0\x9F\x98\x80\xFF\"\\<s>";
+    tokenizer_encode(t, text, (int64_t)sizeof text - 1, ids);
+}
+
+static void rewrite(const Tokenizer *t)
+{
+    Err err;
+    StrBuf json = {0};
+    TokenizerSpec spec;
+    if (tokenizer_json_format(t, &json, &err) == STATUS_OK) {
+        IdList first = {0}, second = {0};
+        if (tokenizer_json_parse(json.data, json.size, &spec, &err) != STATUS_OK)
+            __builtin_trap();
+        Tokenizer *again = tokenizer_new(&spec, &err);
+        if (!again)
+            __builtin_trap();
+        encode(t, &first);
+        encode(again, &second);
+        if (first.count != second.count ||
+            (first.count > 0 && memcmp(first.items, second.items, (size_t)first.count * 4) != 0))
+            __builtin_trap();
+        id_list_clear(&first);
+        id_list_clear(&second);
+        tokenizer_free(again);
+    }
+    strbuf_clear(&json);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    Err err;
+    TokenizerSpec spec;
+    log_set_level(LOG_QUIET);
+    if (tokenizer_json_parse((const char *)data, (int64_t)size, &spec, &err) != STATUS_OK)
+        return 0;
+    Tokenizer *t = tokenizer_new(&spec, &err);
+    if (t)
+        rewrite(t);
+    tokenizer_free(t);
+    return 0;
+}
