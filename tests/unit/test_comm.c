@@ -9,28 +9,31 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/comm/comm.h"
-#include "tests/support/tiny_model.h"
+#include "core/cpu/cpu.h"
+
+/* A queue belongs to one thread: every rank opens its own. Closed by run_rank. */
+static _Thread_local Device device;
 
 /* A tensor on the device from host numbers, and back. */
 static Tensor put(const float *values, int64_t rows, int64_t cols)
 {
     Err err;
     Tensor t = tensor_2d(NULL, DTYPE_F32, rows, cols);
-    CHECK(device_tensor(tiny_device(), &t, "a test tensor", &err) == STATUS_OK, "%s", err.text);
+    CHECK(device_tensor(&device, &t, "a test tensor", &err) == STATUS_OK, "%s", err.text);
     if (values)
-        device_upload(tiny_device(), &t, values, &err);
+        device_upload(&device, &t, values, &err);
     return t;
 }
 
 static void get(const Tensor *t, float *values)
 {
     Err err;
-    CHECK(device_download(tiny_device(), t, values, &err) == STATUS_OK, "%s", err.text);
+    CHECK(device_download(&device, t, values, &err) == STATUS_OK, "%s", err.text);
 }
 
 static void drop(Tensor *t)
 {
-    tiny_device()->ops->free(t->data);
+    device.ops->free(t->data);
 }
 
 #define EXPECT(condition)                                                                          \
@@ -48,7 +51,7 @@ static Status reduce_rank(void *context, Comm *comm, Err *err)
         values[i] = (float)(comm->rank * 100 + i);
     Tensor t = put(values, 1, N);
     Collective sum = {.kind = COLLECTIVE_ALL_REDUCE, .send = t, .recv = t};
-    TRY(comm_run(comm, tiny_device()->queue, &sum, err));
+    TRY(comm_run(comm, device.queue, &sum, err));
     get(&t, total);
     drop(&t);
     int R = comm->size;
@@ -61,7 +64,7 @@ static Status gather_rank(void *context, Comm *comm, Err *err)
 {
     (void)context;
     int R = comm->size;
-    Queue *queue = tiny_device()->queue;
+    Queue *queue = device.queue;
     /* Rank r sends r + 1 rows of its number. */
     float mine[16], all[64];
     for (int i = 0; i < 16; i++)
@@ -120,7 +123,7 @@ static Status uneven_rank(void *context, Comm *comm, Err *err)
     Collective exchange = {.kind = COLLECTIVE_ALL_TO_ALL, .send = send, .recv = recv};
     exchange.send_rows = send_rows;
     exchange.recv_rows = recv_rows;
-    TRY(comm_run(comm, tiny_device()->queue, &exchange, err));
+    TRY(comm_run(comm, device.queue, &exchange, err));
     get(&recv, out);
     row = 0;
     for (int r = 0; r < R; r++)
@@ -145,10 +148,10 @@ static Status pipeline_rank(void *context, Comm *comm, Err *err)
             float values[5];
             for (int k = 0; k < 5; k++)
                 values[k] = (float)(round + i + k + comm->rank);
-            device_upload(tiny_device(), &tensors[i], values, err);
+            device_upload(&device, &tensors[i], values, err);
             Collective sum = {
                 .kind = COLLECTIVE_ALL_REDUCE, .send = tensors[i], .recv = tensors[i]};
-            TRY(comm_start(comm, tiny_device()->queue, &sum, &requests[i], err));
+            TRY(comm_start(comm, device.queue, &sum, &requests[i], err));
         }
         for (int i = 0; i < DEPTH; i++) {
             float values[5];
@@ -192,11 +195,31 @@ static Status failing_rank(void *context, Comm *comm, Err *err)
     return STATUS_OK;
 }
 
+typedef struct RankTest {
+    CommRankFn *fn;
+    void *context;
+} RankTest;
+
+static Status run_rank(void *context, Comm *comm, Err *err)
+{
+    const RankTest *test = context;
+    TRY(device_open(&device, "cpu", err));
+    Status status = test->fn(test->context, comm, err);
+    device_close(&device);
+    return status;
+}
+
+static Status run_ranks(int ranks, const CommWire *wire, CommRankFn *fn, void *context, Err *err)
+{
+    RankTest test = {fn, context};
+    return comm_run_threads(device.ops, ranks, wire, run_rank, &test, err);
+}
+
 static void on_ranks(CommRankFn *fn)
 {
     for (int ranks = 1; ranks <= 5; ranks++) {
         Err err;
-        if (comm_run_threads(tiny_device()->ops, ranks, NULL, fn, NULL, &err) != STATUS_OK)
+        if (run_ranks(ranks, NULL, fn, NULL, &err) != STATUS_OK)
             fail_msg("%d ranks: %s", ranks, err.text);
     }
 }
@@ -235,8 +258,7 @@ static void a_failed_rank_stops_all(void **state)
 {
     (void)state;
     Err err;
-    assert_int_equal(comm_run_threads(tiny_device()->ops, 3, NULL, failing_rank, NULL, &err),
-                     STATUS_FAIL);
+    assert_int_equal(run_ranks(3, NULL, failing_rank, NULL, &err), STATUS_FAIL);
     assert_string_equal(err.text, "the disk is on fire");
 }
 
@@ -244,10 +266,10 @@ static Status wire_rank(void *context, Comm *comm, Err *err)
 {
     double *seconds = context;
     Tensor t = put(NULL, 1, 250000); /* 1 MB */
-    tiny_device()->ops->zero(tiny_device()->queue, t.data, tensor_bytes(&t));
+    device.ops->zero(device.queue, t.data, tensor_bytes(&t));
     double start = clock_seconds();
     Collective cast = {.kind = COLLECTIVE_BROADCAST, .send = t, .recv = t};
-    TRY(comm_run(comm, tiny_device()->queue, &cast, err));
+    TRY(comm_run(comm, device.queue, &cast, err));
     if (comm->rank == 0)
         *seconds = clock_seconds() - start;
     drop(&t);
@@ -260,8 +282,7 @@ static void a_simulated_wire_takes_its_time(void **state)
     Err err;
     double seconds = 0.0;
     CommWire wire = {.latency = 0.01, .bandwidth = 50e6}; /* 10 ms + 20 ms */
-    assert_int_equal(comm_run_threads(tiny_device()->ops, 2, &wire, wire_rank, &seconds, &err),
-                     STATUS_OK);
+    assert_int_equal(run_ranks(2, &wire, wire_rank, &seconds, &err), STATUS_OK);
     assert_true(seconds >= 0.0299);
 }
 
@@ -269,11 +290,11 @@ static void self_copies(void **state)
 {
     (void)state;
     Err err;
-    Comm *comm = comm_self_new(tiny_device()->ops);
+    Comm *comm = comm_self_new(device.ops);
     float values[3] = {1.0f, 2.0f, 3.0f}, out[3];
     Tensor send = put(values, 3, 1), recv = put(NULL, 3, 1);
     Collective sum = {.kind = COLLECTIVE_ALL_REDUCE, .send = send, .recv = recv};
-    assert_int_equal(comm_run(comm, tiny_device()->queue, &sum, &err), STATUS_OK);
+    assert_int_equal(comm_run(comm, device.queue, &sum, &err), STATUS_OK);
     get(&recv, out);
     assert_memory_equal(out, values, sizeof out);
     drop(&send);
@@ -293,6 +314,10 @@ int main(void)
         cmocka_unit_test(a_simulated_wire_takes_its_time),
         cmocka_unit_test(self_copies),
     };
-    tiny_device();
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    Err err;
+    backend_cpu_register();
+    CHECK(device_open(&device, "cpu", &err) == STATUS_OK, "%s", err.text);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    device_close(&device);
+    return failed;
 }
