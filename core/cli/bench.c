@@ -104,3 +104,47 @@ void bench_roof_clear(BenchRoof *roof)
             roof->device.ops->free(tensors[i]->data);
     *roof = (BenchRoof){0};
 }
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+enum { READER_FLOATS = 64 << 20 };
+
+Status bench_reader_init(BenchReader *reader, const Device *device, Err *err)
+{
+    *reader = (BenchReader){.device = *device,
+                            .x = tensor_1d(NULL, DTYPE_F32, READER_FLOATS),
+                            .norm = tensor_1d(NULL, DTYPE_F32, 1)};
+    Status status = device_tensor(device, &reader->x, "memory to read", err);
+    if (status == STATUS_OK)
+        status = device_tensor(device, &reader->norm, "a number", err);
+    if (status == STATUS_OK)
+        device->ops->zero(device->queue, reader->x.data, tensor_bytes(&reader->x));
+    else
+        bench_reader_clear(reader);
+    return status;
+}
+
+Status bench_reader_rate(BenchReader *reader, double seconds, double *out, Err *err)
+{
+    const Device *device = &reader->device;
+    BenchTimes times = {.count = 0};
+    double end = clock_seconds() + seconds;
+    while (times.count < 3 || clock_seconds() < end) {
+        double start = clock_seconds();
+        GradNormArgs args = {.items = &reader->x, .n_items = 1, .norm = reader->norm};
+        device->ops->grad_norm(device->queue, &args);
+        TRY(device->ops->queue_wait(device->queue, err));
+        bench_time_add(&times, clock_seconds() - start);
+    }
+    *out = 4.0 * READER_FLOATS / bench_median(&times) * 1e-9;
+    return STATUS_OK;
+}
+
+void bench_reader_clear(BenchReader *reader)
+{
+    if (reader->x.data)
+        reader->device.ops->free(reader->x.data);
+    if (reader->norm.data)
+        reader->device.ops->free(reader->norm.data);
+    *reader = (BenchReader){0};
+}

@@ -40,6 +40,17 @@ Status bench_roof_init(BenchRoof *roof, const BenchRun *how, Err *err);
 Status bench_roof_rate(BenchRoof *roof, double seconds, double *out, Err *err);
 void bench_roof_clear(BenchRoof *roof);
 
+/* The rate in GB/s of reading memory that is much larger than the caches, with the operation that
+ * reads fastest and whose result is a single number. A measurement takes about `seconds`, and at
+ * least three passes. */
+typedef struct BenchReader {
+    Device device;
+    Tensor x, norm;
+} BenchReader;
+Status bench_reader_init(BenchReader *reader, const Device *device, Err *err);
+Status bench_reader_rate(BenchReader *reader, double seconds, double *out, Err *err);
+void bench_reader_clear(BenchReader *reader);
+
 /* Largest memory of this process so far, in bytes, and the same counted from now on where the
  * system can forget the old peak. */
 double bench_peak_bytes(void);

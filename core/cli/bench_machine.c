@@ -1,5 +1,4 @@
 /* The machine's own limits. */
-#include "core/base/log.h"
 #include "core/cli/bench.h"
 
 static Status products(const BenchRun *how, BenchResult *result, Err *err)
@@ -14,31 +13,15 @@ static Status products(const BenchRun *how, BenchResult *result, Err *err)
     return status;
 }
 
-/* Reads memory much larger than the caches, with the operation that reads fastest and whose result
- * is a single number. */
 static Status bandwidth(const BenchRun *how, BenchResult *result, Err *err)
 {
-    enum { N = 64 << 20 };
-    const Device *device = &how->device;
-    Tensor x = tensor_1d(NULL, DTYPE_F32, N), norm = tensor_1d(NULL, DTYPE_F32, 1);
-    TRY(device_tensor(device, &x, "memory to read", err));
-    Status status = device_tensor(device, &norm, "a number", err);
-    BenchTimes times = {.count = 0};
-    double end = clock_seconds() + how->seconds;
+    BenchReader reader;
+    double rate;
+    TRY(bench_reader_init(&reader, &how->device, err));
+    Status status = bench_reader_rate(&reader, how->seconds, &rate, err);
     if (status == STATUS_OK)
-        device->ops->zero(device->queue, x.data, tensor_bytes(&x));
-    while (status == STATUS_OK && (times.count < 3 || clock_seconds() < end)) {
-        double start = clock_seconds();
-        GradNormArgs args = {.items = &x, .n_items = 1, .norm = norm};
-        device->ops->grad_norm(device->queue, &args);
-        status = device->ops->queue_wait(device->queue, err);
-        bench_time_add(&times, clock_seconds() - start);
-    }
-    if (status == STATUS_OK)
-        bench_put(result, "read_gb_per_second", 4.0 * N / bench_median(&times) * 1e-9, "GB/s");
-    device->ops->free(x.data);
-    if (norm.data)
-        device->ops->free(norm.data);
+        bench_put(result, "read_gb_per_second", rate, "GB/s");
+    bench_reader_clear(&reader);
     return status;
 }
 
