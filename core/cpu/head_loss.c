@@ -18,11 +18,11 @@
 #include "core/cpu/shapes.h"
 
 enum {
-    WORDS = 256,        /* of a chunk */
-    LEADING = 256 + 32, /* of its rows in memory: no power of two, which would share cache sets */
+    WORDS = 384,        /* of a chunk */
+    LEADING = 384 + 32, /* of its rows in memory: no power of two, which would share cache sets */
     ROWS_MAX = 512,
     SLICES_MAX = 16,
-    SCRATCH_BYTES = 64 << 20, /* for the exponentials of a group, and for the parts of dx */
+    SCRATCH_COUNT = 32 << 20, /* elements for the exponentials of a group, and for parts of dx */
 };
 
 typedef struct HeadRun {
@@ -207,12 +207,11 @@ static void run_dx(void *context, int64_t begin, int64_t end, int worker)
 static void choose_sizes(HeadRun *run)
 {
     run->chunks = ceil_div(run->V, WORDS);
-    int64_t row_bytes = run->chunks * LEADING * (int64_t)dtype_bytes(run->type);
-    int64_t fit = run->gradients ? SCRATCH_BYTES / row_bytes : ROWS_MAX;
+    int64_t fit = run->gradients ? SCRATCH_COUNT / (run->chunks * LEADING) : ROWS_MAX;
     fit = fit < 16 ? 16 : smaller(fit, ROWS_MAX);
     run->group = ceil_div(ceil_div(run->N, ceil_div(run->N, fit)), 16) * 16;
-    int64_t part_bytes = run->group * run->C * (int64_t)sizeof(float);
-    run->slices = smaller(smaller(SLICES_MAX, run->chunks), SCRATCH_BYTES / part_bytes);
+    int64_t part = run->group * run->C;
+    run->slices = smaller(smaller(SLICES_MAX, run->chunks), SCRATCH_COUNT / part);
     run->slices = run->slices < 1 ? 1 : run->slices;
 }
 
