@@ -3,16 +3,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/file.h"
 #include "core/base/mem.h"
 
 /* ---- opening and checking ----------------------------------------------------------------------
  */
 
+/* "ru" of ru/model.h5 (what a run folder holds) and of ru.h5. The caller frees it. */
+static char *name_of_path(const char *path)
+{
+    char *folder = xstrdup(path), *base = strrchr(folder, '/');
+    if (base && strcmp(base, "/model.h5") == 0) {
+        *base = '\0';
+        path = file_base_name(folder)[0] && file_base_name(folder)[0] != '.' ? folder : path;
+    }
+    const char *name = file_base_name(path), *dot = path == folder ? NULL : strrchr(name, '.');
+    char *result = dot && dot > name ? xstrndup(name, (size_t)(dot - name)) : xstrdup(name);
+    free(folder);
+    return result;
+}
+
+/* An expert that was alone in its file is called after the file. */
 static Status part_open(MergePart *part, const char *path, Err *err)
 {
     *part = (MergePart){.path = path};
     TRY(container_open(&part->container, path, err));
-    return checkpoint_info_read(part->container, &part->info, err);
+    TRY(checkpoint_info_read(part->container, &part->info, err));
+    if (part->info.n_experts == 1) {
+        free(part->info.experts[0].name);
+        part->info.experts[0].name = name_of_path(path);
+    }
+    return STATUS_OK;
 }
 
 /* The first place where two tokenizers differ, as the end of a sentence. */

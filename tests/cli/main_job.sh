@@ -68,6 +68,7 @@ check "other tables are told apart" bash -c "
     '$C' grow --stages 1 --tokens 1K --data other.pack -o other ${run/t.h5/other.h5} &&
     ! '$C' merge a/model.h5 other/model.h5 -o x.h5 2>e && grep -q 'different' e"
 check "eval measures experts and rules" "$C" eval bayes.h5 --experts --rules mean,bayes --data a.txt --data b.txt --limit 5 -o bpb.json
+check "experts are called after their runs" grep -q 'expert 0 (a)' bpb.json
 check "bayes is near the better expert on each text" awk '
     /"model"/ { m = $0 } /"data"/ { d = $0 } /bits_per_byte/ { split($0, x, /[:,]/); v[m, d] = x[2]; M[m]; D[d] }
     END { for (d in D) { best = 99; for (m in M) { if (m ~ /expert [01]/ && v[m, d] < best) best = v[m, d]; if (m ~ /bayes"/) b = v[m, d] }
