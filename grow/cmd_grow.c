@@ -32,7 +32,9 @@ static const Option grow_options[] = {
     {"lora-alpha", OPTION_REAL, AT(lora_alpha), "X", "16", "their scale, times the rank", NULL, 0,
      NULL},
     {"cache-prefix", OPTION_CHOICE, AT(cache), NULL, "off",
-     "keep the frozen prefix's output for windows that come again", "off|ram", 0, NULL},
+     "keep the frozen prefix's output for windows that come again, in memory or in an HDF5 file "
+     "of the run folder",
+     "off|ram|disk", 0, NULL},
     RUN_OPTIONS(GrowSettings, run),
     MODEL_OPTIONS(GrowSettings, model),
     {0},
@@ -61,11 +63,14 @@ static Status grow_verb(const void *settings, const StringList *positionals, Err
     const GrowSettings *s = settings;
     GrowPlan plan;
     TRY(read_plan(s, &plan, err));
-    GrowJob job = {.settings = &s->run,
-                   .model = &s->model,
-                   .plan = &plan,
-                   .cache_prefix = strcmp(s->cache, "ram") == 0};
-    Status status = s->run.dry_run ? grow_dry_run(&job, err) : grow_run(&job, err);
+    GrowJob job = {.settings = &s->run, .model = &s->model, .plan = &plan};
+    if (strcmp(s->cache, "off") != 0)
+        job.cache_prefix = strcmp(s->cache, "ram") == 0 ? PREFIX_RAM : PREFIX_DISK;
+    Status status = STATUS_OK;
+    if (job.cache_prefix != PREFIX_OFF && s->run.ranks != 1)
+        status = err_set(err, "--cache-prefix %s works with --ranks 1", s->cache);
+    if (status == STATUS_OK)
+        status = s->run.dry_run ? grow_dry_run(&job, err) : grow_run(&job, err);
     grow_plan_clear(&plan);
     return status;
 }

@@ -6,7 +6,8 @@
 #include <string.h>
 
 #include "core/base/log.h"
-#include "grow/prefix_ram.h"
+#include "core/base/mem.h"
+#include "grow/prefix_cache.h"
 
 /* ---- what a stage is ---------------------------------------------------------------------------
  */
@@ -138,6 +139,26 @@ static Status fold(const GrowJob *job, Run *run, int64_t number, Err *err)
     return model_fold_lora(run->model, err);
 }
 
+static Status open_keeper(PrefixKeeper **out, const GrowJob *job, const Run *run,
+                          const RunData *data, Err *err)
+{
+    const ModelConfig *config = &run->model->config;
+    int64_t windows = 0, count = config->context * config->d_model;
+    for (int64_t i = 0; i < data->count; i++)
+        windows += pack_info(data->packs[i])->tokens[PACK_TRAIN] / config->context + 1;
+    PrefixStore *store;
+    if (job->cache_prefix == PREFIX_RAM) {
+        TRY(prefix_store_ram(&store, windows, count, err));
+    } else {
+        char *path = file_join(job->settings->out, "prefix.h5");
+        Status status = prefix_store_disk(&store, path, windows, count, err);
+        free(path);
+        TRY(status);
+    }
+    return prefix_keeper_new(out, &run->device, store, windows, config->context, config->d_model,
+                             err);
+}
+
 static Status train_stage(const GrowJob *job, Run *run, int64_t number, const RunData *data,
                           bool restore, Err *err)
 {
@@ -157,7 +178,7 @@ static Status train_stage(const GrowJob *job, Run *run, int64_t number, const Ru
              (double)plan.params_active / 1e6, (double)plan.params_total / 1e6);
     if (!restore)
         write_stage_line(job, run, number, &plan);
-    PrefixRam *ram = NULL;
+    PrefixKeeper *keeper = NULL;
     PrefixCache cache;
     bool frozen_prefix =
         !what.trained.embedding && !what.trained.lora && what.trained.block_begin > 0;
@@ -165,20 +186,17 @@ static Status train_stage(const GrowJob *job, Run *run, int64_t number, const Ru
     what.fields = fields;
     what.place = place;
     Status status = STATUS_OK;
-    if (job->cache_prefix && frozen_prefix) {
-        int64_t windows = 0;
-        for (int64_t i = 0; i < data->count; i++)
-            windows += pack_info(data->packs[i])->tokens[PACK_TRAIN] / config->context + 1;
-        status = prefix_ram_new(&ram, &run->device, windows, config->context, config->d_model, err);
+    if (job->cache_prefix != PREFIX_OFF && frozen_prefix) {
+        status = open_keeper(&keeper, job, run, data, err);
         if (status == STATUS_OK) {
-            cache = prefix_ram_cache(ram);
+            cache = prefix_keeper_cache(keeper);
             what.prefix = &cache;
         }
     }
     TrainerStatus result;
     if (status == STATUS_OK)
         status = run_train(run, &what, &result, err);
-    prefix_ram_free(ram);
+    prefix_keeper_free(keeper);
     json_decref(fields);
     json_decref(place);
     TRY(status);

@@ -6,11 +6,14 @@
 #include "train/model_options.h"
 #include "train/run.h"
 
+/* Where the frozen prefix's output is kept for windows that come again. */
+typedef enum PrefixPlace { PREFIX_OFF, PREFIX_RAM, PREFIX_DISK } PrefixPlace;
+
 typedef struct GrowJob {
     const RunSettings *settings;
     const ModelSettings *model; /* of a new model */
     const GrowPlan *plan;
-    bool cache_prefix;
+    PrefixPlace cache_prefix;
 } GrowJob;
 
 /* Runs all stages, or those that are left when the run is resumed. STATUS_STOPPED: saved. */

@@ -176,29 +176,32 @@ const float *pass_losses(const Pass *pass)
 
 /* Embedding and the blocks below `keep`, from the cache where it knows them. A frozen prefix drops
  * nothing, so that its output is a function of the tokens alone. */
-static Stream run_prefix(Pass *pass, const PassInput *input, int64_t keep)
+static Status run_prefix(Pass *pass, const PassInput *input, int64_t keep, Stream *stream, Err *err)
 {
     const Model *model = pass->model;
-    Stream stream = {.sum = pass->x};
+    *stream = (Stream){.sum = pass->x};
     const PrefixCache *cache = input->backward && input->windows ? input->prefix : NULL;
-    if (cache && cache->get(cache->context, input->windows, pass->batch, &pass->x))
-        return stream;
+    bool found = false;
+    if (cache)
+        TRY(cache->get(cache->context, input->windows, pass->batch, &pass->x, &found, err));
+    if (found)
+        return STATUS_OK;
     forward_embed(model, &pass->ids, &pass->x);
     for (int64_t l = 0; l < keep; l++)
-        forward_block(model, l, pass->batch, &stream, &pass->positions, &pass->shared, NULL);
-    if (cache) {
-        forward_settle(model, &stream);
-        cache->put(cache->context, input->windows, pass->batch, &pass->x);
-    }
-    return stream;
+        forward_block(model, l, pass->batch, stream, &pass->positions, &pass->shared, NULL);
+    if (!cache)
+        return STATUS_OK;
+    forward_settle(model, stream);
+    return cache->put(cache->context, input->windows, pass->batch, &pass->x, err);
 }
 
-static void run_forward(Pass *pass, const PassInput *input)
+static Status run_forward(Pass *pass, const PassInput *input, Err *err)
 {
     const Model *model = pass->model;
     int64_t n_layers = model->config.n_layers;
     int64_t keep = input->backward ? pass->lowest : n_layers;
-    Stream stream = run_prefix(pass, input, keep);
+    Stream stream;
+    TRY(run_prefix(pass, input, keep, &stream, err));
     for (int64_t l = keep; l < n_layers; l++)
         forward_block(model, l, pass->batch, &stream, &pass->positions, &pass->kept[l],
                       &input->dropout);
@@ -207,6 +210,7 @@ static void run_forward(Pass *pass, const PassInput *input)
                            &pass->final_rstd);
     else
         forward_final_norm(model, &stream, &pass->final_y, NULL, NULL, NULL);
+    return STATUS_OK;
 }
 
 static void run_head(Pass *pass, const PassInput *input)
@@ -491,7 +495,7 @@ Status pass_run(Pass *pass, const PassInput *input, double *loss, int64_t *count
     device->ops->upload(device->queue, pass->ids.data, input->ids, bytes);
     device->ops->upload(device->queue, pass->targets.data, input->targets, bytes);
     pass->accumulate = input->accumulate;
-    run_forward(pass, input);
+    TRY(run_forward(pass, input, err));
     run_head(pass, input);
     if (input->backward)
         run_backward(pass, input);

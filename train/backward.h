@@ -13,10 +13,11 @@
  * of the rows' windows (loader_next). Both functions are called on the rank's thread. */
 typedef struct PrefixCache {
     void *context;
-    /* Fills x when every row is known; else returns false and x is undefined. */
-    bool (*get)(void *context, const int64_t *windows, int64_t rows, const Tensor *x);
+    /* Fills x when every row is known (`found`); else x is undefined. */
+    Status (*get)(void *context, const int64_t *windows, int64_t rows, const Tensor *x, bool *found,
+                  Err *err);
     /* Offers what was computed instead. */
-    void (*put)(void *context, const int64_t *windows, int64_t rows, const Tensor *x);
+    Status (*put)(void *context, const int64_t *windows, int64_t rows, const Tensor *x, Err *err);
 } PrefixCache;
 
 typedef struct Pass Pass;

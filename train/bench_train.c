@@ -191,17 +191,21 @@ static Status train_b(const BenchRun *how, BenchResult *result, Err *err)
 }
 
 /* A cache that knows everything: what is left is the cost of what trains. */
-static bool always_known(void *context, const int64_t *windows, int64_t rows, const Tensor *x)
+static Status always_known(void *context, const int64_t *windows, int64_t rows, const Tensor *x,
+                           bool *found, Err *err)
 {
-    (void)windows, (void)rows;
+    (void)windows, (void)rows, (void)err;
     const Device *device = context;
     device->ops->zero(device->queue, x->data, tensor_bytes(x));
-    return true;
+    *found = true;
+    return STATUS_OK;
 }
 
-static void never_kept(void *context, const int64_t *windows, int64_t rows, const Tensor *x)
+static Status never_kept(void *context, const int64_t *windows, int64_t rows, const Tensor *x,
+                         Err *err)
 {
-    (void)context, (void)windows, (void)rows, (void)x;
+    (void)context, (void)windows, (void)rows, (void)x, (void)err;
+    return STATUS_OK;
 }
 
 /* Three new blocks and the head on six frozen blocks, with and without a cached prefix, in turns

@@ -90,18 +90,21 @@ static void rank_clear(TrainRank *rank, bool owns_queue)
         rank->model.device.ops->queue_free(rank->model.device.queue);
 }
 
-static bool prefix_get(void *context, const int64_t *windows, int64_t rows, const Tensor *x)
+static Status prefix_get(void *context, const int64_t *windows, int64_t rows, const Tensor *x,
+                         bool *found, Err *err)
 {
     Trainer *t = context;
-    bool hit = t->setup.prefix->get(t->setup.prefix->context, windows, rows, x);
-    t->prefix_hits += hit ? rows * t->setup.config.context : 0;
-    return hit;
+    const PrefixCache *cache = t->setup.prefix;
+    TRY(cache->get(cache->context, windows, rows, x, found, err));
+    t->prefix_hits += *found ? rows * t->setup.config.context : 0;
+    return STATUS_OK;
 }
 
-static void prefix_put(void *context, const int64_t *windows, int64_t rows, const Tensor *x)
+static Status prefix_put(void *context, const int64_t *windows, int64_t rows, const Tensor *x,
+                         Err *err)
 {
     Trainer *t = context;
-    t->setup.prefix->put(t->setup.prefix->context, windows, rows, x);
+    return t->setup.prefix->put(t->setup.prefix->context, windows, rows, x, err);
 }
 
 Status trainer_new(Trainer **out, const TrainerSetup *setup, Err *err)

@@ -29,7 +29,4 @@ void slice_hashes(const uint8_t *data, int64_t bytes, uint8_t *out);
 
 hid_t h5_file_type(DType dtype); /* borrowed */
 
-void h5_lock(void);
-void h5_unlock(void);
-
 #endif

@@ -12,6 +12,10 @@
 
 #include "core/base/err.h"
 
+/* The lock of all calls of libhdf5. */
+void h5_lock(void);
+void h5_unlock(void);
+
 /* The open file behind an HDF5 handle; must outlive it. Reading: `map` holds the HDF5 part of a
  * mapped file. Writing: `map` is NULL, `fd` is open for reading and writing and empty, and `fault`
  * keeps the errno of the first write that failed; nothing is written after it. */

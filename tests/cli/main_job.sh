@@ -37,9 +37,13 @@ check "a dry run plans and makes nothing" "$C" grow --stages 1+1 --tokens 4K --d
 # shellcheck disable=SC2086
 for l in a b; do check "grow $l" "$C" grow --stages 1+1 --tokens 8K --data $l.pack -o $l $run; done
 # shellcheck disable=SC2086
-check "a cached prefix gives the same losses" bash -c "
-    '$C' grow --stages 1+1 --tokens 8K --data a.pack --cache-prefix ram -o cached $run &&
-    '$C' diff a/model.h5 cached/model.h5"
+for place in ram disk; do
+    check "a prefix cached in $place gives the same losses" bash -c "
+        '$C' grow --stages 1+1 --tokens 8K --data a.pack --cache-prefix $place -o $place $run &&
+        '$C' diff a/model.h5 $place/model.h5 && [ ! -e $place/prefix.h5 ]"
+done
+# shellcheck disable=SC2086
+check "a cached prefix needs one rank" fails_with "works with --ranks 1" "$C" grow --stages 1+1 --ranks 2 --cache-prefix ram --data a.pack -o r $run
 
 # Killed at several moments and resumed, the run ends with the same bits.
 # shellcheck disable=SC2086
