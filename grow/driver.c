@@ -8,6 +8,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "grow/prefix_cache.h"
+#include "train/run_dry.h"
 
 /* ---- what a stage is ---------------------------------------------------------------------------
  */
@@ -56,6 +57,11 @@ static json_t *stage_place(const GrowJob *job, int64_t number, bool done)
 {
     return json_pack("{s:s, s:I, s:b, s:o}", "verb", "grow", "stage", (json_int_t)number, "done",
                      done, "plan", grow_plan_json(job->plan));
+}
+
+static const StringList *stage_data(const GrowJob *job, const GrowStage *stage)
+{
+    return stage->data.count ? &stage->data : &job->settings->data;
 }
 
 /* ---- the model of a stage ----------------------------------------------------------------------
@@ -221,7 +227,7 @@ static Status run_stage(const GrowJob *job, Run *run, int64_t number, bool resto
     else
         TRY(prepare_model(job, run, number, err));
     RunData data;
-    TRY(run_data_open(&data, stage->data.count ? &stage->data : &job->settings->data, err));
+    TRY(run_data_open(&data, stage_data(job, stage), err));
     Status status = train_stage(job, run, number, &data, restore, err);
     run_data_close(&data);
     return status;
@@ -305,14 +311,20 @@ static Status dry_stages(const GrowJob *job, const Run *run, Err *err)
         TRY(stage_trained(stage, &config, &trained, err));
         TRY(stage_schedule(job, stage, config.context, &schedule, err));
         TrainConfig train = run_train_config(job->settings, &schedule, config.context);
-        TrainPlan plan;
-        TRY(train_plan(&config, run->compute, DTYPE_F32, &trained, &train, &plan, err));
         char trains[80];
         grow_trains_text(&stage->trains, trains, sizeof trains);
         printf("stage %" PRId64 "     %" PRId64 " blocks (%" PRId64 " new), %s train, %" PRId64
                " steps\n",
                i + 1, config.n_layers, stage->blocks, trains, schedule.steps);
-        run_print_plan(&plan, stdout);
+        RunData opened;
+        DryStage dry = {.config = &config,
+                        .trained = &trained,
+                        .train = &train,
+                        .cached = job->cache_prefix != PREFIX_OFF};
+        TRY(run_dry_data(stage_data(job, stage), &opened, &dry.data, err));
+        Status status = run_dry_stage(run, &dry, stdout, err);
+        run_data_close(&opened);
+        TRY(status);
     }
     return STATUS_OK;
 }

@@ -72,8 +72,8 @@ static int64_t lay_out(DiskStore *disk, int64_t windows, int64_t count)
                      : H5Fcreate(disk->path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
     if (file >= 0 && H5Pset_alloc_time(create, H5D_ALLOC_TIME_EARLY) >= 0 &&
         H5Pset_fill_time(create, H5D_FILL_TIME_NEVER) >= 0) {
-        hid_t dataset = H5Dcreate2(file, "/prefix", H5T_IEEE_F32LE, space, H5P_DEFAULT,
-                                   create, H5P_DEFAULT);
+        hid_t dataset =
+            H5Dcreate2(file, "/prefix", H5T_IEEE_F32LE, space, H5P_DEFAULT, create, H5P_DEFAULT);
         haddr_t offset = dataset < 0 ? HADDR_UNDEF : H5Dget_offset(dataset);
         begin = offset == HADDR_UNDEF ? -1 : (int64_t)offset;
         H5Dclose(dataset);

@@ -8,7 +8,7 @@
 #include "core/base/rng.h"
 #include "core/cli/bench.h"
 #include "core/cli/load_model.h"
-#include "core/cli/random_model.h"
+#include "core/model/random_model.h"
 #include "core/decode/decoder.h"
 
 enum { PROMPT = 512, ROOM = 1024 };

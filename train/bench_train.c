@@ -1,22 +1,10 @@
 /* Training speed of two fixed models, whole and as a growth stage. */
-#include <stdlib.h>
-
 #include "core/base/log.h"
-#include "core/base/mem.h"
 #include "core/cli/bench.h"
+#include "train/rig.h"
 #include "train/trainer.h"
 
 enum { BATCH = 4, CONTEXT = 256 };
-
-/* A model with all that a step needs. */
-typedef struct Rig {
-    Model *model;
-    Grads *grads;
-    Pass *pass;
-    Optimizer *optimizer;
-    int32_t ids[BATCH * CONTEXT], targets[BATCH * CONTEXT];
-    Rng rng;
-} Rig;
 
 static ModelConfig config_a(void)
 {
@@ -36,91 +24,21 @@ static ModelConfig config_b(void)
     return c;
 }
 
-/* A frozen table of random rows. */
-static Status give_table(Model *model, Err *err)
+static RigSetup setup_of(const BenchRun *how, const ModelConfig *config, const TrainSet *set)
 {
-    const ModelConfig *c = &model->config;
-    Substrate table = {.table = tensor_2d(NULL, DTYPE_F32, c->vocab_size, c->n_embed),
-                       .owned = true};
-    TRY(device_tensor(&model->device, &table.table, "the table", err));
-    Rng rng;
-    rng_init(&rng, 1, 1);
-    float *row = xmalloc((size_t)c->n_embed * sizeof *row);
-    Status status = STATUS_OK;
-    for (int64_t v = 0; v < c->vocab_size && status == STATUS_OK; v++) {
-        for (int64_t i = 0; i < c->n_embed; i++)
-            row[i] = (float)(rng_uniform(&rng) - 0.5) * 0.1f;
-        Tensor slice = tensor_slice(&table.table, v, 1);
-        status = device_upload(&model->device, &slice, row, err);
-    }
-    free(row);
-    if (status == STATUS_OK)
-        return model_take_table(model, &table, err);
-    model->device.ops->free(table.table.data);
-    return status;
-}
-
-static Status start_values(Model *model, Err *err)
-{
-    for (int64_t l = 0; l < model->config.n_layers; l++)
-        TRY(model_start_block(model, l, BLOCK_START_RANDOM, 1, err));
-    TRY(model_start_head(model, 1, err));
-    if (model->config.embedding == EMBEDDING_LEARNED)
-        return model_start_embedding(model, 1, err);
-    return give_table(model, err);
-}
-
-static void rig_clear(Rig *rig)
-{
-    optimizer_free(rig->optimizer);
-    pass_free(rig->pass);
-    grads_free(rig->grads);
-    model_free(rig->model);
-}
-
-static Status rig_init(Rig *rig, const BenchRun *how, const ModelConfig *config,
-                       const TrainSet *set, Err *err)
-{
-    *rig = (Rig){0};
-    ModelOptions options = {
-        .device = &how->device, .compute = how->dtype, .weights = how->dtype, .masters = true};
-    AdamwConfig adamw = adamw_default();
-    rng_init(&rig->rng, 2, 2);
-    Status status = model_new(&rig->model, config, &options, err);
-    if (status == STATUS_OK)
-        status = start_values(rig->model, err);
-    if (status == STATUS_OK)
-        status = model_set_trained(rig->model, set, err);
-    if (status == STATUS_OK)
-        status = grads_new(&rig->grads, rig->model, false, err);
-    if (status == STATUS_OK)
-        status = pass_new(&rig->pass, rig->model, rig->grads, BATCH, CONTEXT, err);
-    if (status == STATUS_OK)
-        status = optimizer_new(&rig->optimizer, rig->model, rig->grads, &adamw, err);
-    if (status != STATUS_OK)
-        rig_clear(rig);
-    return status;
+    return (RigSetup){.device = &how->device,
+                      .config = config,
+                      .compute = how->dtype,
+                      .trained = *set,
+                      .rows = BATCH,
+                      .context = CONTEXT};
 }
 
 /* One optimizer step on random tokens; its time goes to `times`. */
 static Status step(Rig *rig, const PrefixCache *cache, BenchTimes *times, Err *err)
 {
-    static const int64_t windows[BATCH] = {0, 1, 2, 3};
-    for (int i = 0; i < BATCH * CONTEXT; i++) {
-        rig->ids[i] = (int32_t)rng_below(&rig->rng, rig->model->config.vocab_size);
-        rig->targets[i] = (int32_t)rng_below(&rig->rng, rig->model->config.vocab_size);
-    }
-    PassInput input = {.ids = rig->ids,
-                       .targets = rig->targets,
-                       .backward = true,
-                       .grad_scale = 1.0f / (BATCH * CONTEXT),
-                       .prefix = cache,
-                       .windows = cache ? windows : NULL};
-    double loss, norm, start = clock_seconds();
-    int64_t count;
-    TRY(pass_run(rig->pass, &input, &loss, &count, err));
-    TRY(optimizer_step(rig->optimizer, 1e-5, &norm, err));
-    bench_time_add(times, clock_seconds() - start);
+    TRY(rig_step(rig, cache, err));
+    bench_time_add(times, rig->pass_seconds + rig->optimizer_seconds);
     return STATUS_OK;
 }
 
@@ -142,7 +60,8 @@ static Status whole(const BenchRun *how, const ModelConfig *config, BenchResult 
     TrainPlan plan;
     BenchTimes times = {.count = 0}, roofs = {.count = 0}, warm = {.count = 0};
     bench_reset_peak();
-    TRY(rig_init(&rig, how, config, &set, err));
+    RigSetup setup = setup_of(how, config, &set);
+    TRY(rig_init(&rig, &setup, err));
     Status status = plan_of(&rig, &set, &plan, err);
     for (int i = 0; i < 2 && status == STATUS_OK; i++)
         status = step(&rig, NULL, &warm, err);
@@ -221,8 +140,10 @@ static Status grow_b(const BenchRun *how, BenchResult *result, Err *err)
     TrainPlan big_plan, plan;
     BenchTimes whole_times = {.count = 0}, times = {.count = 0}, cached = {.count = 0},
                warm = {.count = 0};
-    TRY(rig_init(&big, how, &config, &all, err));
-    Status status = rig_init(&grown, how, &config, &newest, err);
+    RigSetup big_setup = setup_of(how, &config, &all),
+             grown_setup = setup_of(how, &config, &newest);
+    TRY(rig_init(&big, &big_setup, err));
+    Status status = rig_init(&grown, &grown_setup, err);
     if (status != STATUS_OK) {
         rig_clear(&big);
         return status;

@@ -6,7 +6,7 @@
 
 #include "core/base/log.h"
 #include "train/model_options.h"
-#include "train/run.h"
+#include "train/run_dry.h"
 
 typedef struct TrainSettings {
     RunSettings run;
@@ -61,14 +61,16 @@ static Status dry_run(const TrainSettings *s, const Run *run, const ModelConfig 
                       const TrainSet *trained, const Schedule *schedule, Err *err)
 {
     TrainConfig c = run_train_config(&s->run, schedule, config->context);
-    TrainPlan plan;
-    TRY(train_plan(config, run->compute, DTYPE_F32, trained, &c, &plan, err));
     printf("model       %" PRId64 " blocks of width %" PRId64 ", vocabulary %" PRId64 "\n",
            config->n_layers, config->d_model, config->vocab_size);
     printf("steps       %" PRId64 " of %" PRId64 " tokens\n", schedule->steps,
            s->run.batch * config->context);
-    run_print_plan(&plan, stdout);
-    return STATUS_OK;
+    RunData opened;
+    DryStage stage = {.config = config, .trained = trained, .train = &c};
+    TRY(run_dry_data(&s->run.data, &opened, &stage.data, err));
+    Status status = run_dry_stage(run, &stage, stdout, err);
+    run_data_close(&opened);
+    return status;
 }
 
 static void print_result(const TrainSettings *s, const Run *run, const TrainerStatus *status)

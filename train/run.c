@@ -357,15 +357,3 @@ Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err)
     trainer_free(trainer);
     return status;
 }
-
-void run_print_plan(const TrainPlan *plan, FILE *out)
-{
-    fprintf(out,
-            "parameters  %" PRId64 " in all, %" PRId64 " train, %" PRId64 " are frozen\n"
-            "memory      %.0f MB: weights %.0f, gradients %.0f, moments %.0f, activations %.0f\n"
-            "compute     %.1f MFLOP per token (%.1f with a cached prefix)\n",
-            plan->params_total, plan->params_active, plan->params_frozen, (double)plan->bytes / 1e6,
-            (double)plan->bytes_weights / 1e6, (double)plan->bytes_grads / 1e6,
-            (double)plan->bytes_moments / 1e6, (double)plan->bytes_activations / 1e6,
-            plan->flops_per_token / 1e6, plan->flops_per_token_cached / 1e6);
-}

@@ -164,7 +164,4 @@ Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err);
 /* Saves the model without a trainer's state: between stages. */
 Status run_save(Run *run, const json_t *place, Err *err);
 
-/* "model 3.1 M parameters, ..., memory 312 MB" of a stage, for --dry-run and the log. */
-void run_print_plan(const TrainPlan *plan, FILE *out);
-
 #endif

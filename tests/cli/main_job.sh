@@ -33,7 +33,8 @@ check "pack b" "$C" pack -t t.h5 b.txt --validation 0.1 -o b.pack
 
 run="--batch 4 --context 32 --heads 2 --save-every 5 --dtype float32 --lr 5e-3 -t t.h5 -q"
 # shellcheck disable=SC2086
-check "a dry run plans and makes nothing" "$C" grow --stages 1+1 --tokens 4K --data a.pack --dry-run $run
+check "a dry run plans and makes nothing" bash -c "
+    [ \$('$C' grow --stages 1+1 --tokens 4K --data a.pack --dry-run $run | grep -cE '^(time|memory) .*[0-9]') = 4 ] && [ ! -e model.h5 ]"
 # shellcheck disable=SC2086
 for l in a b; do check "grow $l" "$C" grow --stages 1+1 --tokens 8K --data $l.pack -o $l $run; done
 # shellcheck disable=SC2086

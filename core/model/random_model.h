@@ -1,6 +1,6 @@
-/* Models with random values, for measurements of speed. */
-#ifndef CAMBIUM_CORE_CLI_RANDOM_MODEL_H
-#define CAMBIUM_CORE_CLI_RANDOM_MODEL_H
+/* Models with random values: for measurements of speed alone. */
+#ifndef CAMBIUM_CORE_MODEL_RANDOM_MODEL_H
+#define CAMBIUM_CORE_MODEL_RANDOM_MODEL_H
 
 #include "core/model/model.h"
 

@@ -1,4 +1,4 @@
-#include "core/cli/random_model.h"
+#include "core/model/random_model.h"
 
 #include <stdlib.h>
 
