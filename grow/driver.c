@@ -131,16 +131,12 @@ static void write_stage_line(const GrowJob *job, const Run *run, int64_t number,
             "bytes_predicted", (json_int_t)plan->bytes, "flops_per_token", plan->flops_per_token));
 }
 
-/* LoRA pairs are folded into weights whose masters are in memory: the file is read again. */
-static Status fold(const GrowJob *job, Run *run, int64_t number, Err *err)
+/* LoRA pairs are folded into weights whose masters are in memory: the file, which the trainer wrote
+ * after its last step, is read again. */
+static Status fold(const GrowStage *stage, Run *run, Err *err)
 {
-    const GrowStage *stage = &job->plan->stages[number];
     if (!stage->trains.lora || !stage->lora_fold)
         return STATUS_OK;
-    json_t *place = stage_place(job, number, false);
-    Status status = run_save(run, place, err);
-    json_decref(place);
-    TRY(status);
     TRY(run_load_model(run, run->model_path, err));
     return model_fold_lora(run->model, err);
 }
@@ -206,7 +202,7 @@ static Status train_stage(const GrowJob *job, Run *run, int64_t number, const Ru
     json_decref(fields);
     json_decref(place);
     TRY(status);
-    TRY(fold(job, run, number, err));
+    TRY(fold(stage, run, err));
     place = stage_place(job, number, true);
     status = run_save(run, place, err);
     json_decref(place);

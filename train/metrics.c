@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/file.h"
 #include "core/base/mem.h"
@@ -11,25 +12,44 @@
 struct Metrics {
     char *path;
     FILE *file;
+    int64_t lines;
     int failed; /* errno of the first write that failed */
 };
 
-static Status open_file(Metrics *metrics, Err *err)
+/* Cuts off what is behind the first `lines` whole lines; a crash may have cut the last one. */
+static Status keep_lines(Metrics *metrics, int64_t lines, Err *err)
 {
-    metrics->file = fopen(metrics->path, "a");
-    if (!metrics->file)
-        return err_set(err, "cannot write %s: %s", metrics->path, strerror(errno));
-    return STATUS_OK;
+    StrBuf all = {0};
+    Status status = file_read(metrics->path, 0, &all, err);
+    int64_t keep = 0;
+    while (status == STATUS_OK && metrics->lines < lines) {
+        const char *from = all.data + keep;
+        const char *end = memchr(from, '\n', (size_t)(all.size - keep));
+        if (!end)
+            break;
+        keep += end - from + 1;
+        metrics->lines++;
+    }
+    if (keep < all.size && ftruncate(fileno(metrics->file), keep) != 0)
+        status = err_set(err, "cannot shorten %s: %s", metrics->path, strerror(errno));
+    strbuf_clear(&all);
+    return status;
 }
 
-Status metrics_open(Metrics **out, const char *folder, Err *err)
+Status metrics_open(Metrics **out, const char *folder, int64_t lines, Err *err)
 {
     Metrics *metrics = xcalloc(1, sizeof *metrics);
     metrics->path = file_join(folder, "metrics.jsonl");
+    metrics->file = fopen(metrics->path, "a");
     *out = NULL;
-    if (open_file(metrics, err) != STATUS_OK) {
+    Status status = STATUS_OK;
+    if (!metrics->file)
+        status = err_set(err, "cannot write %s: %s", metrics->path, strerror(errno));
+    else
+        status = keep_lines(metrics, lines, err);
+    if (status != STATUS_OK) {
         metrics_close(metrics);
-        return STATUS_FAIL;
+        return status;
     }
     *out = metrics;
     return STATUS_OK;
@@ -53,6 +73,7 @@ void metrics_write(Metrics *metrics, json_t *line)
     bool ok = fprintf(metrics->file, "%s\n", text) >= 0 && fflush(metrics->file) == 0;
     if (!ok && !metrics->failed)
         metrics->failed = errno ? errno : EIO;
+    metrics->lines++;
     free(text);
 }
 
@@ -63,31 +84,11 @@ Status metrics_check(const Metrics *metrics, Err *err)
     return STATUS_OK;
 }
 
-/* A line that was cut off by a crash is dropped too. */
-static bool line_stays(const char *text, size_t bytes, MetricsKeep *keep, void *context)
+Status metrics_sync(Metrics *metrics, int64_t *lines, Err *err)
 {
-    json_t *line = json_loadb(text, bytes, 0, NULL);
-    bool stays = line && keep(context, line);
-    json_decref(line);
-    return stays;
-}
-
-Status metrics_rewind(Metrics *metrics, MetricsKeep *keep, void *context, Err *err)
-{
-    StrBuf all = {0}, kept = {0};
-    TRY(file_read(metrics->path, 0, &all, err));
-    for (const char *at = all.data; at && *at;) {
-        const char *end = strchr(at, '\n');
-        size_t bytes = end ? (size_t)(end - at) + 1 : strlen(at);
-        if (end && line_stays(at, bytes, keep, context))
-            strbuf_append(&kept, at, bytes);
-        at += bytes;
-    }
-    fclose(metrics->file);
-    metrics->file = NULL;
-    Status status = file_write(metrics->path, kept.data ? kept.data : "", (size_t)kept.size, err);
-    strbuf_clear(&all);
-    strbuf_clear(&kept);
-    TRY(status);
-    return open_file(metrics, err);
+    /* Pipes and the like cannot be synced (EINVAL) and need not be. */
+    if (!metrics->failed && fsync(fileno(metrics->file)) != 0 && errno != EINVAL)
+        metrics->failed = errno;
+    *lines = metrics->lines;
+    return metrics_check(metrics, err);
 }

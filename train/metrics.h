@@ -7,7 +7,7 @@
 #ifndef CAMBIUM_TRAIN_METRICS_H
 #define CAMBIUM_TRAIN_METRICS_H
 
-#include <stdbool.h>
+#include <stdint.h>
 
 #include <jansson.h>
 
@@ -15,9 +15,9 @@
 
 typedef struct Metrics Metrics;
 
-/* Opens FOLDER/metrics.jsonl for appending. On resume, lines of steps after the checkpoint are
- * dropped by metrics_rewind. */
-Status metrics_open(Metrics **out, const char *folder, Err *err);
+/* Opens FOLDER/metrics.jsonl for appending and keeps its first `lines` lines: a run that goes on
+ * from a checkpoint writes those behind it again. Fewer are left as they are. */
+Status metrics_open(Metrics **out, const char *folder, int64_t lines, Err *err);
 void metrics_close(Metrics *metrics); /* NULL is allowed */
 
 /* Takes `line`; writes it at once. Failures are remembered and reported by metrics_check, so that a
@@ -25,8 +25,8 @@ void metrics_close(Metrics *metrics); /* NULL is allowed */
 void metrics_write(Metrics *metrics, json_t *line);
 Status metrics_check(const Metrics *metrics, Err *err);
 
-/* Keeps only the lines for which `keep` says so (those up to a checkpoint). */
-typedef bool MetricsKeep(void *context, const json_t *line);
-Status metrics_rewind(Metrics *metrics, MetricsKeep *keep, void *context, Err *err);
+/* Brings all lines to disk, and says how many the file has: a checkpoint that keeps the number
+ * finds them again. */
+Status metrics_sync(Metrics *metrics, int64_t *lines, Err *err);
 
 #endif

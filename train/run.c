@@ -119,7 +119,7 @@ static Status read_place(Run *run, Err *err)
     container_close(container);
     TRY(status);
     json_t *history = json_object_get(run->place, "history");
-    if (!json_is_array(history))
+    if (!json_is_array(history) || !json_is_integer(json_object_get(run->place, "metrics_lines")))
         return err_set(err, "%s: /run is not what this program writes", run->model_path);
     json_decref(run->history);
     run->history = json_incref(history);
@@ -139,8 +139,10 @@ static Status open_folder(Run *run, Err *err)
     if (s->resume && !exists)
         log_warn("%s holds no checkpoint yet: starting from the beginning", s->out);
     TRY(file_make_folder(s->out, err));
-    TRY(metrics_open(&run->metrics, s->out, err));
-    return exists ? read_place(run, err) : STATUS_OK;
+    if (exists)
+        TRY(read_place(run, err));
+    int64_t lines = json_integer_value(json_object_get(run->place, "metrics_lines"));
+    return metrics_open(&run->metrics, s->out, lines, err);
 }
 
 Status run_open(Run *run, const RunSettings *settings, Err *err)
@@ -236,11 +238,14 @@ static Status save_model(Run *run, const json_t *place, const Trainer *trainer, 
 {
     char name[] = "model", *names[] = {name};
     Ensemble alone = {.n_experts = 1, .experts = &run->model, .names = names};
+    int64_t lines;
+    TRY(metrics_sync(run->metrics, &lines, err));
     /* What finished stages made of the run goes with every checkpoint. */
     json_t *full = json_deep_copy(place);
     json_object_set(full, "history", run->history);
     json_object_set_new(full, "tokens", json_integer(run->tokens));
     json_object_set_new(full, "flops", json_real(run->flops));
+    json_object_set_new(full, "metrics_lines", json_integer(lines));
     Extra extra = {.place = full, .trainer = trainer};
     CheckpointSave save = {.path = run->model_path,
                            .ensemble = &alone,
@@ -304,13 +309,6 @@ static Status on_sample(void *context, const Trainer *trainer, Err *err)
                       hooks->stage->fields, run->metrics, err);
 }
 
-/* Lines that a killed run wrote after its last checkpoint would appear twice. */
-static bool is_before(void *context, const json_t *line)
-{
-    const TrainerStatus *at = context;
-    return json_integer_value(json_object_get(line, "tokens")) <= at->tokens;
-}
-
 static void add_history(Run *run, const RunStage *stage, const TrainerStatus *status)
 {
     json_t *entry = stage->fields ? json_deep_copy(stage->fields) : json_object();
@@ -346,14 +344,16 @@ Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err)
     Status status = STATUS_OK;
     if (stage->restore)
         status = trainer_restore(trainer, run->base, err);
-    TrainerStatus at = trainer_status(trainer);
-    if (status == STATUS_OK)
-        status = metrics_rewind(run->metrics, is_before, &at, err);
     if (status == STATUS_OK)
         status = trainer_run(trainer, err);
     *out = trainer_status(trainer);
     if (status == STATUS_OK)
         add_history(run, stage, out);
+    else if (status == STATUS_STOPPED)
+        err_set(err,
+                "stopped after step %" PRId64 " of %" PRId64
+                "; %s is saved, and --resume goes on from there",
+                out->step, stage->schedule.steps, run->model_path);
     trainer_free(trainer);
     return status;
 }

@@ -22,6 +22,13 @@ static json_t *settings_json(const Trainer *t)
                      "clip", c->adamw.clip);
 }
 
+/* A loss that is not there yet is NaN, which JSON cannot say: it is left out. */
+static void put_measure(json_t *json, const char *key, double value)
+{
+    if (isfinite(value))
+        json_object_set_new(json, key, json_real(value));
+}
+
 Status trainer_put(const Trainer *t, ContainerWriter *writer, Err *err)
 {
     TRY(optimizer_put(t->optimizer, writer, err));
@@ -32,6 +39,9 @@ Status trainer_put(const Trainer *t, ContainerWriter *writer, Err *err)
     json_t *json = json_pack("{s:I, s:I, s:f, s:o, s:o}", "step", (json_int_t)t->status.step,
                              "tokens", (json_int_t)t->status.tokens, "flops", t->status.flops,
                              "drawn", drawn, "settings", settings_json(t));
+    put_measure(json, "loss", t->status.loss);
+    put_measure(json, "eval_loss", t->status.eval_loss);
+    put_measure(json, "eval_bpb", t->status.eval_bpb);
     Status status = container_put_json(writer, "/trainer", json, err);
     json_decref(json);
     return status;
@@ -57,6 +67,13 @@ static Status compare_settings(const Trainer *t, const json_t *saved, Err *err)
     return status;
 }
 
+static void get_measure(const json_t *json, const char *key, double *out)
+{
+    const json_t *value = json_object_get(json, key);
+    if (json_is_number(value))
+        *out = json_number_value(value);
+}
+
 static Status restore_from(Trainer *t, const json_t *json, const Container *container, Err *err)
 {
     json_t *drawn = json_object_get(json, "drawn");
@@ -73,6 +90,9 @@ static Status restore_from(Trainer *t, const json_t *json, const Container *cont
     t->status.step = json_integer_value(json_object_get(json, "step"));
     t->status.tokens = json_integer_value(json_object_get(json, "tokens"));
     t->status.flops = json_number_value(json_object_get(json, "flops"));
+    get_measure(json, "loss", &t->status.loss);
+    get_measure(json, "eval_loss", &t->status.eval_loss);
+    get_measure(json, "eval_bpb", &t->status.eval_bpb);
     t->saved_step = t->status.step;
     return optimizer_read(t->optimizer, container, t->status.step, err);
 }

@@ -192,7 +192,7 @@ static Status run_lines(Job *job, const char *text, int64_t bytes, Err *err)
     Status status = STATUS_OK;
     for (int64_t i = 0; i < job->n_pieces; i++) {
         Piece *piece = &job->pieces[i];
-        if (status == STATUS_OK &&
+        if (status == STATUS_OK && piece->out.size > 0 &&
             fwrite(piece->out.data, 1, (size_t)piece->out.size, stdout) != (size_t)piece->out.size)
             status = err_set(err, "cannot write to standard output: %s", strerror(errno));
         if (status == STATUS_OK && piece->status != STATUS_OK) {

@@ -69,7 +69,7 @@ static int run_verb(const Verb *verb, int argc, char **argv)
     }
     void *settings = xcalloc(1, verb->settings_size);
     StringList positionals = {0};
-    Err err = {.text = "no reason given"};
+    Err err = {.text = ""};
     int code = 0;
     if (options_parse(verb, argc, argv, settings, &positionals, &err) != STATUS_OK) {
         code = EXIT_USAGE;
@@ -78,12 +78,15 @@ static int run_verb(const Verb *verb, int argc, char **argv)
         code = status == STATUS_OK ? 0 : status == STATUS_STOPPED ? EXIT_STOPPED : EXIT_FAILED;
     }
     /* A full disk behind stdout must not look like success. */
-    if (fflush(stdout) != 0 && code == 0) {
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == 0) {
         err_set(&err, "cannot write to standard output");
         code = EXIT_FAILED;
     }
     if (code == EXIT_FAILED || code == EXIT_USAGE)
-        fprintf(stderr, "cambium %s: error: %s\n", verb->name, err.text);
+        fprintf(stderr, "cambium %s: error: %s\n", verb->name,
+                err.text[0] ? err.text : "no reason given");
+    else if (code == EXIT_STOPPED)
+        fprintf(stderr, "cambium %s: %s\n", verb->name, err.text[0] ? err.text : "stopped");
     options_clear(verb, settings);
     free(settings);
     string_list_clear(&positionals);
