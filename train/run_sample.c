@@ -41,6 +41,9 @@ Status run_sample(Model *model, const Tokenizer *tokenizer, const char *prompt,
     if (result == STATUS_OK) {
         Sampling sampling = sampling_default();
         sampling.seed = (uint64_t)status->step;
+        /* A wish to stop is the trainer's to see, after this step; a resumed run does not come
+         * back to this sample. */
+        sampling.finish = true;
         Generation generation = {.prompt = ids.items,
                                  .n_prompt = ids.count,
                                  .max_tokens = SAMPLE_TOKENS,
@@ -57,6 +60,5 @@ Status run_sample(Model *model, const Tokenizer *tokenizer, const char *prompt,
         decoder_free(decoder);
     }
     id_list_clear(&ids);
-    /* A wish to stop is the trainer's to see, after this step. */
-    return result == STATUS_STOPPED ? STATUS_OK : result;
+    return result;
 }

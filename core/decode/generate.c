@@ -194,7 +194,7 @@ Status generate(Decoder *decoder, int64_t max_sequences, const Sampling *samplin
             status = sample_items(&run, items, err);
         if (status == STATUS_OK)
             take_tokens(&run, items, token, context);
-        if (status == STATUS_OK && stop_requested())
+        if (status == STATUS_OK && !sampling->finish && stop_requested())
             status = STATUS_STOPPED;
     }
     run_clear(&run);

@@ -15,6 +15,7 @@ typedef struct Sampling {
     int64_t repetition_window; /* last tokens that the penalty looks at */
     int64_t top_k;             /* 0: off */
     uint64_t seed;
+    bool finish; /* a wish of the user to stop waits for the end of all generations */
 } Sampling;
 
 Sampling sampling_default(void);
@@ -35,7 +36,7 @@ typedef bool GenerationToken(void *context, int64_t index, int32_t id, float log
                              const float *weights);
 
 /* Runs all generations to their ends. Outputs are appended; the caller clears them.
- * STATUS_STOPPED when the user asks to stop. */
+ * STATUS_STOPPED when the user asks to stop (and sampling->finish does not say to wait). */
 Status generate(Decoder *decoder, int64_t max_sequences, const Sampling *sampling,
                 Generation *generations, int64_t n, GenerationToken *token, void *context,
                 Err *err);

@@ -560,7 +560,7 @@ static Status read_root(Reader *reader)
 static Status choose_stand_in(Reader *reader, const char *json, int64_t bytes)
 {
     for (uint32_t code = STAND_IN; code > STAND_IN - STAND_IN_CHOICES; code--) {
-        char escapes[2][13];
+        char escapes[2][16]; /* 12 are used; the compiler counts digits that cannot come */
         uint32_t high = 0xD800 + ((code - 0x10000) >> 10), low = 0xDC00 + (code & 0x3FF);
         snprintf(escapes[0], sizeof escapes[0], "\\u%04x\\u%04x", high, low);
         snprintf(escapes[1], sizeof escapes[1], "\\u%04X\\u%04X", high, low);

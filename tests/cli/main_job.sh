@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job in small: a table, two specialists grown on it, merged, measured, speaking; a growth
-# that is killed goes on to the same bits; and a real model decodes as it does elsewhere.
+# The main job in small: a table, two specialists grown on it, merged, measured, speaking; and
+# a real model decodes as it does elsewhere.
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 bad=0
@@ -46,20 +46,6 @@ done
 # shellcheck disable=SC2086
 check "a cached prefix needs one rank" fails_with "works with --ranks 1" "$C" grow --stages 1+1 --ranks 2 --cache-prefix ram --data a.pack -o r $run
 
-# Killed at several moments and resumed, the run ends with the same bits.
-# shellcheck disable=SC2086
-killed() {
-    local n
-    for n in 1 2 3 4; do
-        "$C" grow --stages 1+1 --tokens 8K --data a.pack -o killed --resume $run >/dev/null 2>&1 &
-        sleep "0.$((RANDOM % 5 + 1))"
-        kill -9 $! 2>/dev/null
-        wait $! 2>/dev/null
-    done
-    "$C" grow --stages 1+1 --tokens 8K --data a.pack -o killed --resume $run &&
-        "$C" diff a/model.h5 killed/model.h5
-}
-check "killed and resumed is undisturbed to the last bit" killed
 # shellcheck disable=SC2086
 check "a folder that holds a run is refused" fails_with "holds a run already" "$C" grow --stages 1+1 --tokens 8K --data a.pack -o a $run
 
