@@ -44,7 +44,8 @@ Status file_read(const char *path, int64_t limit, StrBuf *out, Err *err)
 Status file_map_open(FileMap *map, const char *path, Err *err)
 {
     *map = (FileMap){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* A pipe that nobody writes to would be waited for without O_NONBLOCK. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return err_set(err, "cannot open %s: %s", path, strerror(errno));
     struct stat info;

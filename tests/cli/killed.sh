@@ -39,7 +39,7 @@ iconv -c -f UTF-8 -t UTF-8 ./*.txt 2>/dev/null | tr '\n' '\f' >all.txt # one doc
 check "a table and a pack are made" [ $? = 0 ]
 grow() { # folder
     exec "$CAMBIUM" grow --plan plan.yaml -t t.h5 --data p.pack -o "$1" --resume --batch 4 \
-        --context 64 --heads 2 --save-every 3 --eval-every 7 --eval-tokens 1000 --log-every 1 \
+        --context 64 --heads 2 --save-every 6 --eval-every 7 --eval-tokens 1000 --log-every 1 \
         --sample-every 9 -q
 }
 before=$(date +%s%N)
@@ -56,19 +56,29 @@ same_as_whole() { # folder
 }
 pause() { sleep "$(($1 / 1000)).$(printf %03d $(($1 % 1000)))"; }
 
-# A kill comes after a random time, every second one once a random number of checkpoints has begun.
-# A run that was faster is compared, and another one begun.
+# A kill comes after a random time; every third one then waits for the next checkpoint to be begun,
+# and every third one comes when a stage has just begun. A run that was faster is compared, and
+# another one begun.
+stages() { grep -cs '"event":"stage"' killed/metrics.jsonl; }
+alive() { kill -0 "$pid" 2>/dev/null; }
 landed=0 tries=0 in_save=0 moments=
 while [ $landed -lt "$kills" ] && [ $tries -lt $((kills * 6)) ]; do
     tries=$((tries + 1))
     [ -d killed ] || echo "# a run begins"
     (grow killed) >>killed.out 2>>log &
     pid=$!
-    pause $((pace / 40 + RANDOM % (pace / 5 + 1)))
-    if [ $((tries % 2)) = 0 ]; then
-        while [ ! -e killed/model.h5.tmp ] && kill -0 $pid 2>/dev/null; do :; done
+    case $((tries % 3)) in
+    0) pause $((pace / 40 + RANDOM % (pace / 5 + 1))) ;;
+    1)
+        begun=$(stages)
+        while [ "$(stages)" -le "${begun:-0}" ] && alive; do :; done
+        ;;
+    2)
+        pause $((pace / 40 + RANDOM % (pace / 5 + 1)))
+        while [ ! -e killed/model.h5.tmp ] && alive; do :; done
         [ $((RANDOM % 2)) = 0 ] || pause $((RANDOM % 4))
-    fi
+        ;;
+    esac
     kill -9 $pid 2>/dev/null
     wait $pid 2>/dev/null
     status=$?
