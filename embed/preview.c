@@ -1,6 +1,7 @@
 #include "embed/preview.h"
 
 #include <math.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,14 +46,17 @@ static void place_picture(const Pictures *p, int64_t token, uint8_t *corner, int
 static Status write_png(const char *path, const uint8_t *pixels, int width, int height, Err *err)
 {
     FileDraft draft;
-    file_draft_init(&draft, path);
+    TRY(file_draft_init(&draft, path, err));
     png_image image = {.version = PNG_IMAGE_VERSION,
                        .width = (png_uint_32)width,
                        .height = (png_uint_32)height,
                        .format = PNG_FORMAT_GRAY};
+    errno = 0;
     if (!png_image_write_to_file(&image, draft.temporary, 0, pixels, width, NULL)) {
+        err_set(err, "cannot write %s: %s (%s)", draft.temporary, image.message,
+                errno ? strerror(errno) : "no details");
         file_draft_abandon(&draft);
-        return err_set(err, "%s cannot be written: %s", path, image.message);
+        return STATUS_FAIL;
     }
     return file_draft_commit(&draft, err);
 }

@@ -63,6 +63,9 @@ static Status count_words(const VocabularyOptions *options, BpeWords *words, Err
         log_debug("counting the words of %s", files.items[i]);
         TRY_GOTO(corpus_read(files.items[i], options->corpus_bytes, count_document, words, err));
     }
+    if (files.count > 0 && bpe_words_count(words) == 0)
+        TRY_GOTO(err_set(err, "no text in %s%s", files.items[0],
+                         files.count > 1 ? " and the other files" : ""));
     TRY_GOTO(read_ngrams(options->ngrams, &ngrams, err));
     for (int64_t i = 0; i < ngrams.count; i++) {
         const Ngram *ngram = &ngrams.items[i];

@@ -97,6 +97,8 @@ static Status check_settings(const InferSettings *s, Err *err)
     return STATUS_OK;
 }
 
+enum { PROMPTS_BYTES = 1 << 28 };
+
 /* Prompts from the command line, a file, or all of standard input. */
 static Status gather_prompts(const InferSettings *s, StringList *out, Err *err)
 {
@@ -105,13 +107,13 @@ static Status gather_prompts(const InferSettings *s, StringList *out, Err *err)
     StrBuf text = {0};
     Status status = STATUS_OK;
     if (s->prompts_file) {
-        status = file_read(s->prompts_file, 0, &text, err);
+        status = file_read(s->prompts_file, PROMPTS_BYTES, &text, err);
         char *rest = text.data, *line;
         while (status == STATUS_OK && rest && (line = strsep(&rest, "\n")) != NULL)
             if (*line)
                 string_list_add(out, line);
     } else if (s->prompts.count == 0) {
-        status = file_read("-", 0, &text, err);
+        status = file_read("-", PROMPTS_BYTES, &text, err);
         if (status == STATUS_OK)
             string_list_add(out, text.data);
     }

@@ -203,8 +203,9 @@ static Status read_all(Cleaner *cleaner, const StringList *roots, PageFn *use, E
 static Status open_output(Output *output, const char *prefix, const char *suffix, Err *err)
 {
     char *path = xasprintf("%s.%s.txt", prefix, suffix);
-    file_draft_init(&output->draft, path);
+    Status status = file_draft_init(&output->draft, path, err);
     free(path);
+    TRY(status);
     output->stream = fopen(output->draft.temporary, "wb");
     if (!output->stream)
         return err_set(err, "cannot create %s: %s", output->draft.temporary, strerror(errno));

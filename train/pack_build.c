@@ -292,7 +292,8 @@ static Status build(Builder *builder, const char *output, Err *err)
     progress_end(&builder->progress);
     TRY(status);
     if (builder->splits[PACK_TRAIN].count + builder->splits[PACK_VALIDATION].count == 0)
-        return err_set(err, "no text in %lld files", (long long)builder->files.count);
+        return err_set(err, "no text in %s%s", builder->files.items[0],
+                       builder->files.count > 1 ? " and the other files" : "");
     return write_pack(builder, output, err);
 }
 

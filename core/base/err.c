@@ -6,6 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
+static void make_printable(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            *text = '?';
+}
+
 Status err_set(Err *err, const char *format, ...)
 {
     if (err) {
@@ -13,6 +20,7 @@ Status err_set(Err *err, const char *format, ...)
         va_start(args, format);
         vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
+        make_printable(err->text);
     }
     return STATUS_FAIL;
 }
@@ -29,6 +37,7 @@ Status err_wrap(Err *err, const char *format, ...)
         snprintf(joined, sizeof joined, "%s: %s", context, err->text);
         memcpy(err->text, joined, sizeof err->text);
         err->text[sizeof err->text - 1] = '\0';
+        make_printable(err->text);
     }
     return STATUS_FAIL;
 }

@@ -19,7 +19,8 @@ typedef struct Err {
     char text[1024];
 } Err;
 
-/* Writes the sentence and returns STATUS_FAIL, so that `return err_set(err, ...)` reads well. */
+/* Writes the sentence and returns STATUS_FAIL, so that `return err_set(err, ...)` reads well. It is
+ * one line for a terminal: control characters (from damaged files, and names) become '?'. */
 Status err_set(Err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Puts "context: " before what is there, and returns STATUS_FAIL. */

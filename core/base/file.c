@@ -70,10 +70,16 @@ void file_map_close(FileMap *map)
     *map = (FileMap){0};
 }
 
-void file_draft_init(FileDraft *draft, const char *path)
+Status file_draft_init(FileDraft *draft, const char *path, Err *err)
 {
+    struct stat info;
+    *draft = (FileDraft){0};
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return err_set(err, "cannot write %s: it is a %s; name a file", path,
+                       S_ISDIR(info.st_mode) ? "folder" : "device or pipe");
     draft->path = xstrdup(path);
     draft->temporary = xasprintf("%s.tmp", path);
+    return STATUS_OK;
 }
 
 static void draft_end(FileDraft *draft)
@@ -125,7 +131,7 @@ void file_draft_abandon(FileDraft *draft)
 Status file_write(const char *path, const void *data, size_t bytes, Err *err)
 {
     FileDraft draft;
-    file_draft_init(&draft, path);
+    TRY(file_draft_init(&draft, path, err));
     FILE *stream = fopen(draft.temporary, "wb");
     if (!stream) {
         err_set(err, "cannot create %s: %s", draft.temporary, strerror(errno));

@@ -22,13 +22,14 @@ void file_map_close(FileMap *map);
 
 /* A file that appears under its name only when it is complete: written to `path`.tmp, flushed,
  * fsynced, renamed, and its folder fsynced. Writers that need a path (HDF5) write to `temporary`
- * themselves and call commit, which opens and fsyncs it. */
+ * themselves and call commit, which opens and fsyncs it. What is there under the name must be a
+ * regular file: a folder cannot be replaced, and a device must not be. */
 typedef struct FileDraft {
     char *path;
     char *temporary;
 } FileDraft;
 
-void file_draft_init(FileDraft *draft, const char *path);
+Status file_draft_init(FileDraft *draft, const char *path, Err *err);
 Status file_draft_commit(FileDraft *draft, Err *err); /* ends the draft, also when it fails */
 void file_draft_abandon(FileDraft *draft); /* removes the temporary file, ends the draft */
 

@@ -49,12 +49,15 @@ static Status apply_document(const Verb *verb, void *settings, yaml_document_t *
 Status config_file_apply(const Verb *verb, void *settings, const char *path, Err *err)
 {
     StrBuf text = {0};
-    TRY(file_read(path, 1 << 20, &text, err));
+    Status status = file_read(path, 1 << 20, &text, err);
+    if (status != STATUS_OK) {
+        strbuf_clear(&text);
+        return status;
+    }
     yaml_parser_t parser;
     yaml_document_t document;
     CHECK(yaml_parser_initialize(&parser), "libyaml");
     yaml_parser_set_input_string(&parser, (const unsigned char *)text.data, (size_t)text.size);
-    Status status;
     if (!yaml_parser_load(&parser, &document)) {
         status = err_set(err, "%s, line %zu: %s", path, parser.problem_mark.line + 1,
                          parser.problem ? parser.problem : "not YAML");

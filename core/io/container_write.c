@@ -52,8 +52,10 @@ static hid_t create_file(const char *name, hid_t access)
 Status container_create(ContainerWriter **out, const char *path, Err *err)
 {
     *out = NULL;
+    FileDraft draft;
+    TRY(file_draft_init(&draft, path, err));
     ContainerWriter *writer = xcalloc(1, sizeof *writer);
-    file_draft_init(&writer->draft, path);
+    writer->draft = draft;
     writer->file = -1;
     writer->backing.fd =
         open(writer->draft.temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

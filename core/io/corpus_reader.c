@@ -97,6 +97,12 @@ static Status next_piece(CorpusReader *reader, char mark, const char **piece, in
         int64_t got;
         TRY(corpus_file_read(reader->file, READ_BYTES, buffer, &got, err));
         reader->ended = got == 0;
+        /* Before a gigabyte of them is gathered. */
+        if (got && memchr(buffer->data + buffer->size - got, '\0', (size_t)got))
+            return err_set(err,
+                           "%s has zero bytes, as no UTF-8 text has (is it UTF-16, or no text at "
+                           "all?); convert the file with iconv or leave it out",
+                           reader->path);
     }
     *piece = reader->buffer.data + reader->start;
     *bytes = end ? end - *piece : reader->buffer.size - reader->start;

@@ -116,6 +116,8 @@ void npy_close(NpyFile *file)
 Status npy_write(const char *path, StoredType type, int64_t rows, int64_t cols, const void *data,
                  Err *err)
 {
+    FileDraft draft;
+    TRY(file_draft_init(&draft, path, err));
     StrBuf head = {0};
     strbuf_append(&head, magic, MAGIC_BYTES);
     strbuf_append(&head, "\x01\x00\x00\x00", 4); /* version 1.0; the length is filled in below */
@@ -126,8 +128,6 @@ Status npy_write(const char *path, StoredType type, int64_t rows, int64_t cols, 
     strbuf_putc(&head, '\n');
     head.data[8] = (char)((head.size - 10) & 255);
     head.data[9] = (char)((head.size - 10) >> 8);
-    FileDraft draft;
-    file_draft_init(&draft, path);
     size_t bytes = (size_t)(rows * cols) * stored_bytes(type);
     FILE *stream = fopen(draft.temporary, "wb");
     bool fine = stream && fwrite(head.data, 1, (size_t)head.size, stream) == (size_t)head.size &&

@@ -216,9 +216,11 @@ static Status write_fault(SafeWriter *writer, Err *err)
 Status safe_create(SafeWriter **out, const char *path, const SafeEntry *entries, int64_t count,
                    Err *err)
 {
-    SafeWriter *writer = xcalloc(1, sizeof *writer);
     *out = NULL;
-    file_draft_init(&writer->draft, path);
+    FileDraft draft;
+    TRY(file_draft_init(&draft, path, err));
+    SafeWriter *writer = xcalloc(1, sizeof *writer);
+    writer->draft = draft;
     char *header = header_text(entries, count, &writer->left);
     uint64_t length = strlen(header), padded = (length + 7) / 8 * 8; /* data on 8 bytes */
     Status status = STATUS_OK;
