@@ -75,6 +75,7 @@ static Status parse_weights(const char *text, int64_t n, float *out, Err *err)
 typedef struct Job {
     const MergeSettings *settings;
     MergeParts parts;
+    FileDraft draft; /* the output, until it is fitted and verified */
     MergeWrite write;
     float *weights; /* (n_experts), or NULL */
     MergeAdapter adapter;
@@ -118,7 +119,7 @@ static Status load_merged(const Job *job, LoadedModel *model, Err *err)
     char automatic[] = "auto", exact[] = "float32";
     LoadSettings load = {
         .device = automatic, .weights = exact, .kv = exact, .table = job->settings->table};
-    return load_model(model, job->settings->out, &load, err);
+    return load_model(model, job->draft.temporary, &load, err);
 }
 
 /* Fits what the rule leaves open, then writes the file again with it. */
@@ -218,7 +219,9 @@ static Status merge_run(const void *settings, const StringList *models, Err *err
         job.weights = xcalloc((size_t)job.parts.n_experts, sizeof *job.weights);
         status = parse_weights(s->weights, job.parts.n_experts, job.weights, err);
     }
-    job.write.path = s->out;
+    if (status == STATUS_OK)
+        status = file_draft_init(&job.draft, s->out, err);
+    job.write.path = job.draft.temporary;
     job.write.weights = job.weights;
     job.write.forget = (float)s->forget;
     if (status == STATUS_OK) {
@@ -232,7 +235,11 @@ static Status merge_run(const void *settings, const StringList *models, Err *err
     if (status == STATUS_OK && s->verify)
         status = verify(&job, err);
     if (status == STATUS_OK)
+        status = file_draft_commit(&job.draft, err);
+    if (status == STATUS_OK)
         print_result(&job);
+    else
+        file_draft_abandon(&job.draft);
     job_clear(&job);
     return status;
 }
