@@ -311,16 +311,11 @@ static Tensor projection_grad(Pass *pass, int64_t layer, DropPlace place, const 
 {
     const Model *model = pass->model;
     const Device *device = &model->device;
-    bool drops = dropout->p > 0.0f;
-    if (model->compute == DTYPE_F32 && !drops)
+    if (model->compute == DTYPE_F32 && !(dropout->p > 0.0f))
         return pass->back.stream;
     CastArgs cast = {.x = pass->back.stream, .y = pass->back.dy};
     device->ops->cast(device->queue, &cast);
-    if (drops) {
-        DropoutArgs drop = {.x = pass->back.dy, .y = pass->back.dy, .p = dropout->p};
-        drop.seed = dropout_seed(dropout, layer, place);
-        device->ops->dropout(device->queue, &drop);
-    }
+    forward_drop(model, layer, place, &pass->back.dy, dropout);
     return pass->back.dy;
 }
 

@@ -180,6 +180,7 @@ static Status rank_gradients(Trainer *t, TrainRank *rank, int number, double *lo
     const TrainConfig *c = &t->setup.config;
     int64_t own = c->batch / c->ranks, T = c->context;
     loader_next(rank->loader, rank->tokens, rank->windows);
+    uint64_t step = (uint64_t)t->status.step;
     *loss = 0.0;
     for (int64_t row = 0; row < own; row += t->micro_batch) {
         for (int64_t b = 0; b < t->micro_batch; b++) {
@@ -187,15 +188,14 @@ static Status rank_gradients(Trainer *t, TrainRank *rank, int number, double *lo
             memcpy(rank->ids + b * T, from, (size_t)T * sizeof *from);
             memcpy(rank->targets + b * T, from + 1, (size_t)T * sizeof *from);
         }
-        /* Dropout's numbers follow from the place of the rows in the global batch. */
-        uint64_t place = (uint64_t)(t->status.step * c->batch + number * own + row);
         PassInput input = {.ids = rank->ids,
                            .targets = rank->targets,
                            .backward = true,
                            .accumulate = row > 0,
                            .grad_scale = 1.0f / (float)(c->batch * T),
                            .dropout = {.p = (float)t->setup.model->config.dropout,
-                                       .seed = hash_mix64(c->seed ^ hash_mix64(place))},
+                                       .seed = hash_mix64(c->seed ^ hash_mix64(step)),
+                                       .token = (uint64_t)((number * own + row) * T)},
                            .prefix = t->setup.prefix ? &t->prefix : NULL,
                            .windows = rank->windows + row};
         double part;

@@ -102,6 +102,7 @@ void cpu_dropout(Queue *queue, const DropoutArgs *args)
                                .y = cpu_ptr(&args->y),
                                .type = args->x.dtype,
                                .seed = args->seed,
+                               .first = args->first,
                                .threshold = (uint32_t)((double)args->p * 4294967296.0),
                                .factor = 1.0f / (1.0f - args->p)},
                       .n = tensor_count(&args->x)};

@@ -21,6 +21,7 @@ typedef struct DropoutTask {
     void *y;
     DType type;
     uint64_t seed;
+    uint64_t first;
     uint32_t threshold;
     float factor;
 } DropoutTask;

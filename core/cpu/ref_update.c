@@ -122,7 +122,7 @@ void ref_dropout(Queue *queue, const DropoutArgs *args)
     uint32_t threshold = (uint32_t)((double)args->p * 4294967296.0);
     float factor = 1.0f / (1.0f - args->p);
     for (int64_t i = 0; i < n; i++) {
-        bool keeps = dropout_keeps(args->seed, (uint64_t)i, threshold);
+        bool keeps = dropout_keeps(args->seed, args->first + (uint64_t)i, threshold);
         element_put(y, args->y.dtype, i, keeps ? element_get(x, args->x.dtype, i) * factor : 0.0f);
     }
 }

@@ -178,18 +178,17 @@ void forward_qkv(const Model *model, int64_t layer, Stream *stream, const Tensor
     rope(model, &b->k, positions);
 }
 
-uint64_t dropout_seed(const Dropout *dropout, int64_t layer, DropPlace place)
-{
-    return hash_mix64(dropout->seed ^ hash_mix64((uint64_t)(layer * 2 + (int)place)));
-}
-
-static void drop(const Model *model, int64_t layer, DropPlace place, const Tensor *x,
-                 const Dropout *dropout)
+void forward_drop(const Model *model, int64_t layer, DropPlace place, const Tensor *x,
+                  const Dropout *dropout)
 {
     if (!dropout || !(dropout->p > 0.0f))
         return;
-    DropoutArgs args = {.x = *x, .y = *x, .p = dropout->p};
-    args.seed = dropout_seed(dropout, layer, place);
+    DropoutArgs args = {.x = *x,
+                        .y = *x,
+                        .p = dropout->p,
+                        .seed =
+                            hash_mix64(dropout->seed ^ hash_mix64((uint64_t)(layer * 2 + place))),
+                        .first = dropout->token * (uint64_t)model->config.d_model};
     model->device.ops->dropout(model->device.queue, &args);
 }
 
@@ -198,7 +197,7 @@ void forward_rest(const Model *model, int64_t layer, Stream *stream, BlockBuffer
 {
     const Param *p = model->blocks[layer].params;
     linear(model, layer, BLOCK_ATTN_OUT, BLOCK_ATTN_OUT_BIAS, &b->attn, &b->attn_out, b);
-    drop(model, layer, DROP_ATTN, &b->attn_out, dropout);
+    forward_drop(model, layer, DROP_ATTN, &b->attn_out, dropout);
     stream->delta = b->attn_out;
     NormArgs norm = {.y = b->ffn_in, .mean = b->ffn_mean, .rstd = b->ffn_rstd};
     norm_stream(model, stream, &p[BLOCK_FFN_NORM], &p[BLOCK_FFN_NORM_BIAS], &b->mid, &norm);
@@ -215,7 +214,7 @@ void forward_rest(const Model *model, int64_t layer, Stream *stream, BlockBuffer
         forward_linear(model, layer, &up);
     }
     linear(model, layer, BLOCK_FFN_DOWN, BLOCK_FFN_DOWN_BIAS, &b->ffn_act, &b->ffn_out, b);
-    drop(model, layer, DROP_FFN, &b->ffn_out, dropout);
+    forward_drop(model, layer, DROP_FFN, &b->ffn_out, dropout);
     stream->delta = b->ffn_out;
 }
 

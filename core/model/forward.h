@@ -41,10 +41,13 @@ typedef struct BlockBuffers {
 /* Dropout of one forward pass (backward repeats it with the same numbers); p 0: none. */
 typedef struct Dropout {
     float p;
-    uint64_t seed; /* of this pass; each place in the model mixes in its own number */
+    uint64_t seed;  /* of the whole batch; each place in the model mixes in its own number */
+    uint64_t token; /* where this pass's tokens begin in that batch */
 } Dropout;
 typedef enum DropPlace { DROP_ATTN = 0, DROP_FFN = 1 } DropPlace; /* both projections' outputs */
-uint64_t dropout_seed(const Dropout *dropout, int64_t layer, DropPlace place);
+/* Drops values of a projection's output, or of its gradient, (N, C), in place. */
+void forward_drop(const Model *model, int64_t layer, DropPlace place, const Tensor *x,
+                  const Dropout *dropout);
 
 /* Takes the tensors of one set from an arena (which may only measure) for (B, T) tokens. `backward`
  * says whether those marked (b) are wanted. Sets of several blocks may share what is not kept

@@ -252,13 +252,14 @@ typedef struct NonFiniteArgs {
     Tensor x, out;
 } NonFiniteArgs;
 
-/* y = x * mask / (1 - p) where mask is drawn per element from (seed, index) by dropout_keeps:
- * forward and backward are the same call. x, y same type, may be in place; the factor is the
- * float32 1 / (1 - p). */
+/* y = x * mask / (1 - p) where mask is drawn per element from (seed, first + index) by
+ * dropout_keeps: forward and backward are the same call, and the parts of a batch get the mask of
+ * the whole. x, y same type, may be in place; the factor is the float32 1 / (1 - p). */
 typedef struct DropoutArgs {
     Tensor x, y;
     float p;
     uint64_t seed;
+    uint64_t first; /* what the first element's index counts from */
 } DropoutArgs;
 
 /* A mix of 32 bits in 32-bit arithmetic ("lowbias32", C. Wellons), which vectorises everywhere. */
