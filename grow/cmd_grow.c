@@ -13,6 +13,8 @@ typedef struct GrowSettings {
 
 #define AT(field) offsetof(GrowSettings, field)
 
+const Verb verb_grow;
+
 static const Option grow_options[] = {
     {"plan", OPTION_TEXT, AT(plan), "FILE", NULL, "the stages, as YAML", NULL, 0, "Plan"},
     {"stages", OPTION_TEXT, AT(stages), "N+N+...", NULL,
@@ -40,6 +42,13 @@ static const Option grow_options[] = {
     {0},
 };
 
+static PrefixPlace prefix_place(const char *name)
+{
+    return strcmp(name, "ram") == 0    ? PREFIX_RAM
+           : strcmp(name, "disk") == 0 ? PREFIX_DISK
+                                       : PREFIX_OFF;
+}
+
 static Status read_plan(const GrowSettings *s, GrowPlan *plan, Err *err)
 {
     GrowDefaults defaults = {.start =
@@ -50,6 +59,10 @@ static Status read_plan(const GrowSettings *s, GrowPlan *plan, Err *err)
                              .warmup = s->warmup,
                              .lora_rank = s->lora_rank,
                              .lora_alpha = s->lora_alpha};
+    if (s->run.init)
+        TRY(model_settings_keep_shape(err));
+    if (prefix_place(s->cache) != PREFIX_OFF && s->run.ranks != 1)
+        return err_set(err, "--cache-prefix %s works with --ranks 1", s->cache);
     TRY(grow_trains_parse(s->train, &defaults.trains, err));
     if ((s->plan != NULL) == (s->stages != NULL))
         return err_set(err, "grow how? give --plan FILE or --stages 3+3+3");
@@ -63,14 +76,12 @@ static Status grow_verb(const void *settings, const StringList *positionals, Err
     const GrowSettings *s = settings;
     GrowPlan plan;
     TRY(read_plan(s, &plan, err));
-    GrowJob job = {.settings = &s->run, .model = &s->model, .plan = &plan};
-    if (strcmp(s->cache, "off") != 0)
-        job.cache_prefix = strcmp(s->cache, "ram") == 0 ? PREFIX_RAM : PREFIX_DISK;
-    Status status = STATUS_OK;
-    if (job.cache_prefix != PREFIX_OFF && s->run.ranks != 1)
-        status = err_set(err, "--cache-prefix %s works with --ranks 1", s->cache);
-    if (status == STATUS_OK)
-        status = s->run.dry_run ? grow_dry_run(&job, err) : grow_run(&job, err);
+    GrowJob job = {.settings = &s->run,
+                   .options = options_json(&verb_grow, s),
+                   .model = &s->model,
+                   .plan = &plan,
+                   .cache_prefix = prefix_place(s->cache)};
+    Status status = s->run.dry_run ? grow_dry_run(&job, err) : grow_run(&job, err);
     grow_plan_clear(&plan);
     return status;
 }

@@ -70,7 +70,7 @@ static const StringList *stage_data(const GrowJob *job, const GrowStage *stage)
 static Status first_model(const GrowJob *job, Run *run, Err *err)
 {
     if (job->settings->init)
-        return run_load_model(run, job->settings->init, err);
+        return run_init_model(run, job->model->dropout, err);
     ModelConfig config;
     TRY(model_settings_config(job->model, &run->table, job->plan->stages[0].blocks, &config, err));
     TRY(run_new_model(run, &config, err));
@@ -102,7 +102,9 @@ static Status prepare_model(const GrowJob *job, Run *run, int64_t number, Err *e
         TRY(run_load_model(run, run->model_path, err));
     if (!is_new)
         TRY(grow_model(job, run, stage, err));
-    if (stage->trains.lora)
+    bool has_pairs = run->model->config.lora_rank == stage->lora_rank &&
+                     run->model->config.lora_alpha == stage->lora_alpha;
+    if (stage->trains.lora && !has_pairs)
         TRY(model_add_lora(run->model, stage->lora_rank, stage->lora_alpha,
                            (uint64_t)job->settings->seed, err));
     return STATUS_OK;
@@ -206,13 +208,13 @@ static Status train_stage(const GrowJob *job, Run *run, int64_t number, const Ru
     place = stage_place(job, number, true);
     status = run_save(run, place, err);
     json_decref(place);
-    if (status == STATUS_OK)
-        printf("stage %" PRId64 ": %" PRId64 " blocks, %" PRId64
-               " tokens, loss %.4f, %.4f bits per "
-               "byte, %.0f s\n",
-               number + 1, run->model->config.n_layers, result.tokens, result.loss, result.eval_bpb,
-               result.seconds);
-    return status;
+    TRY(status);
+    printf("stage %" PRId64 ": %" PRId64 " blocks, %" PRId64 " tokens, loss %.4f", number + 1,
+           run->model->config.n_layers, result.tokens, result.loss);
+    if (isfinite(result.eval_bpb))
+        printf(", %.4f bits per byte", result.eval_bpb);
+    printf(", %.0f s\n", result.seconds);
+    return STATUS_OK;
 }
 
 static Status run_stage(const GrowJob *job, Run *run, int64_t number, bool restore, Err *err)
@@ -237,14 +239,12 @@ static Status find_place(const GrowJob *job, const Run *run, int64_t *stage, boo
     *restore = false;
     if (!run->place)
         return STATUS_OK;
-    json_t *plan = grow_plan_json(job->plan);
-    bool same = json_equal(plan, json_object_get(run->place, "plan"));
-    json_decref(plan);
-    if (!same)
+    Err what;
+    if (grow_plan_compare(job->plan, json_object_get(run->place, "plan"), &what) != STATUS_OK)
         return err_set(err,
-                       "the plan is not the one that %s was started with; resume with that plan, "
-                       "or grow on in a new folder with --init %s",
-                       job->settings->out, run->model_path);
+                       "the plan is not the one that %s was started with (%s); resume with that "
+                       "plan, or grow on in a new folder with --init %s",
+                       job->settings->out, what.text, run->model_path);
     bool done = json_is_true(json_object_get(run->place, "done"));
     *stage = json_integer_value(json_object_get(run->place, "stage")) + (done ? 1 : 0);
     *restore = !done;
@@ -254,7 +254,7 @@ static Status find_place(const GrowJob *job, const Run *run, int64_t *stage, boo
 Status grow_run(const GrowJob *job, Err *err)
 {
     Run run;
-    Status status = run_open(&run, job->settings, err);
+    Status status = run_open(&run, job->settings, job->options, err);
     int64_t stage = 0;
     bool restore = false;
     if (status == STATUS_OK)
@@ -328,7 +328,7 @@ static Status dry_stages(const GrowJob *job, const Run *run, Err *err)
 Status grow_dry_run(const GrowJob *job, Err *err)
 {
     Run run;
-    Status status = run_open(&run, job->settings, err);
+    Status status = run_open(&run, job->settings, job->options, err);
     if (status == STATUS_OK)
         status = dry_stages(job, &run, err);
     run_close(&run);

@@ -11,6 +11,7 @@ typedef enum PrefixPlace { PREFIX_OFF, PREFIX_RAM, PREFIX_DISK } PrefixPlace;
 
 typedef struct GrowJob {
     const RunSettings *settings;
+    json_t *options;            /* of the verb; see run_open; grow_run and grow_dry_run take it */
     const ModelSettings *model; /* of a new model */
     const GrowPlan *plan;
     PrefixPlace cache_prefix;

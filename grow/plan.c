@@ -369,3 +369,25 @@ json_t *grow_plan_json(const GrowPlan *plan)
     }
     return json_pack("{s:o}", "stages", stages);
 }
+
+Status grow_plan_compare(const GrowPlan *plan, const json_t *stored, Err *err)
+{
+    json_t *own = grow_plan_json(plan);
+    const json_t *stages = json_object_get(own, "stages"), *old = json_object_get(stored, "stages");
+    Status status = STATUS_OK;
+    if (json_array_size(stages) != json_array_size(old))
+        status = err_set(err, "%zu stages, not %zu", json_array_size(stages), json_array_size(old));
+    for (size_t i = 0; i < json_array_size(stages) && status == STATUS_OK; i++) {
+        const char *key;
+        json_t *value;
+        json_object_foreach(json_array_get(stages, i), key, value)
+        {
+            if (json_equal(value, json_object_get(json_array_get(old, i), key)))
+                continue;
+            status = err_set(err, "'%s' of stage %zu", key, i + 1);
+            break;
+        }
+    }
+    json_decref(own);
+    return status;
+}

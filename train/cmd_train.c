@@ -19,6 +19,8 @@ typedef struct TrainSettings {
 
 #define AT(field) offsetof(TrainSettings, field)
 
+const Verb verb_train;
+
 static const Option train_options[] = {
     RUN_OPTIONS(TrainSettings, run),
     {"json", OPTION_FLAG, AT(json), NULL, NULL, "print the result as JSON", NULL, 0, NULL},
@@ -76,12 +78,10 @@ static Status dry_run(const TrainSettings *s, const Run *run, const ModelConfig 
 static void print_result(const TrainSettings *s, const Run *run, const TrainerStatus *status)
 {
     if (s->json) {
-        json_t *json =
-            json_pack("{s:s, s:I, s:I, s:f, s:f}", "model", run->model_path, "steps",
-                      (json_int_t)status->step, "tokens", (json_int_t)status->tokens, "loss",
-                      status->loss, "tokens_per_second",
-                      (double)status->step * (double)(s->run.batch) *
-                          (double)run->model->config.context / fmax(status->seconds, 1e-9));
+        json_t *json = json_pack("{s:s, s:I, s:I, s:f, s:f}", "model", run->model_path, "steps",
+                                 (json_int_t)status->step, "tokens", (json_int_t)status->tokens,
+                                 "loss", status->loss, "tokens_per_second",
+                                 (double)status->own_tokens / fmax(status->seconds, 1e-9));
         if (isfinite(status->eval_bpb))
             json_object_set_new(json, "bits_per_byte", json_real(status->eval_bpb));
         char *text = json_dumps(json, JSON_COMPACT);
@@ -108,7 +108,7 @@ static Status train_model(const TrainSettings *s, Run *run, const ModelConfig *c
     if (restore)
         TRY(run_load_model(run, run->model_path, err));
     else if (s->run.init)
-        TRY(run_load_model(run, s->run.init, err));
+        TRY(run_init_model(run, s->model.dropout, err));
     else {
         TRY(run_new_model(run, config, err));
         for (int64_t layer = 0; layer < config->n_layers; layer++)
@@ -143,6 +143,7 @@ static Status run_verb(const TrainSettings *s, Run *run, Err *err)
 {
     ModelConfig config;
     if (s->run.init) {
+        TRY(model_settings_keep_shape(err));
         Container *container;
         CheckpointInfo info;
         TRY(container_open(&container, s->run.init, err));
@@ -176,7 +177,7 @@ static Status train_run(const void *settings, const StringList *positionals, Err
     (void)positionals;
     const TrainSettings *s = settings;
     Run run;
-    Status status = run_open(&run, &s->run, err);
+    Status status = run_open(&run, &s->run, options_json(&verb_train, s), err);
     if (status == STATUS_OK)
         status = run_verb(s, &run, err);
     run_close(&run);

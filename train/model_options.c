@@ -35,3 +35,15 @@ Status model_settings_config(const ModelSettings *s, const TableInfo *table, int
     *out = c;
     return STATUS_OK;
 }
+
+Status model_settings_keep_shape(Err *err)
+{
+    static const char *const shape[] = {
+        "layers", "d-model",   "heads",       "kv-heads",  "d-ff",      "context", "norm",
+        "act",    "embedding", "embed-scale", "rope-base", "tied-head", "bias"};
+    for (size_t i = 0; i < sizeof shape / sizeof *shape; i++)
+        if (options_given(shape[i]))
+            return err_set(err, "--%s is for a new model; the one of --init keeps its shape",
+                           shape[i]);
+    return STATUS_OK;
+}

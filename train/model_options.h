@@ -7,7 +7,7 @@
 #include "core/model/config.h"
 
 typedef struct ModelSettings {
-    int64_t layers, d_model, heads, kv_heads, d_ff, context;
+    int64_t d_model, heads, kv_heads, d_ff, context;
     char *norm, *act, *embedding;
     double embed_scale, rope_base, dropout;
     bool bias, tied_head;
@@ -91,5 +91,8 @@ typedef struct ModelSettings {
 /* The configuration that the settings mean on this table. */
 Status model_settings_config(const ModelSettings *settings, const TableInfo *table, int64_t layers,
                              ModelConfig *out, Err *err);
+/* Fails when an option was given that says the shape of a new model, for a run that goes on with an
+ * old one (--init): its shape is fixed, all but dropout. */
+Status model_settings_keep_shape(Err *err);
 
 #endif

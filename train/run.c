@@ -8,6 +8,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/cli/load_model.h"
+#include "train/run_options.h"
 #include "train/run_sample.h"
 
 /* ---- data --------------------------------------------------------------------------------------
@@ -125,7 +126,8 @@ static Status read_place(Run *run, Err *err)
     run->history = json_incref(history);
     run->tokens = json_integer_value(json_object_get(run->place, "tokens"));
     run->flops = json_number_value(json_object_get(run->place, "flops"));
-    return STATUS_OK;
+    return run_options_compare(run->options, json_object_get(run->place, "options"),
+                               run->settings->out, err);
 }
 
 static Status open_folder(Run *run, Err *err)
@@ -145,9 +147,9 @@ static Status open_folder(Run *run, Err *err)
     return metrics_open(&run->metrics, s->out, lines, err);
 }
 
-Status run_open(Run *run, const RunSettings *settings, Err *err)
+Status run_open(Run *run, const RunSettings *settings, json_t *options, Err *err)
 {
-    *run = (Run){.settings = settings, .history = json_array()};
+    *run = (Run){.settings = settings, .options = options, .history = json_array()};
     if (!settings->out && !settings->dry_run)
         return err_set(err, "where to? -o FOLDER");
     const char *source = settings->init ? settings->init : settings->table;
@@ -155,6 +157,7 @@ Status run_open(Run *run, const RunSettings *settings, Err *err)
         return err_set(err, "a new model stands on a table: --table FILE ('cambium embed')");
     TRY(device_open(&run->device, settings->device, err));
     TRY(choose_dtype(run, err));
+    run->options = run_options_that_decide(run->options, run->compute);
     TRY(read_source(run, source, err));
     if (settings->dry_run)
         return STATUS_OK;
@@ -172,6 +175,7 @@ void run_close(Run *run)
     json_decref(run->table_meta);
     json_decref(run->history);
     json_decref(run->place);
+    json_decref(run->options);
     free(run->model_path);
     *run = (Run){0};
 }
@@ -219,6 +223,16 @@ Status run_load_model(Run *run, const char *path, Err *err)
     return ensemble_take_model(ensemble, path, &run->model, err);
 }
 
+Status run_init_model(Run *run, double dropout, Err *err)
+{
+    TRY(run_load_model(run, run->settings->init, err));
+    ModelConfig config = run->model->config;
+    config.dropout = dropout;
+    TRY(model_config_check(&config, err));
+    run->model->config = config;
+    return STATUS_OK;
+}
+
 /* ---- saving ------------------------------------------------------------------------------------
  */
 
@@ -243,6 +257,7 @@ static Status save_model(Run *run, const json_t *place, const Trainer *trainer, 
     /* What finished stages made of the run goes with every checkpoint. */
     json_t *full = json_deep_copy(place);
     json_object_set(full, "history", run->history);
+    json_object_set(full, "options", run->options);
     json_object_set_new(full, "tokens", json_integer(run->tokens));
     json_object_set_new(full, "flops", json_real(run->flops));
     json_object_set_new(full, "metrics_lines", json_integer(lines));
@@ -347,6 +362,9 @@ Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err)
     if (status == STATUS_OK)
         status = trainer_run(trainer, err);
     *out = trainer_status(trainer);
+    if (status == STATUS_STOPPED)
+        log_info("stopped after step %" PRId64 " of %" PRId64 "; %s holds it, and --resume goes on",
+                 out->step, stage->schedule.steps, run->model_path);
     if (status == STATUS_OK)
         add_history(run, stage, out);
     else if (status == STATUS_STOPPED)

@@ -121,6 +121,7 @@ void run_data_close(RunData *data);
 
 typedef struct Run {
     const RunSettings *settings;
+    json_t *options; /* those that decide the run; see train/run_options.h */
     Device device;
     DType compute;
     char *model_path; /* FOLDER/model.h5 */
@@ -137,14 +138,18 @@ typedef struct Run {
 } Run;
 
 /* Opens device, tokenizer, table and, unless it is a dry run, the folder. A folder that holds a run
- * already is refused unless --resume is given; with it, `place` says where that run stands. */
-Status run_open(Run *run, const RunSettings *settings, Err *err);
+ * already is refused unless --resume is given; with it, `place` says where that run stands, and
+ * `options` (the verb's own, by options_json; taken) must be those that it was started with. */
+Status run_open(Run *run, const RunSettings *settings, json_t *options, Err *err);
 void run_close(Run *run);
 
 /* A new model, its values set. */
 Status run_new_model(Run *run, const ModelConfig *config, Err *err);
 /* The model of a file, ready to train: all masters in memory. */
 Status run_load_model(Run *run, const char *path, Err *err);
+
+/* The model that --init names, which drops values as this run says. */
+Status run_init_model(Run *run, double dropout, Err *err);
 
 /* One stage of a run. */
 typedef struct RunStage {

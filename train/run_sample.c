@@ -4,18 +4,17 @@
 
 #include "core/base/log.h"
 #include "core/decode/generate.h"
+#include "core/text/utf8.h"
 
 enum { SAMPLE_TOKENS = 48 };
 
 static void write_line(const char *prompt, const StrBuf *text, const TrainerStatus *status,
                        const json_t *fields, Metrics *metrics)
 {
-    /* Bytes that are no character (a token may be a single byte) have no JSON form. */
-    json_t *clean = json_stringn(text->data, (size_t)text->size);
-    json_t *line = json_pack("{s:s, s:I, s:I, s:f, s:f, s:s, s:o}", "event", "sample", "step",
+    json_t *line = json_pack("{s:s, s:I, s:I, s:f, s:f, s:s, s:s%}", "event", "sample", "step",
                              (json_int_t)status->step, "tokens", (json_int_t)status->tokens,
                              "flops", status->flops, "seconds", status->seconds, "prompt", prompt,
-                             "text", clean ? clean : json_string("(not whole characters)"));
+                             "text", text->data, (size_t)text->size);
     if (fields)
         json_object_update_missing(line, (json_t *)(uintptr_t)fields);
     metrics_write(metrics, line);
@@ -49,8 +48,11 @@ Status run_sample(Model *model, const Tokenizer *tokenizer, const char *prompt,
                                  .max_tokens = SAMPLE_TOKENS,
                                  .ends = {eos, -1}};
         result = generate(decoder, 1, &sampling, &generation, 1, NULL, NULL, err);
-        StrBuf text = {0};
-        tokenizer_decode(tokenizer, generation.output.items, generation.output.count, false, &text);
+        /* A token may be a single byte, and bytes that are no character have no JSON form. */
+        StrBuf raw = {0}, text = {0};
+        tokenizer_decode(tokenizer, generation.output.items, generation.output.count, false, &raw);
+        utf8_append_clean(&text, raw.data, raw.size);
+        strbuf_clear(&raw);
         if (result == STATUS_OK && text.size) {
             log_info("step %lld: %s%s", (long long)status->step, prompt, text.data);
             write_line(prompt, &text, status, fields, metrics);

@@ -240,6 +240,7 @@ static Status train_step(Trainer *t, Comm *comm, Err *err)
         t->status.loss = loss;
         t->status.step++;
         t->status.tokens += c->batch * c->context;
+        t->status.own_tokens += c->batch * c->context;
         t->status.flops +=
             t->plan.flops_per_token * (double)(c->batch * c->context - t->prefix_hits) +
             t->plan.flops_per_token_cached * (double)t->prefix_hits;
@@ -255,7 +256,7 @@ static void report_step(Trainer *t)
     const TrainConfig *c = &t->setup.config;
     double now = clock_seconds(), span = now - t->pace_time;
     t->status.seconds = now - t->started;
-    if (span > 1.0 || t->status.step == 1) {
+    if (span > 1.0 || t->status.tokens_per_second == 0.0) {
         t->status.tokens_per_second =
             (double)(t->status.tokens - t->pace_tokens) / fmax(span, 1e-9);
         t->pace_time = now;
@@ -331,8 +332,10 @@ Status trainer_run(Trainer *t, Err *err)
     t->started = t->pace_time = clock_seconds();
     t->pace_tokens = t->status.tokens;
     t->stopped = false;
-    if (!t->setup.quiet)
+    if (!t->setup.quiet) {
         progress_start(&t->bar, "step", c->schedule.steps);
+        t->bar.first = t->status.step;
+    }
     Status status;
     if (c->ranks == 1) {
         Comm *self = comm_self_new(ops);

@@ -83,14 +83,15 @@ Status trainer_restore(Trainer *trainer, const Container *container, Err *err);
 /* ---- what happened -------------------------------------------------------------------------- */
 
 typedef struct TrainerStatus {
-    int64_t step;     /* finished */
-    int64_t tokens;   /* with those before */
-    double flops;     /* with those before; counted from what was computed */
-    double loss;      /* of the last step, nats per token */
-    double eval_loss; /* of the last evaluation; NaN before the first */
-    double eval_bpb;  /* bits per byte of it */
-    double tokens_per_second;
-    double seconds; /* of this process, in trainer_run */
+    int64_t step;             /* finished */
+    int64_t tokens;           /* with those before */
+    double flops;             /* with those before; counted from what was computed */
+    double loss;              /* of the last step, nats per token */
+    double eval_loss;         /* of the last evaluation; NaN before the first */
+    double eval_bpb;          /* bits per byte of it */
+    double tokens_per_second; /* lately */
+    int64_t own_tokens;       /* trained by this process, in `seconds` */
+    double seconds;           /* of this process, in trainer_run */
 } TrainerStatus;
 TrainerStatus trainer_status(const Trainer *trainer);
 const Model *trainer_model(const Trainer *trainer);

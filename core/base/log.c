@@ -117,8 +117,10 @@ void progress_update(Progress *progress, int64_t done, const char *note)
         bar[i] = (double)i < share * BAR ? '#' : '.';
     bar[BAR] = '\0';
     char left[32] = "-";
-    if (done > 0 && share > 0.0)
-        format_seconds(left, sizeof left, (now - progress->started) * (1.0 - share) / share);
+    if (done > progress->first)
+        format_seconds(left, sizeof left,
+                       (now - progress->started) * (double)(progress->total - done) /
+                           (double)(done - progress->first));
     fprintf(stderr, "\r\033[K%s %lld/%lld [%s] ETA %s%s%s", progress->what, (long long)done,
             (long long)progress->total, bar, left, note ? "  " : "", note ? note : "");
     fflush(stderr);

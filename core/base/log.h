@@ -25,6 +25,7 @@ void stop_reset(void); /* for tests */
 typedef struct Progress {
     const char *what; /* "step", "page"; borrowed until the end */
     int64_t total;
+    int64_t first; /* done before the start: set it after progress_start when going on */
     double started;
     double drawn;
     bool visible;

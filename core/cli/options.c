@@ -11,6 +11,7 @@
 #include "core/cli/config_file.h"
 
 static CommonSettings common;
+static StringList given; /* names that the config file and the command line set */
 
 static const Option common_options[] = {
     {"config", OPTION_TEXT, 0, "FILE", NULL,
@@ -27,6 +28,14 @@ static const Option common_options[] = {
 const CommonSettings *options_common(void)
 {
     return &common;
+}
+
+bool options_given(const char *name)
+{
+    for (int64_t i = 0; i < given.count; i++)
+        if (strcmp(given.items[i], name) == 0)
+            return true;
+    return false;
 }
 
 static void *field(const Option *option, void *settings)
@@ -147,6 +156,7 @@ static Status set_value(const Option *option, void *settings, const char *text, 
 {
     void *at = field(option, settings);
     char *end;
+    string_list_add(&given, option->name);
     switch (option->kind) {
     case OPTION_FLAG:
         if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
@@ -288,6 +298,7 @@ Status options_parse(const Verb *verb, int argc, char **argv, void *settings,
     memset(settings, 0, verb->settings_size);
     common = (CommonSettings){0};
     set_defaults(verb->options, settings);
+    string_list_clear(&given);
     const char *path = config_path(argc, argv);
     if (path)
         TRY(config_file_apply(verb, settings, path, err));
@@ -306,8 +317,9 @@ Status options_parse(const Verb *verb, int argc, char **argv, void *settings,
         return err_set(err, "too few arguments; usage: cambium %s %s [OPTIONS]", verb->name,
                        verb->positionals);
     if (verb->positionals_max >= 0 && positionals->count > verb->positionals_max)
-        return err_set(err, "'%s' is one argument too many; usage: cambium %s %s [OPTIONS]",
-                       positionals->items[verb->positionals_max], verb->name, verb->positionals);
+        return err_set(err, "'%s' is one argument too many; usage: cambium %s %s%s[OPTIONS]",
+                       positionals->items[verb->positionals_max], verb->name, verb->positionals,
+                       verb->positionals[0] ? " " : "");
     if (common.threads < 0)
         return err_set(err, "--threads takes 0 or more");
     if (common.threads > 0)
@@ -318,6 +330,7 @@ Status options_parse(const Verb *verb, int argc, char **argv, void *settings,
 
 void options_clear(const Verb *verb, void *settings)
 {
+    string_list_clear(&given);
     for (const Option *o = verb->options; o->name; o++) {
         void *at = field(o, settings);
         if (o->kind == OPTION_TEXT || o->kind == OPTION_CHOICE) {

@@ -60,6 +60,10 @@ Status options_set(const Verb *verb, void *settings, const char *name, const cha
 /* A whole number as OPTION_INT reads it: 64000, 64K, 2M, 4Gi. */
 Status option_parse_int(const char *text, int64_t *out);
 
+/* Whether the config file or the command line of this process named the option, whatever its
+ * value. */
+bool options_given(const char *name);
+
 /* Every option with its present value; the caller owns the object. */
 json_t *options_json(const Verb *verb, const void *settings);
 

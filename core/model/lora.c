@@ -56,6 +56,9 @@ static void fold_one(Model *model, Param *w, const Param *a, const Param *b)
     GemmArgs product = {.a = b->master, .b = a->master, .c = w->master, .accumulate = true};
     ops->gemm(model->device.queue, &product);
     model_refresh(model, w);
+    /* What was frozen were the values without the pair. */
+    w->frozen = false;
+    w->hash[0] = w->weight_hash[0] = '\0';
 }
 
 Status model_fold_lora(Model *model, Err *err)

@@ -99,7 +99,8 @@ Status model_start_embedding(Model *model, uint64_t seed, Err *err); /* learned 
 Status model_add_blocks(Model *model, int64_t count, Err *err);
 /* Gives every block LoRA pairs, set to their starts (B zero: the model stays what it was). */
 Status model_add_lora(Model *model, int64_t rank, double alpha, uint64_t seed, Err *err);
-/* W += alpha / rank * B A in every matrix, then drops the pairs. All masters must be there. */
+/* W += alpha / rank * B A in every matrix, which no longer counts as frozen; then drops the pairs.
+ * All masters must be there. */
 Status model_fold_lora(Model *model, Err *err);
 
 /* ---- visiting and freezing ------------------------------------------------------------------ */

@@ -231,9 +231,11 @@ static void non_finite_finds_each(void **state)
 
 static void call_dropout(const Device *device, const Tensor *t, const void *context)
 {
-    DropoutArgs args = {
-        .x = t[0], .y = t[1], .p = *(const float *)context, .seed = 0x123456789abcdefu,
-        .first = 0xfffffff0u}; /* crosses 2^32 */
+    DropoutArgs args = {.x = t[0],
+                        .y = t[1],
+                        .p = *(const float *)context,
+                        .seed = 0x123456789abcdefu,
+                        .first = 0xfffffff0u}; /* crosses 2^32 */
     device->ops->dropout(device->queue, &args);
 }
 

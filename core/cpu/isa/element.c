@@ -33,8 +33,9 @@ static void dropout(const DropoutTask *t, int64_t begin, int64_t end)
     for (int64_t i = begin; i < end; i += LANES) {
         float factors[LANES];
         for (int lane = 0; lane < LANES; lane++)
-            factors[lane] =
-                dropout_keeps(t->seed, t->first + (uint64_t)(i + lane), t->threshold) ? t->factor : 0.0f;
+            factors[lane] = dropout_keeps(t->seed, t->first + (uint64_t)(i + lane), t->threshold)
+                                ? t->factor
+                                : 0.0f;
         /* A dropped infinity is dropped, too: it must not become a NaN. */
         VecF factor = vec_load(factors), x = elements_load(t->x, t->type, i, end - i);
         VecF kept = vec_select(factor != vec_set(0.0f), x * factor, vec_set(0.0f));
