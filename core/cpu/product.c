@@ -3,11 +3,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include <dnnl.h>
-
 #include "core/base/isa.h"
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
+#include "core/cpu/onednn.h"
 
 /* libgomp's; declared here because builds without OpenMP (for the thread sanitizer) need it too. */
 extern void omp_set_num_threads(int threads);
@@ -53,11 +52,11 @@ static void make_engine(void)
 
 void product_start(void)
 {
-    const dnnl_cpu_isa_t limits[ISA_COUNT] = {
+    /* The best set needs no limit. */
+    const dnnl_cpu_isa_t limits[] = {
         [ISA_GENERIC] = dnnl_cpu_isa_sse41,
         [ISA_AVX2] = dnnl_cpu_isa_avx2,
         [ISA_AVX512] = dnnl_cpu_isa_avx512_core,
-        [ISA_AVX512BF16] = dnnl_cpu_isa_all,
     };
     if (cpu_isa() < isa_best())
         dnnl_set_max_cpu_isa(limits[cpu_isa()]);
@@ -76,8 +75,7 @@ static void describe(dnnl_memory_desc_t *desc, int64_t rows, int64_t cols, int64
 {
     dnnl_dims_t dims = {rows, cols};
     dnnl_dims_t strides = {transposed ? 1 : leading, transposed ? leading : 1};
-    must(dnnl_memory_desc_init_by_strides(desc, 2, dims, type == DTYPE_BF16 ? dnnl_bf16 : dnnl_f32,
-                                          strides),
+    must(onednn_describe(desc, dims, type == DTYPE_BF16 ? dnnl_bf16 : dnnl_f32, strides),
          "memory description");
 }
 
@@ -89,7 +87,7 @@ static dnnl_primitive_attr_t attributes(bool accumulate)
     must(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user), "scratchpad");
     must(dnnl_post_ops_create(&post), "post operations");
     if (accumulate)
-        must(dnnl_post_ops_append_sum(post, 1.0f), "sum");
+        must(onednn_append_sum(post), "sum");
     must(dnnl_primitive_attr_set_post_ops(attr, post), "post operations");
     must(dnnl_post_ops_destroy(post), "post operations");
     return attr;
@@ -104,15 +102,14 @@ static ProductPlan *plan_new(ProductCache *cache, const Product *p)
     describe(&plan->b, p->K, p->N, p->ldb, p->b_transposed, p->in);
     describe(&plan->c, p->M, p->N, p->ldc, false, p->out);
     describe(&plan->bias, 1, p->N, p->N, false, DTYPE_F32);
-    dnnl_matmul_desc_t desc;
-    must(dnnl_matmul_desc_init(&desc, &plan->a, &plan->b, p->bias ? &plan->bias : NULL, &plan->c),
-         "product description");
     dnnl_primitive_attr_t attr = attributes(p->accumulate);
     dnnl_primitive_desc_t primitive_desc;
     omp_set_num_threads(1);
-    must(dnnl_primitive_desc_create(&primitive_desc, &desc, attr, engine, NULL), "product");
+    must(onednn_matmul(&primitive_desc, engine, &plan->a, &plan->b, p->bias ? &plan->bias : NULL,
+                       &plan->c, attr),
+         "product description");
     must(dnnl_primitive_create(&plan->primitive, primitive_desc), "product");
-    plan->scratch = *dnnl_primitive_desc_query_md(primitive_desc, dnnl_query_scratchpad_md, 0);
+    must(onednn_scratch(&plan->scratch, primitive_desc), "scratch description");
     must(dnnl_primitive_desc_destroy(primitive_desc), "product");
     must(dnnl_primitive_attr_destroy(attr), "attributes");
     return plan;
@@ -129,6 +126,11 @@ static void plan_free(ProductPlan *plan)
         dnnl_memory_destroy(seat->scratch);
     }
     dnnl_primitive_destroy(plan->primitive);
+    onednn_forget(&plan->a);
+    onednn_forget(&plan->b);
+    onednn_forget(&plan->bias);
+    onednn_forget(&plan->c);
+    onednn_forget(&plan->scratch);
     free(plan->seats);
     free(plan);
 }
@@ -136,7 +138,7 @@ static void plan_free(ProductPlan *plan)
 static dnnl_memory_t memory(const dnnl_memory_desc_t *desc)
 {
     dnnl_memory_t result;
-    must(dnnl_memory_create(&result, desc, engine, DNNL_MEMORY_NONE), "memory");
+    must(onednn_memory(&result, desc, engine), "memory");
     return result;
 }
 
@@ -151,7 +153,7 @@ static void plan_seat(ProductPlan *plan, int width)
                                     memory(&plan->c), memory(&plan->scratch)};
         plan->n_seats = width;
     }
-    size_t bytes = dnnl_memory_desc_get_size(&plan->scratch);
+    size_t bytes = onednn_bytes(&plan->scratch);
     if (bytes <= cache->scratch_bytes && width <= cache->n_workers)
         return;
     for (int i = 0; i < cache->n_workers; i++)
