@@ -14,6 +14,9 @@
 CONF ?= release
 PREFIX ?= /usr/local
 OUT := build/$(CONF)
+ifeq ($(CONF),fuzz)
+CC := clang
+endif
 
 # ---- what the program is made of ------------------------------------------------------------------
 FOLDERS := core/base core/tensor core/cpu core/comm core/text core/model core/io core/decode \
@@ -37,6 +40,13 @@ BENCHES := $(sort $(patsubst bench_%.c,%,$(notdir $(BENCH_SOURCES))))
 # ---- flags ----------------------------------------------------------------------------------------
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
             -Wwrite-strings -Wdouble-promotion -Wformat=2 -Wundef
+# To clang every NAN in a double is a promotion, and every format that is passed on is suspect.
+ifneq ($(findstring clang,$(CC)),)
+WARNINGS += -Wno-double-promotion -Wno-format-nonliteral
+ifneq ($(CONF),fuzz)
+$(warning The kernels are made for GCC: built by clang, sums depend on the number of threads)
+endif
+endif
 ifeq ($(DEVELOPER),1)
 WARNINGS += -Werror
 endif
@@ -46,9 +56,6 @@ OPT_asan := -O1 -g -fopenmp -fsanitize=address,undefined -fno-sanitize-recover=u
             -fno-omit-frame-pointer -DCAMBIUM_SPLIT_ADDRESSES
 OPT_tsan := -O1 -g -fsanitize=thread -DCAMBIUM_PTHREADS
 OPT_fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -DCAMBIUM_PTHREADS
-ifeq ($(CONF),fuzz)
-CC := clang
-endif
 OPT := $(OPT_$(CONF))
 ifeq ($(OPT),)
 $(error CONF=$(CONF): choose release, debug, asan, tsan or fuzz)
@@ -97,12 +104,12 @@ $(PROGRAM): $(OUT)/core/cli/main.o $(LIBRARY)
 $(LIBRARY): $(OBJECTS)
 	rm -f $@ && ar rcs $@ $^
 
-$(OUT)/%.o: %.c
+$(OUT)/%.o: %.c $(OUT)/gen/flags
 	@mkdir -p $(@D)
 	$(CC) $(BASE_FLAGS) $(CFLAGS) -c -o $@ $<
 
 define ISA_RULE
-$(OUT)/%.$(1).o: %.c
+$(OUT)/%.$(1).o: %.c $(OUT)/gen/flags
 	@mkdir -p $$(@D)
 	$(CC) $(BASE_FLAGS) $$(if $$(filter $$<,$(EXACT_SOURCES)),$(EXACT_FLAGS),$(KERNEL_FLAGS)) \
 	    $(ISA_$(1)) -DISA=$(1) -DISA_$(1)=1 $(CFLAGS) -c -o $$@ $$<
@@ -124,11 +131,20 @@ $(OUT)/gen/bench_table.c: $(OUT)/gen/benches.list
 	   for b in $(BENCHES); do echo "    bench_$$b,"; done; \
 	   echo '    0};'; } > $@
 
+# Files that change only when what they hold does. The flags are those that change objects: turning
+# warnings into errors (DEVELOPER) rebuilds nothing.
+KEPT_verbs.list := $(VERBS)
+KEPT_benches.list := $(BENCHES)
+KEPT_flags = $(CC) $(OPT) $(PKG_FLAGS) $(CFLAGS) | $(LDFLAGS)
+define KEPT_RULE
+ifneq ($$(strip $$(file <$(OUT)/gen/$(1))),$$(strip $$(KEPT_$(1))))
+$(OUT)/gen/$(1): force
+endif
+$(OUT)/gen/$(1):
+	@mkdir -p $$(@D); echo '$$(subst ','\'',$$(KEPT_$(1)))' > $$@
+endef
+$(foreach k,verbs.list benches.list flags,$(eval $(call KEPT_RULE,$(k))))
 .PHONY: force
-$(OUT)/gen/verbs.list: force
-	@mkdir -p $(@D); echo '$(VERBS)' | cmp -s - $@ || echo '$(VERBS)' > $@
-$(OUT)/gen/benches.list: force
-	@mkdir -p $(@D); echo '$(BENCHES)' | cmp -s - $@ || echo '$(BENCHES)' > $@
 
 # The model file that exported folders come with travels inside the program.
 $(OUT)/gen/modeling_cambium.c: core/io/modeling_cambium.py
@@ -136,7 +152,7 @@ $(OUT)/gen/modeling_cambium.c: core/io/modeling_cambium.py
 	@{ echo 'extern const char modeling_cambium_py[];'; echo 'const char modeling_cambium_py[] ='; \
 	   sed 's/[\\"]/\\&/g; s/.*/    "&\\n"/' $<; echo '    ;'; } > $@
 
-$(OUT)/gen/%.o: $(OUT)/gen/%.c
+$(OUT)/gen/%.o: $(OUT)/gen/%.c $(OUT)/gen/flags
 	$(CC) $(BASE_FLAGS) $(CFLAGS) -c -o $@ $<
 
 $(OUT)/tests/%: $(OUT)/tests/unit/%.o $(TEST_SUPPORT) $(LIBRARY)
@@ -197,17 +213,26 @@ bench: build-all ## measure speed against the machine's limits
 .PHONY: install
 install: all ## copy the program to PREFIX/bin
 	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/cambium
+.PHONY: uninstall
+uninstall: ## remove it from there
+	rm -f $(DESTDIR)$(PREFIX)/bin/cambium
 
 .PHONY: format
 format: ## apply clang-format
 	clang-format -i $$(git ls-files '*.c' '*.h' '*.cu' '*.cuh')
 
-compile_commands.json: force
-	bear -- $(MAKE) -B all
+# What make would run, as the list that editors and clang-tidy read.
+compile_commands.json: force ## how each file is compiled, for editors
+	@$(MAKE) -nB --no-print-directory all test-programs | sed ':a;/\\$$/{N;s/\\\n//;ba}' | \
+	    awk -v folder='$(CURDIR)' 'BEGIN { print "[" } \
+	        / -c -o / { gsub(/\t| +/, " "); gsub(/["\\]/, "\\\\&"); \
+	            printf "%s{\"directory\": \"%s\", \"file\": \"%s\", \"command\": \"%s\"}", \
+	                   n++ ? ",\n" : "", folder, $$NF, $$0 } \
+	        END { print "\n]" }' > $@
 
 .PHONY: info
 info: ## what was found on this machine
-	@tests/info "$(CC)" "$(PKG_LIBS)" "$(or $(NVCC),nvcc)"
+	@CFLAGS="$(CFLAGS)" tests/info "$(CC)" "$(PKG_LIBS)" "$(or $(NVCC),nvcc)"
 
 .PHONY: clean
 clean: ## remove build/
