@@ -257,12 +257,13 @@ const Verb verb_embed = {
     .summary = "render a vocabulary into the frozen table that models share",
     .positionals = "[TABLE.h5]",
     .positionals_max = 1,
-    .details =
-        "Builds a vocabulary, its tokenizer and the frozen table, or looks at TABLE.h5.\n"
-        "\n"
-        "  cambium embed --corpus ru.txt --corpus zh.txt --vocab-size 8192 --dim 384 -o t.h5\n"
-        "  cambium embed --recipe bvv241-2-3 --ngrams _n-gramms-2-3.txt -o t.h5\n"
-        "  cambium embed t.h5 --preview sheet.png --neighbours '\xD0\xB6 \xE4\xB8\xAD _the'\n",
+    .details = "Builds a vocabulary, its tokenizer and the frozen table, or looks at TABLE.h5.",
+    .examples =
+        {
+            "embed --corpus ru.txt --corpus zh.txt --vocab-size 8192 --dim 384 -o table.h5",
+            "embed --recipe bvv241-2-3 --ngrams _n-gramms-2-3.txt -o table.h5",
+            "embed table.h5 --preview table.png --neighbours 'ж 中 _the'",
+        },
     .options = embed_options,
     .settings_size = sizeof(EmbedSettings),
     .run = embed_run,

@@ -90,6 +90,13 @@ const Verb verb_grow = {
     .name = "grow",
     .summary = "train a model block by block, each stage on top of frozen blocks",
     .positionals = "",
+    .examples =
+        {
+            "grow --stages 3+3+3 --tokens 2M --table table.h5 --data ru.pack -o ru",
+            "grow --plan plan.yaml --table table.h5 --data ru.pack:0.7 --data zh.pack:0.3 -o mixed",
+            "grow --plan plan.yaml --table table.h5 --data ru.pack -o ru --resume",
+            "grow --init ru/model.h5 --stages 2 --tokens 1M --data ru.pack -o ru-taller",
+        },
     .options = grow_options,
     .settings_size = sizeof(GrowSettings),
     .run = grow_verb,

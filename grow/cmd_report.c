@@ -40,8 +40,15 @@ const Verb verb_report = {
     .positionals_max = -1,
     .details = "RUN is a folder that `cambium train` or `cambium grow` wrote. The page stands "
                "alone (no network, no script): training loss and bits per byte over tokens and "
-               "over FLOPs, every stage with its parameters and costs, the runs compared at equal "
-               "tokens and at equal FLOPs, and the samples.",
+               "over FLOPs; the runs compared at equal tokens, equal FLOPs and equal active "
+               "parameters on every text that they were validated on; every stage with its "
+               "parameters and costs; the samples. Runs named NAME-seed1, NAME-seed2 and so on "
+               "are drawn as their mean and range.",
+    .examples =
+        {
+            "report ru zh whole -o report.html",
+            "report grown-seed1 grown-seed2 grown-seed3 whole -o report.html",
+        },
     .options = report_options,
     .settings_size = sizeof(ReportSettings),
     .run = report_run,

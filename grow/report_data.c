@@ -65,7 +65,8 @@ static ReportStage *stage_of(ReportRun *run, int64_t number)
                            .params_total = NAN,
                            .params_active = NAN,
                            .params_frozen = NAN,
-                           .last = {NAN, NAN}};
+                           .last_loss = NAN,
+                           .last_bpb = NAN};
     if (run->n_stages > 0)
         memcpy(stage->begin, stage[-1].end, sizeof stage->begin);
     memcpy(stage->end, stage->begin, sizeof stage->end);
@@ -86,17 +87,15 @@ static Status read_stage(ReportStage *stage, const Line *line, Err *err)
     return number_member(line, "params_frozen", &stage->params_frozen, err);
 }
 
-static void add_point(ReportRun *run, ReportMeasure measure, ReportStage *stage, double value)
+static void add_point(ReportCurve *curve, const ReportStage *stage, double value)
 {
     if (isnan(value))
         return;
-    ReportCurve *curve = &run->curves[measure];
     curve->points =
         mem_grow(curve->points, &curve->capacity, curve->count + 1, sizeof *curve->points);
     ReportPoint *point = &curve->points[curve->count++];
     memcpy(point->at, stage->end, sizeof point->at);
     point->value = value;
-    stage->last[measure] = value;
 }
 
 static Status read_train(ReportRun *run, ReportStage *stage, const Line *line, Err *err)
@@ -104,10 +103,42 @@ static Status read_train(ReportRun *run, ReportStage *stage, const Line *line, E
     double loss, speed;
     TRY(number_member(line, "loss", &loss, err));
     TRY(number_member(line, "tokens_per_second", &speed, err));
-    add_point(run, REPORT_LOSS, stage, loss);
+    add_point(&run->loss, stage, loss);
+    stage->last_loss = isnan(loss) ? stage->last_loss : loss;
     if (!isnan(speed)) {
         stage->speed_sum += speed;
         stage->speed_count++;
+    }
+    return STATUS_OK;
+}
+
+static ReportCurve *text_of(ReportRun *run, const char *text)
+{
+    for (int64_t i = 0; i < run->n_texts; i++)
+        if (strcmp(run->texts[i].text, text) == 0)
+            return &run->texts[i];
+    run->texts = mem_grow(run->texts, &run->texts_capacity, run->n_texts + 1, sizeof *run->texts);
+    run->texts[run->n_texts] = (ReportCurve){.text = xstrdup(text)};
+    return &run->texts[run->n_texts++];
+}
+
+/* Every text by itself where the line names them: the mixtures of two runs do not compare. */
+static Status read_eval(ReportRun *run, ReportStage *stage, const Line *line, Err *err)
+{
+    double bpb;
+    TRY(number_member(line, "bpb", &bpb, err));
+    stage->last_bpb = isnan(bpb) ? stage->last_bpb : bpb;
+    const json_t *sources = json_object_get(line->object, "sources");
+    if (json_array_size(sources) == 0)
+        add_point(text_of(run, ""), stage, bpb);
+    for (size_t i = 0; i < json_array_size(sources); i++) {
+        Line source = {json_array_get(sources, i), line->path, line->number};
+        const char *text = json_string_value(json_object_get(source.object, "data"));
+        if (!text)
+            return err_set(err, "%s:%lld: a source without \"data\"", line->path,
+                           (long long)line->number);
+        TRY(number_member(&source, "bpb", &bpb, err));
+        add_point(text_of(run, text), stage, bpb);
     }
     return STATUS_OK;
 }
@@ -148,11 +179,8 @@ static Status read_line(ReportRun *run, const Line *line, Err *err)
         return read_train(run, stage, line, err);
     if (strcmp(event, "sample") == 0)
         return read_sample(run, stage, line, err);
-    if (strcmp(event, "eval") == 0) {
-        double bpb;
-        TRY(number_member(line, "bpb", &bpb, err));
-        add_point(run, REPORT_BPB, stage, bpb);
-    }
+    if (strcmp(event, "eval") == 0)
+        return read_eval(run, stage, line, err);
     return STATUS_OK;
 }
 
@@ -175,7 +203,10 @@ static Status read_lines(ReportRun *run, const char *path, const StrBuf *text, E
         TRY(status);
         at = stop + 1;
     }
-    if (run->curves[REPORT_LOSS].count + run->curves[REPORT_BPB].count == 0)
+    int64_t points = run->loss.count;
+    for (int64_t i = 0; i < run->n_texts; i++)
+        points += run->texts[i].count;
+    if (points == 0)
         return err_set(err, "%s holds no loss and no bits per byte: nothing to report yet", path);
     return STATUS_OK;
 }
@@ -205,12 +236,25 @@ static Status read_run(ReportRun *run, const char *folder, Err *err)
     return status;
 }
 
+static bool is_listed(const StringList *list, const char *text)
+{
+    for (int64_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], text) == 0)
+            return true;
+    return false;
+}
+
 Status report_read(Report *out, const StringList *folders, Err *err)
 {
     *out = (Report){.runs = xcalloc((size_t)folders->count, sizeof *out->runs),
                     .n_runs = folders->count};
-    for (int64_t i = 0; i < folders->count; i++)
-        TRY(read_run(&out->runs[i], folders->items[i], err));
+    for (int64_t i = 0; i < folders->count; i++) {
+        ReportRun *run = &out->runs[i];
+        TRY(read_run(run, folders->items[i], err));
+        for (int64_t k = 0; k < run->n_texts; k++)
+            if (!is_listed(&out->texts, run->texts[k].text))
+                string_list_add(&out->texts, run->texts[k].text);
+    }
     return STATUS_OK;
 }
 
@@ -222,8 +266,12 @@ static void run_clear(ReportRun *run)
         free(run->samples[i].prompt);
         free(run->samples[i].text);
     }
-    for (int measure = 0; measure < REPORT_MEASURES; measure++)
-        free(run->curves[measure].points);
+    for (int64_t i = 0; i < run->n_texts; i++) {
+        free(run->texts[i].points);
+        free(run->texts[i].text);
+    }
+    free(run->texts);
+    free(run->loss.points);
     free(run->stages);
     free(run->samples);
     free(run->name);
@@ -234,35 +282,16 @@ void report_clear(Report *report)
     for (int64_t i = 0; i < report->n_runs; i++)
         run_clear(&report->runs[i]);
     free(report->runs);
+    string_list_clear(&report->texts);
     *report = (Report){0};
 }
 
-/* ---- comparing ------------------------------------------------------------------------------ */
-
-double report_value_at(const ReportCurve *curve, ReportAxis axis, double x)
+const ReportCurve *report_curve(const ReportRun *run, const char *text)
 {
-    for (int64_t i = 0; i < curve->count; i++) {
-        const ReportPoint *right = &curve->points[i];
-        if (right->at[axis] == x)
-            return right->value;
-        if (right->at[axis] < x)
-            continue;
-        if (i == 0)
-            return NAN;
-        const ReportPoint *left = right - 1;
-        double share = (x - left->at[axis]) / (right->at[axis] - left->at[axis]);
-        return left->value + share * (right->value - left->value);
-    }
-    return NAN;
-}
-
-double report_common(const Report *report, ReportAxis axis)
-{
-    double common = NAN;
-    for (int64_t i = 0; i < report->n_runs; i++) {
-        const ReportCurve *curve = &report->runs[i].curves[REPORT_BPB];
-        if (curve->count > 0)
-            common = fmin(common, curve->points[curve->count - 1].at[axis]);
-    }
-    return common;
+    if (!text)
+        return run->loss.count ? &run->loss : NULL;
+    for (int64_t i = 0; i < run->n_texts; i++)
+        if (strcmp(run->texts[i].text, text) == 0)
+            return run->texts[i].count ? &run->texts[i] : NULL;
+    return NULL;
 }

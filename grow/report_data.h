@@ -12,15 +12,14 @@
 /* What a curve is drawn over, counted from the beginning of the run. */
 typedef enum ReportAxis { REPORT_TOKENS, REPORT_FLOPS, REPORT_AXES } ReportAxis;
 
-/* What a curve shows: the training loss (nats per token), validation text (bits per byte). */
-typedef enum ReportMeasure { REPORT_LOSS, REPORT_BPB, REPORT_MEASURES } ReportMeasure;
-
 typedef struct ReportPoint {
     double at[REPORT_AXES];
     double value;
 } ReportPoint;
 
+/* The training loss (nats per token), or bits per byte of one validation text. */
 typedef struct ReportCurve {
+    char *text;          /* the pack that was validated on; "": not said; NULL: training loss */
     ReportPoint *points; /* in the order of the file */
     int64_t count;
     int64_t capacity;
@@ -37,8 +36,8 @@ typedef struct ReportStage {
     double params_frozen;
     double begin[REPORT_AXES];
     double end[REPORT_AXES];
-    double last[REPORT_MEASURES];
-    double speed_sum; /* of the tokens per second of `speed_count` lines */
+    double last_loss, last_bpb; /* bits per byte: of all validation text together */
+    double speed_sum;           /* of the tokens per second of `speed_count` lines */
     int64_t speed_count;
 } ReportStage;
 
@@ -51,7 +50,9 @@ typedef struct ReportSample {
 
 typedef struct ReportRun {
     char *name; /* the folder as it was given */
-    ReportCurve curves[REPORT_MEASURES];
+    ReportCurve loss;
+    ReportCurve *texts;
+    int64_t n_texts, texts_capacity;
     ReportStage *stages;
     int64_t n_stages, stages_capacity;
     ReportSample *samples;
@@ -61,6 +62,7 @@ typedef struct ReportRun {
 typedef struct Report {
     ReportRun *runs;
     int64_t n_runs;
+    StringList texts; /* every text that a run was validated on */
 } Report;
 
 /* Reads every folder. A missing folder, a folder without metrics and a broken line (named with file
@@ -68,11 +70,7 @@ typedef struct Report {
 Status report_read(Report *out, const StringList *folders, Err *err);
 void report_clear(Report *report);
 
-/* The curve at `x`, by straight lines between its points; NaN outside of it. */
-double report_value_at(const ReportCurve *curve, ReportAxis axis, double x);
-
-/* The smallest of the runs' last measured bits per byte's places: as far as every run that was
- * measured at all has come. NaN when none was. */
-double report_common(const Report *report, ReportAxis axis);
+/* The run's bits per byte of `text`, or its training loss (NULL); NULL when it has none. */
+const ReportCurve *report_curve(const ReportRun *run, const char *text);
 
 #endif

@@ -257,6 +257,11 @@ const Verb verb_infer = {
     .positionals = "MODEL",
     .positionals_min = 1,
     .positionals_max = 1,
+    .examples =
+        {
+            "infer both.h5 -p 'Чтобы открыть' --max-tokens 40 --temperature 0.7 --seed 1 --echo",
+            "infer both.h5 --chat",
+        },
     .options = infer_options,
     .settings_size = sizeof(InferSettings),
     .run = infer_run,

@@ -251,11 +251,16 @@ const Verb verb_merge = {
     .positionals_min = 2,
     .positionals_max = -1,
     .details =
-        "The experts must share one tokenizer and one frozen table, which the merged file holds\n"
-        "once. mean: the mean of logits. weighted: a weighted sum of logits. bayes: a mixture of\n"
-        "probabilities whose weights follow, token by token, how well each expert predicted the\n"
-        "text so far. adapter: a mixture whose weights come from a small map on each expert's\n"
+        "The experts must share one tokenizer and one frozen table, which the merged file holds "
+        "once. mean: the mean of logits. weighted: a weighted sum of logits. bayes: a mixture of "
+        "probabilities whose weights follow, token by token, how well each expert predicted the "
+        "text so far. adapter: a mixture whose weights come from a small map on each expert's "
         "largest log-probabilities.",
+    .examples =
+        {
+            "merge ru/model.h5 zh/model.h5 --rule bayes -o both.h5",
+            "merge ru/model.h5 zh/model.h5 --rule weighted --tune-weights mixed.txt -o both.h5",
+        },
     .options = merge_options,
     .settings_size = sizeof(MergeSettings),
     .run = merge_run,

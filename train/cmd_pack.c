@@ -107,6 +107,7 @@ const Verb verb_pack = {
                "- for standard input. Documents keep their borders; whole documents go to the "
                "training or the validation split. Mixtures are made when training: --data A:0.7 "
                "--data B:0.3.",
+    .examples = {"pack --table table.h5 ru.train.txt --validation 0.03 -o ru.pack"},
     .options = pack_options,
     .settings_size = sizeof(PackSettings),
     .run = pack_run,

@@ -188,6 +188,7 @@ const Verb verb_train = {
     .name = "train",
     .summary = "train a whole model on a frozen (or a learned) table",
     .positionals = "",
+    .examples = {"train --table table.h5 --data ru.pack --layers 6 --steps 1000 -o whole"},
     .options = train_options,
     .settings_size = sizeof(TrainSettings),
     .run = train_run,

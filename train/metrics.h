@@ -2,7 +2,7 @@
  *
  * Every line has "event" ("train", "eval", "sample", "stage", ...), "step", "tokens", "flops" and
  * "seconds"; "train" adds "loss" (nats per token), "lr", "grad_norm" and "tokens_per_second";
- * "eval" adds "loss", "bpb" (bits per byte) and, with several sources, the same per source. Not
+ * "eval" adds "loss", "bpb" (bits per byte) and "sources": the same for each pack by itself. Not
  * thread-safe. */
 #ifndef CAMBIUM_TRAIN_METRICS_H
 #define CAMBIUM_TRAIN_METRICS_H

@@ -58,8 +58,7 @@ Status trainer_evaluate(Trainer *t, Err *err)
             json_t *line = trainer_line(t, "eval");
             json_object_set_new(line, "loss", json_real(t->status.eval_loss));
             json_object_set_new(line, "bpb", json_real(t->status.eval_bpb));
-            if (t->setup.n_sources > 1)
-                json_object_set(line, "sources", parts);
+            json_object_set(line, "sources", parts);
             metrics_write(t->setup.metrics, line);
         }
         log_debug("step %lld: validation loss %.4f, %.4f bits per byte", (long long)t->status.step,

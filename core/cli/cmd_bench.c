@@ -114,6 +114,11 @@ const Verb verb_bench = {
     .positionals_max = -1,
     .details = "Without a name the measurements are listed. Compare numbers of one call only: "
                "machines that are shared change their speed from minute to minute.",
+    .examples =
+        {
+            "bench",
+            "bench roof",
+        },
     .options = bench_options,
     .settings_size = sizeof(BenchSettings),
     .run = bench_run,

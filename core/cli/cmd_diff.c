@@ -98,6 +98,7 @@ const Verb verb_diff = {
     .positionals_min = 2,
     .positionals_max = 2,
     .details = "The exit status is 0 when nothing differs, 1 when something does.",
+    .examples = {"diff ru/model.h5 zh/model.h5"},
     .options = diff_options,
     .settings_size = sizeof(DiffSettings),
     .run = diff_run,

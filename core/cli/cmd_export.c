@@ -65,6 +65,11 @@ const Verb verb_export = {
     .details =
         "A single model of the Llama family loads in transformers as it is. All others, merged "
         "models included, come with modeling_cambium.py.",
+    .examples =
+        {
+            "export ru/model.h5 -o ru-hf",
+            "export table.h5 --format npy -o table.npy",
+        },
     .options = export_options,
     .settings_size = sizeof(ExportSettings),
     .run = export_run,

@@ -44,6 +44,11 @@ const Verb verb_import = {
     .positionals_max = 1,
     .details = "FILE is a llama2.c checkpoint (which needs --tokenizer), or a folder with "
                "config.json, *.safetensors and tokenizer.json of a model of the Llama family.",
+    .examples =
+        {
+            "import stories260K.bin --tokenizer tok512.bin -o stories.h5",
+            "import llama-folder -o llama.h5",
+        },
     .options = import_options,
     .settings_size = sizeof(ImportSettings),
     .run = import_run,

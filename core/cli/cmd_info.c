@@ -32,6 +32,11 @@ const Verb verb_info = {
     .name = "info",
     .summary = "what was found on this machine: instruction sets, devices, plug-ins",
     .positionals = "",
+    .examples =
+        {
+            "info",
+            "info --devices",
+        },
     .options = info_options,
     .settings_size = sizeof(InfoSettings),
     .run = info_run,

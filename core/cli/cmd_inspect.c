@@ -167,6 +167,11 @@ const Verb verb_inspect = {
     .details =
         "FILE is anything that Cambium writes, or a .safetensors or .npy file. The 12 digits "
         "behind a tensor are equal where its data are equal.",
+    .examples =
+        {
+            "inspect ru/model.h5",
+            "inspect both.h5 --verify",
+        },
     .options = inspect_options,
     .settings_size = sizeof(InspectSettings),
     .run = inspect_run,

@@ -274,8 +274,13 @@ const Verb verb_tokenize = {
     .positionals_min = 1,
     .positionals_max = 1,
     .details =
-        "Reads lines on standard input and prints one JSON array of ids a line, without the\n"
+        "Reads lines on standard input and prints one JSON array of ids a line, without the "
         "line feed, bos or eos. TABLE is a table or a checkpoint (HDF5) or a tokenizer.json.",
+    .examples =
+        {
+            "tokenize table.h5 < ru.heldout.txt",
+            "tokenize table.h5 --decode < ids.jsonl",
+        },
     .options = options,
     .settings_size = sizeof(TokenizeSettings),
     .run = run,

@@ -25,6 +25,11 @@ static const Option common_options[] = {
     {0},
 };
 
+const Option *options_of_all_verbs(void)
+{
+    return common_options;
+}
+
 const CommonSettings *options_common(void)
 {
     return &common;
@@ -376,39 +381,4 @@ json_t *options_json(const Verb *verb, const void *settings)
         json_object_set_new(object, o->name, value ? value : json_null());
     }
     return object;
-}
-
-static void help_table(const Option *table)
-{
-    for (const Option *o = table; o->name; o++) {
-        if (o->group)
-            printf("\n%s:\n", o->group);
-        char left[96];
-        const char *placeholder = o->kind == OPTION_CHOICE && !o->placeholder ? o->choices
-                                  : o->placeholder                            ? o->placeholder
-                                                                              : "";
-        snprintf(left, sizeof left, "%s%c%s--%s%s%s", o->letter ? "-" : "",
-                 o->letter ? o->letter : ' ', o->letter ? ", " : "   ", o->name,
-                 placeholder[0] ? " " : "", placeholder);
-        printf("  %-30s %s%s", left, strlen(left) > 30 ? "\n                                 " : "",
-               o->help);
-        if (o->kind == OPTION_CHOICE && o->placeholder)
-            printf(" (%s)", o->choices);
-        if (o->standard && o->kind != OPTION_FLAG)
-            printf(" [%s]", o->standard);
-        putchar('\n');
-    }
-}
-
-void options_help(const Verb *verb)
-{
-    printf("Usage: cambium %s %s%s[OPTIONS]\n\n%s\n", verb->name, verb->positionals,
-           verb->positionals[0] ? " " : "", verb->summary);
-    if (verb->options->name && !verb->options->group)
-        printf("\nOptions:\n");
-    help_table(verb->options);
-    help_table(common_options);
-    printf("  %-30s %s\n", "-h  --help", "this text");
-    if (verb->details)
-        printf("\n%s\n", verb->details);
 }

@@ -31,6 +31,8 @@ typedef struct Option {
     const char *group;       /* a heading above this option in --help, or NULL */
 } Option;
 
+enum { VERB_EXAMPLES = 4 };
+
 /* A verb of the program: `cambium NAME`. Each cmd_*.c defines one, named verb_NAME; the Makefile
  * makes the list. */
 typedef struct Verb {
@@ -38,8 +40,9 @@ typedef struct Verb {
     const char *summary;     /* one line for `cambium --help` */
     const char *positionals; /* "MODEL [FILE...]", or "" */
     int positionals_min;
-    int positionals_max; /* -1: any number */
-    const char *details; /* paragraphs below the options in `--help`, or NULL */
+    int positionals_max;                 /* -1: any number */
+    const char *details;                 /* a paragraph below the options in `--help`, or NULL */
+    const char *examples[VERB_EXAMPLES]; /* commands without "cambium "; at least one */
     const Option *options;
     size_t settings_size;
     /* Does the work. Returns STATUS_FAIL with a sentence in `err`, STATUS_STOPPED when the user
@@ -72,6 +75,9 @@ void options_help(const Verb *verb);
 
 /* The nearest of `count` names by edit distance, or NULL when none is near. */
 const char *nearest_name(const char *wrong, const char *const *names, int count);
+
+/* The table of the options that every verb has. */
+const Option *options_of_all_verbs(void);
 
 /* Options that every verb has: --config, --quiet, --verbose, --threads. Kept by options.c. */
 typedef struct CommonSettings {

@@ -256,6 +256,11 @@ const Verb verb_eval = {
     .positionals = "MODEL...",
     .positionals_min = 1,
     .positionals_max = -1,
+    .examples =
+        {
+            "eval ru/model.h5 --data ru.heldout.txt",
+            "eval both.h5 --experts --rules mean,bayes --data ru.heldout.txt --data zh.heldout.txt",
+        },
     .options = eval_options,
     .settings_size = sizeof(EvalSettings),
     .run = eval_run,

@@ -27,5 +27,10 @@ check "every verb explains itself" bash -c '
     verbs=$("$CAMBIUM" --help | sed -n "s/^  \([a-z]*\)  .*/\1/p")
     [ -n "$verbs" ] || exit 1
     for v in $verbs; do "$CAMBIUM" $v --help | grep -q "^Usage: cambium $v" || { echo "# $v"; exit 1; }; done'
+check "help gives examples and keeps to 100 columns" bash -c '
+    for v in $("$CAMBIUM" --help | sed -n "s/^  \([a-z]*\)  .*/\1/p"); do
+        "$CAMBIUM" $v --help | LC_ALL=C awk -v v=$v "{ text = \$0; gsub(/[\200-\277]/, \"\", text) }
+            length(text) > 100 { print \"# \" v \": \" \$0; bad = 1 }
+            /^  cambium / && \$2 == v { found = 1 } END { exit bad || !found }" || exit 1; done'
 check "a full disk behind stdout is a failure" bash -c '"$CAMBIUM" info >/dev/full 2>/dev/null; [ $? = 1 ]'
 exit $bad

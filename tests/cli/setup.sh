@@ -56,7 +56,7 @@ with_sudo() { setup absent && calls 'install -y -qq --no-install-recommends abse
 check "sudo is used where it needs no password" with_sudo
 
 # ---- info ----------------------------------------------------------------------------------------
-make -s info >"$here/info"
+make -s info CC=cc >"$here/info"
 told() { # name, value
     grep -qx "$1  *$2" "$here/info" || { sed 's/^/# /' "$here/info"; return 1; }
 }

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "grow/report_compare.h"
 #include "grow/report_page.h"
 #include "tests/support/assert_ok.h"
 #include "tests/support/folder.h"
@@ -62,8 +63,8 @@ static void the_numbers_are_on_the_page(void **state)
     put_run("whole", whole);
     Report report;
     ASSERT_OK(read_runs(&report, (const char *const[]){"grown", "whole"}, 2, &err));
-    assert_float_equal(report_common(&report, REPORT_TOKENS), 2000.0, 0.0);
-    assert_float_equal(report_common(&report, REPORT_FLOPS), 5e9, 0.0);
+    assert_float_equal(report_common(&report, "", REPORT_EQUAL_TOKENS), 2000.0, 0.0);
+    assert_float_equal(report_common(&report, "", REPORT_EQUAL_FLOPS), 5e9, 0.0);
     StrBuf page = {0};
     report_page(&report, &page);
     static const char *const wanted[] = {
@@ -72,10 +73,11 @@ static void the_numbers_are_on_the_page(void **state)
         "<td>2 K</td><td>4 G</td><td>6.1234</td><td>1.5000</td><td>300</td>",
         "<td>8.074 M</td><td>4.928 M</td><td>3.146 M</td>",
         /* At 2000 tokens and at 5 GFLOPs: measured, and halfway or 5/8 between measurements. */
-        "<th>at 2 K tokens</th><th>at 5 G FLOPs</th>",
-        "grown</td><td>2.0000</td><td>1.5000</td>",
-        "whole</td><td>2.0000</td><td>2.7500</td>",
+        "<th>at 2 K tokens</th><th>at 5 G FLOPs</th><th>at most 4.928 M active</th>",
+        "grown</td><td>2.0000</td><td>1.5000</td><td>2.5000</td>",
+        "whole</td><td>2.0000</td><td>2.7500</td><td>–</td>",
         "stage 2 begins",
+        ">stage 2</text>",
         "Training loss (nats per token) over FLOPs",
         "prefers-color-scheme:dark",
     };
@@ -83,6 +85,46 @@ static void the_numbers_are_on_the_page(void **state)
         if (!strstr(page.data, wanted[i]))
             fail_msg("not on the page: %s\n%s", wanted[i], page.data);
     assert_null(strstr(page.data, "nan"));
+    strbuf_clear(&page);
+    report_clear(&report);
+    folder_end();
+}
+
+/* Two packs make two curves, each compared with the runs that were validated on it alone, and a
+ * run that trains more at one time than another is compared before it does. */
+static void texts_are_compared_apart(void **state)
+{
+    (void)state;
+    Err err = {""};
+    folder_begin();
+    put_run("both",
+            "{\"event\":\"stage\",\"tokens\":0,\"flops\":0,\"stage\":1,\"params_active\":9}\n"
+            "{\"event\":\"eval\",\"tokens\":1000,\"flops\":1e9,\"stage\":1,\"bpb\":2,"
+            "\"sources\":[{\"data\":\"a.pack\",\"bpb\":1},{\"data\":\"b&.pack\",\"bpb\":3}]}\n"
+            "{\"event\":\"stage\",\"tokens\":1000,\"flops\":1e9,\"stage\":2,"
+            "\"params_active\":11}\n"
+            "{\"event\":\"eval\",\"tokens\":2000,\"flops\":4e9,\"stage\":2,\"bpb\":1.5,"
+            "\"sources\":[{\"data\":\"a.pack\",\"bpb\":0.5}]}\n");
+    put_run("one",
+            "{\"event\":\"stage\",\"tokens\":0,\"flops\":0,\"stage\":1,\"params_active\":10}\n"
+            "{\"event\":\"eval\",\"tokens\":1000,\"flops\":2e9,\"stage\":1,\"bpb\":9,"
+            "\"sources\":[{\"data\":\"a.pack\",\"bpb\":4}]}\n");
+    Report report;
+    ASSERT_OK(read_runs(&report, (const char *const[]){"both", "one"}, 2, &err));
+    assert_int_equal(report.texts.count, 2);
+    StrBuf page = {0};
+    report_page(&report, &page);
+    const char *a = strstr(page.data, "<caption>Validation on a.pack (bits per byte)");
+    const char *b = strstr(page.data, "<caption>Validation on b&amp;.pack (bits per byte)");
+    assert_true(a && b && a < b);
+    assert_non_null(strstr(a, "<th>at 1 K tokens</th><th>at 2 G FLOPs</th><th>at most 10 active"));
+    const char *both = strstr(a, "/both</td><td>1.0000</td><td>0.8333</td><td>1.0000</td>");
+    const char *one = strstr(a, "/one</td><td>4.0000</td><td>4.0000</td><td>4.0000</td>");
+    assert_true(both && one && both < b && one < b);
+    assert_non_null(strstr(b, "/both</td><td>3.0000</td><td>3.0000</td><td>3.0000</td>"));
+    assert_null(strstr(strstr(b, "/both</td>"), "/one</td><td>4"));
+    /* The mixture of both texts is in the table of stages. */
+    assert_non_null(strstr(page.data, "<td>1.5000</td>"));
     strbuf_clear(&page);
     report_clear(&report);
     folder_end();
@@ -114,6 +156,8 @@ static void seeds_become_a_band(void **state)
                      2);
     assert_true(x0 < x1 && x0 == x3 && x1 == x2);
     assert_true(y0 == y1 && y2 == y3 && y0 < m0 && m0 == m1 && m0 < y2);
+    /* At 2000 tokens, where the third run ends too. */
+    assert_non_null(strstr(page.data, "/x (2 seeds)</td><td>3.0000 (2.0000 to 4.0000)</td>"));
     /* The name without a number is a curve of its own. */
     assert_non_null(strstr(page.data, "/x-seed</title><polyline"));
     assert_null(strstr(page.data, "/x-seed2</title><polyline"));
@@ -127,12 +171,13 @@ static void texts_are_escaped(void **state)
     (void)state;
     Err err = {""};
     folder_begin();
-    put_run("a<i>'b", grown);
+    static const char name[] = "<b>&\"x'<i>\xFF\x01";
+    put_run(name, grown);
     Report report;
-    ASSERT_OK(read_runs(&report, (const char *const[]){"a<i>'b"}, 1, &err));
+    ASSERT_OK(read_runs(&report, (const char *const[]){name}, 1, &err));
     StrBuf page = {0};
     report_page(&report, &page);
-    assert_non_null(strstr(page.data, "a&lt;i&gt;&#39;b"));
+    assert_non_null(strstr(page.data, "/&lt;b&gt;&amp;&quot;x&#39;&lt;i&gt;\xEF\xBF\xBD "));
     assert_non_null(strstr(page.data, "newest,&lt;head&gt;"));
     assert_non_null(strstr(page.data, "<b>&lt;b&gt;&amp;</b>a &quot;quoted&quot; &lt;script&gt;  "
                                       "слово</blockquote>"));
@@ -167,6 +212,8 @@ static void bad_input_is_named(void **state)
     expect_refusal("cut", "{\"event\":\"x\",\"tokens\":1,\"flops\":1}\n{\"event\":\"tr",
                    "cut/metrics.jsonl:2: ");
     expect_refusal("list", "[1]\n", "metrics.jsonl:1: a line without \"event\"");
+    expect_refusal("source", "{\"event\":\"eval\",\"tokens\":1,\"flops\":1,\"sources\":[{}]}\n",
+                   "jsonl:1: a source without \"data\"");
     expect_refusal("place", "{\"event\":\"train\",\"loss\":1,\"flops\":1}\n",
                    "jsonl:1: \"tokens\" is missing");
     expect_refusal("kind", "{\"event\":\"train\",\"tokens\":1,\"flops\":1,\"loss\":\"low\"}\n",
@@ -179,9 +226,8 @@ static void bad_input_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_numbers_are_on_the_page),
-        cmocka_unit_test(seeds_become_a_band),
-        cmocka_unit_test(texts_are_escaped),
+        cmocka_unit_test(the_numbers_are_on_the_page), cmocka_unit_test(texts_are_compared_apart),
+        cmocka_unit_test(seeds_become_a_band),         cmocka_unit_test(texts_are_escaped),
         cmocka_unit_test(bad_input_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
