@@ -113,26 +113,6 @@ static Status prepare_model(const GrowJob *job, Run *run, int64_t number, Err *e
 /* ---- running -----------------------------------------------------------------------------------
  */
 
-static void write_stage_line(const GrowJob *job, const Run *run, int64_t number,
-                             const TrainPlan *plan)
-{
-    const GrowStage *stage = &job->plan->stages[number];
-    char trains[80];
-    grow_trains_text(&stage->trains, trains, sizeof trains);
-    metrics_write(
-        run->metrics,
-        json_pack(
-            "{s:s, s:i, s:I, s:f, s:f, s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:f}",
-            "event", "stage", "step", 0, "tokens", (json_int_t)run->tokens, "flops", run->flops,
-            "seconds", 0.0, "stage", (json_int_t)number + 1, "stages",
-            (json_int_t)job->plan->n_stages, "blocks", (json_int_t)stage->blocks, "layers",
-            (json_int_t)run->model->config.n_layers, "start",
-            stage->start == BLOCK_START_IDENTITY ? "identity" : "random", "train", trains,
-            "params_total", (json_int_t)plan->params_total, "params_active",
-            (json_int_t)plan->params_active, "params_frozen", (json_int_t)plan->params_frozen,
-            "bytes_predicted", (json_int_t)plan->bytes, "flops_per_token", plan->flops_per_token));
-}
-
 /* LoRA pairs are folded into weights whose masters are in memory: the file, which the trainer wrote
  * after its last step, is read again. */
 static Status fold(const GrowStage *stage, Run *run, Err *err)
@@ -180,8 +160,13 @@ static Status train_stage(const GrowJob *job, Run *run, int64_t number, const Ru
              "parameters",
              number + 1, job->plan->n_stages, config->n_layers, trains,
              (double)plan.params_active / 1e6, (double)plan.params_total / 1e6);
+    RunOpening opening = {.number = number + 1,
+                          .count = job->plan->n_stages,
+                          .blocks = stage->blocks,
+                          .start = stage->start,
+                          .trains = trains};
     if (!restore)
-        write_stage_line(job, run, number, &plan);
+        run_write_opening(run, &opening, &plan);
     PrefixKeeper *keeper = NULL;
     PrefixCache cache;
     bool frozen_prefix =

@@ -122,8 +122,8 @@ static void draw_marks(const Chart *chart, int64_t number)
         strbuf_printf(chart->out,
                       "<path class=\"mark\" stroke=\"var(--c%d)\" stroke-dashoffset=\"%d\" "
                       "d=\"M%.1f %dV%d\"><title>",
-                      html_colour(chart->report, number), -4 * (int)(number % 3), x, TOP,
-                      HEIGHT - BOTTOM);
+                      html_colour(chart->report, number),
+                      -4 * (html_colour(chart->report, number) % 3), x, TOP, HEIGHT - BOTTOM);
         html_text(chart->out, run->name);
         strbuf_printf(chart->out, ": stage %lld begins</title></path>\n", stage);
         if (!is_crowded(chart, number, i))

@@ -122,6 +122,30 @@ static ReportCurve *text_of(ReportRun *run, const char *text)
     return &run->texts[run->n_texts++];
 }
 
+static const char *path_at(const json_t *sources, size_t i)
+{
+    return json_string_value(json_object_get(json_array_get(sources, i), "data"));
+}
+
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* The file's name, since runs started in different folders spell one path differently; the whole
+ * path where two sources have the same name. NULL: the source has none. */
+static const char *text_name(const json_t *sources, size_t i)
+{
+    const char *path = path_at(sources, i);
+    for (size_t k = 0; path && k < json_array_size(sources); k++) {
+        const char *other = path_at(sources, k);
+        if (k != i && other && strcmp(last_part(other), last_part(path)) == 0)
+            return path;
+    }
+    return path ? last_part(path) : NULL;
+}
+
 /* Every text by itself where the line names them: the mixtures of two runs do not compare. */
 static Status read_eval(ReportRun *run, ReportStage *stage, const Line *line, Err *err)
 {
@@ -133,7 +157,7 @@ static Status read_eval(ReportRun *run, ReportStage *stage, const Line *line, Er
         add_point(text_of(run, ""), stage, bpb);
     for (size_t i = 0; i < json_array_size(sources); i++) {
         Line source = {json_array_get(sources, i), line->path, line->number};
-        const char *text = json_string_value(json_object_get(source.object, "data"));
+        const char *text = text_name(sources, i);
         if (!text)
             return err_set(err, "%s:%lld: a source without \"data\"", line->path,
                            (long long)line->number);

@@ -19,7 +19,7 @@ typedef struct ReportPoint {
 
 /* The training loss (nats per token), or bits per byte of one validation text. */
 typedef struct ReportCurve {
-    char *text;          /* the pack that was validated on; "": not said; NULL: training loss */
+    char *text; /* name of the pack that was validated on; "": not said; NULL: training loss */
     ReportPoint *points; /* in the order of the file */
     int64_t count;
     int64_t capacity;

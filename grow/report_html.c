@@ -68,7 +68,10 @@ void html_value(StrBuf *out, double value)
 
 int html_colour(const Report *report, int64_t run)
 {
-    return (int)(report_group(report, run) % COLOURS);
+    int64_t first = report_group(report, run), groups = 0;
+    for (int64_t i = 0; i < first; i++)
+        groups += report_group(report, i) == i;
+    return (int)(groups % COLOURS);
 }
 
 static void put_patch(StrBuf *out, const Report *report, int64_t run)

@@ -59,16 +59,33 @@ static json_t *place_json(bool done)
     return json_pack("{s:s, s:i, s:b}", "verb", "train", "stage", 0, "done", done);
 }
 
+/* Everything but a frozen table. */
+static TrainSet whole_model(const ModelConfig *config)
+{
+    return (TrainSet){.embedding = config->embedding == EMBEDDING_LEARNED,
+                      .head = true,
+                      .block_end = config->n_layers};
+}
+
+static Status plan_of(const TrainSettings *s, const Run *run, const ModelConfig *config,
+                      const Schedule *schedule, TrainPlan *plan, Err *err)
+{
+    TrainConfig train = run_train_config(&s->run, schedule, config->context);
+    TrainSet trained = whole_model(config);
+    return train_plan(config, run->compute, DTYPE_F32, &trained, &train, plan, err);
+}
+
 static Status dry_run(const TrainSettings *s, const Run *run, const ModelConfig *config,
-                      const TrainSet *trained, const Schedule *schedule, Err *err)
+                      const Schedule *schedule, Err *err)
 {
     TrainConfig c = run_train_config(&s->run, schedule, config->context);
+    TrainSet trained = whole_model(config);
     printf("model       %" PRId64 " blocks of width %" PRId64 ", vocabulary %" PRId64 "\n",
            config->n_layers, config->d_model, config->vocab_size);
     printf("steps       %" PRId64 " of %" PRId64 " tokens\n", schedule->steps,
            s->run.batch * config->context);
     RunData opened;
-    DryStage stage = {.config = config, .trained = trained, .train = &c};
+    DryStage stage = {.config = config, .trained = &trained, .train = &c};
     TRY(run_dry_data(&s->run.data, &opened, &stage.data, err));
     Status status = run_dry_stage(run, &stage, stdout, err);
     run_data_close(&opened);
@@ -115,11 +132,16 @@ static Status train_model(const TrainSettings *s, Run *run, const ModelConfig *c
             TRY(model_start_block(run->model, layer, BLOCK_START_RANDOM, (uint64_t)s->run.seed,
                                   err));
     }
+    config = &run->model->config;
+    TrainPlan plan;
+    TRY(plan_of(s, run, config, schedule, &plan, err));
+    RunOpening opening = {
+        .number = 1, .count = 1, .blocks = s->run.init ? 0 : config->n_layers, .trains = "all"};
+    if (!restore)
+        run_write_opening(run, &opening, &plan);
     json_t *place = place_json(false), *fields = json_pack("{s:i}", "stage", 1);
     RunStage stage = {
-        .trained = {.embedding = run->model->config.embedding == EMBEDDING_LEARNED,
-                    .head = true,
-                    .block_end = run->model->config.n_layers},
+        .trained = whole_model(config),
         .schedule = *schedule,
         .data = data,
         .fields = fields,
@@ -159,12 +181,8 @@ static Status run_verb(const TrainSettings *s, Run *run, Err *err)
     }
     Schedule schedule;
     TRY(schedule_of(s, config.context, &schedule, err));
-    if (s->run.dry_run) {
-        TrainSet all = {.embedding = config.embedding == EMBEDDING_LEARNED,
-                        .head = true,
-                        .block_end = config.n_layers};
-        return dry_run(s, run, &config, &all, &schedule, err);
-    }
+    if (s->run.dry_run)
+        return dry_run(s, run, &config, &schedule, err);
     RunData data;
     TRY(run_data_open(&data, &s->run.data, err));
     Status status = train_model(s, run, &config, &schedule, &data, err);

@@ -375,3 +375,19 @@ Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err)
     trainer_free(trainer);
     return status;
 }
+
+void run_write_opening(const Run *run, const RunOpening *opening, const TrainPlan *plan)
+{
+    metrics_write(
+        run->metrics,
+        json_pack(
+            "{s:s, s:i, s:I, s:f, s:f, s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:f}",
+            "event", "stage", "step", 0, "tokens", (json_int_t)run->tokens, "flops", run->flops,
+            "seconds", 0.0, "stage", (json_int_t)opening->number, "stages",
+            (json_int_t)opening->count, "blocks", (json_int_t)opening->blocks, "layers",
+            (json_int_t)run->model->config.n_layers, "start",
+            opening->start == BLOCK_START_IDENTITY ? "identity" : "random", "train",
+            opening->trains, "params_total", (json_int_t)plan->params_total, "params_active",
+            (json_int_t)plan->params_active, "params_frozen", (json_int_t)plan->params_frozen,
+            "bytes_predicted", (json_int_t)plan->bytes, "flops_per_token", plan->flops_per_token));
+}

@@ -161,6 +161,14 @@ typedef struct RunStage {
     const PrefixCache *prefix; /* or NULL */
     bool restore;              /* the model comes from a checkpoint in the middle of this stage */
 } RunStage;
+/* The line of the metrics that opens a stage: what it adds and trains. */
+typedef struct RunOpening {
+    int64_t number, count; /* this stage, from 1, and how many there are */
+    int64_t blocks;        /* that it adds */
+    BlockStart start;
+    const char *trains;
+} RunOpening;
+void run_write_opening(const Run *run, const RunOpening *opening, const TrainPlan *plan);
 TrainConfig run_train_config(const RunSettings *settings, const Schedule *schedule,
                              int64_t context);
 /* Trains; on success the history has the stage (with `fields`) but nothing says that it is done

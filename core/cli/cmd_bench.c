@@ -117,7 +117,7 @@ const Verb verb_bench = {
     .examples =
         {
             "bench",
-            "bench roof",
+            "bench products bandwidth --json",
         },
     .options = bench_options,
     .settings_size = sizeof(BenchSettings),

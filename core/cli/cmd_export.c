@@ -49,11 +49,12 @@ static Status export_run(const void *settings, const StringList *positionals, Er
     const char *path = positionals->items[0];
     if (!s->output)
         return err_set(err, "say where to write with -o PATH");
-    if (strcmp(s->format, "npy") == 0)
-        return table_export_npy(path, s->output, err);
-    if (strcmp(s->format, "safetensors") == 0)
-        return table_export_safetensors(path, s->output, err);
-    return export_folder(s, path, err);
+    if (strcmp(s->format, "hf") == 0)
+        return export_folder(s, path, err);
+    TRY((strcmp(s->format, "npy") == 0 ? table_export_npy
+                                       : table_export_safetensors)(path, s->output, err));
+    printf("%s: the table of %s\n", s->output, path);
+    return STATUS_OK;
 }
 
 const Verb verb_export = {

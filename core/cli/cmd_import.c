@@ -1,4 +1,5 @@
 /* `cambium import`: models of other programs as model files of ours. */
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "core/cli/options.h"
@@ -32,8 +33,9 @@ static Status import_run(const void *settings, const StringList *positionals, Er
     const char *path = positionals->items[0];
     if (!s->output)
         return err_set(err, "say which file to write with -o OUT.h5");
-    return is_hugging_face(path) ? hf_import(path, s->tokenizer, s->output, err)
-                                 : llama2c_import(path, s->tokenizer, s->output, err);
+    TRY((is_hugging_face(path) ? hf_import : llama2c_import)(path, s->tokenizer, s->output, err));
+    printf("%s: the model of %s\n", s->output, path);
+    return STATUS_OK;
 }
 
 const Verb verb_import = {

@@ -90,8 +90,8 @@ static void the_numbers_are_on_the_page(void **state)
     folder_end();
 }
 
-/* Two packs make two curves, each compared with the runs that were validated on it alone, and a
- * run that trains more at one time than another is compared before it does. */
+/* Two packs (in whatever folder) make two curves, each compared with the runs that were validated
+ * on it alone, and a run that trains more at one time than another is compared before it does. */
 static void texts_are_compared_apart(void **state)
 {
     (void)state;
@@ -108,7 +108,7 @@ static void texts_are_compared_apart(void **state)
     put_run("one",
             "{\"event\":\"stage\",\"tokens\":0,\"flops\":0,\"stage\":1,\"params_active\":10}\n"
             "{\"event\":\"eval\",\"tokens\":1000,\"flops\":2e9,\"stage\":1,\"bpb\":9,"
-            "\"sources\":[{\"data\":\"a.pack\",\"bpb\":4}]}\n");
+            "\"sources\":[{\"data\":\"../x/a.pack\",\"bpb\":4}]}\n");
     Report report;
     ASSERT_OK(read_runs(&report, (const char *const[]){"both", "one"}, 2, &err));
     assert_int_equal(report.texts.count, 2);
