@@ -1,5 +1,9 @@
 /* Training speed of two fixed models, whole and as a growth stage. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "core/base/log.h"
+#include "core/base/mem.h"
 #include "core/cli/bench.h"
 #include "train/rig.h"
 #include "train/trainer.h"
@@ -177,9 +181,54 @@ static Status grow_b(const BenchRun *how, BenchResult *result, Err *err)
     return status;
 }
 
+/* How the time of a step follows what trains and what is frozen: few and many blocks of each, with
+ * cached prefixes, in turns. */
+static Status grow_scaling(const BenchRun *how, BenchResult *result, Err *err)
+{
+    enum { SHORT, LONG, TWO, FOUR, SHAPES };
+    static const struct {
+        int64_t frozen, trained;
+    } shapes[SHAPES] = {[SHORT] = {2, 1}, [LONG] = {8, 1}, [TWO] = {2, 2}, [FOUR] = {2, 4}};
+    Device device = how->device;
+    PrefixCache cache = {.context = &device, .get = always_known, .put = never_kept};
+    Rig rigs[SHAPES];
+    memset(rigs, 0, sizeof rigs);
+    BenchTimes *times = xcalloc(SHAPES + 1, sizeof *times), *warm = &times[SHAPES];
+    Status status = STATUS_OK;
+    for (int i = 0; i < SHAPES && status == STATUS_OK; i++) {
+        ModelConfig config = config_b();
+        config.vocab_size = 8192;
+        config.n_layers = shapes[i].frozen + shapes[i].trained;
+        TrainSet set = {
+            .head = true, .block_begin = shapes[i].frozen, .block_end = config.n_layers};
+        RigSetup setup = setup_of(how, &config, &set);
+        status = rig_init(&rigs[i], &setup, err);
+    }
+    double end = clock_seconds() + how->seconds;
+    for (int round = 0; status == STATUS_OK && (round < 4 || clock_seconds() < end); round++)
+        for (int i = 0; i < SHAPES && status == STATUS_OK; i++)
+            status = step(&rigs[i], &cache, round > 0 ? &times[i] : warm, err);
+    if (status == STATUS_OK) {
+        double t[SHAPES];
+        for (int i = 0; i < SHAPES; i++)
+            t[i] = bench_median(&times[i]);
+        double block = (t[FOUR] - t[SHORT]) / 3.0;
+        bench_put(result, "training_block_seconds", block, "s");
+        bench_put(result, "frozen_block_share", (t[LONG] - t[SHORT]) / 6.0 / block, "");
+        bench_put(result, "further_block_ratio", (t[FOUR] - t[TWO]) / 2.0 / (t[TWO] - t[SHORT]),
+                  "");
+    }
+    for (int i = 0; i < SHAPES; i++)
+        rig_clear(&rigs[i]);
+    free(times);
+    return status;
+}
+
 const Bench bench_train[] = {
     {"train-a", "6 layers, d 384, vocabulary 8,192, everything trains", train_a},
     {"train-b", "9 layers, d 512, vocabulary 65,536, frozen table", train_b},
     {"grow-b", "3 new blocks on 6 frozen ones of the model of train-b", grow_b},
+    {"grow-scaling", "time of a step over what trains and over what is frozen and cached",
+     grow_scaling},
     {0},
 };
