@@ -23,7 +23,9 @@ typedef struct InferSettings {
 
 static const Option infer_options[] = {
     {"prompt", OPTION_LIST, AT(prompts), "TEXT", NULL,
-     "text to continue; may be given several times (none: standard input)", NULL, 'p', NULL},
+     "text to continue; may be given several times (none: standard input, without its last line "
+     "break)",
+     NULL, 'p', NULL},
     {"prompts", OPTION_TEXT, AT(prompts_file), "FILE", NULL, "a file with one prompt per line",
      NULL, 0, NULL},
     {"chat", OPTION_FLAG, AT(chat), NULL, NULL,
@@ -45,7 +47,9 @@ static const Option infer_options[] = {
      "divides the chances of recent tokens (1: off)", NULL, 0, NULL},
     {"repetition-window", OPTION_INT, AT(repetition_window), "N", "64",
      "how many recent tokens that means", NULL, 0, NULL},
-    {"seed", OPTION_INT, AT(seed), "S", "0", "the same seed gives the same text", NULL, 0, NULL},
+    {"seed", OPTION_INT, AT(seed), "S", "0",
+     "the same seed gives the same text (of several prompts each has the next seed)", NULL, 0,
+     NULL},
     {"stop", OPTION_LIST, AT(stops), "TEXT", NULL,
      "end before this text; may be given several times", NULL, 0, NULL},
     {"ignore-end", OPTION_FLAG, AT(ignore_end), NULL, NULL, "go on after an end token", NULL, 0,
@@ -53,7 +57,7 @@ static const Option infer_options[] = {
     {"specials", OPTION_FLAG, AT(specials), NULL, NULL,
      "names of special tokens in the prompt mean those tokens", NULL, 0, NULL},
     {"context", OPTION_INT, AT(context), "N", "0",
-     "tokens of prompt and text to make room for (0: what is needed)", NULL, 0, NULL},
+     "tokens of prompt and text together, at which it ends (0: what is needed)", NULL, 0, NULL},
     {"batch", OPTION_INT, AT(batch), "N", "16", "prompts to work on at a time", NULL, 0, NULL},
     {"ranks", OPTION_INT, AT(ranks), "N", "1", "ranks to decode on", NULL, 0, NULL},
     LOAD_OPTIONS(InferSettings, load),
@@ -114,8 +118,10 @@ static Status gather_prompts(const InferSettings *s, StringList *out, Err *err)
                 string_list_add(out, line);
     } else if (s->prompts.count == 0) {
         status = file_read("-", PROMPTS_BYTES, &text, err);
+        if (status == STATUS_OK && text.size && text.data[text.size - 1] == '\n')
+            text.data[text.size - 1] = '\0';
         if (status == STATUS_OK)
-            string_list_add(out, text.data);
+            string_list_add(out, text.data ? text.data : "");
     }
     strbuf_clear(&text);
     if (status == STATUS_OK && out->count == 0)
@@ -200,7 +206,8 @@ static Status run_chat(const InferSettings *s, LoadedModel *model, Err *err)
     bool terminal = isatty(STDIN_FILENO);
     if (terminal)
         log_info(
-            "Your lines and the model's make one text. An empty line starts anew, Ctrl-D ends.");
+            "Your lines and the model's make one text. An empty line starts anew, Ctrl-C cuts an "
+            "answer short, Ctrl-D ends.");
     StringList stops = {0};
     for (int64_t i = 0; i < s->stops.count; i++)
         string_list_add(&stops, s->stops.items[i]);
@@ -216,6 +223,7 @@ static Status run_chat(const InferSettings *s, LoadedModel *model, Err *err)
     while (status == STATUS_OK) {
         if (terminal)
             fputs("> ", stderr);
+        stop_uninstall();
         ssize_t length = getline(&line, &size, stdin);
         if (length < 0)
             break;
@@ -226,8 +234,14 @@ static Status run_chat(const InferSettings *s, LoadedModel *model, Err *err)
         strbuf_append(&text, line, (size_t)length);
         Completion completion = {.prompt = text.data};
         options.sampling.seed++;
+        stop_install();
         status = complete(model->ensemble, model->tokenizer, &options, &completion, 1, NULL, err);
         putchar('\n');
+        /* Ctrl-C ends the answer; at the prompt it ends the program. */
+        if (status == STATUS_STOPPED && terminal) {
+            stop_reset();
+            status = STATUS_OK;
+        }
         if (completion.text.size)
             strbuf_append(&text, completion.text.data, (size_t)completion.text.size);
         strbuf_putc(&text, '\n');

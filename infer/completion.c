@@ -110,17 +110,25 @@ static Status run_all(const Ensemble *ensemble, const CompletionOptions *o, Run 
                       Generation *generations, int64_t n, Err *err)
 {
     int64_t longest = 0;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
+        int64_t room = o->max_positions - generations[i].n_prompt;
+        if (o->max_positions && room < 1)
+            return err_set(err, "a prompt of %lld tokens leaves no room in a context of %lld",
+                           (long long)generations[i].n_prompt, (long long)o->max_positions);
+        if (o->max_positions && room < generations[i].max_tokens)
+            generations[i].max_tokens = room;
         if (generations[i].n_prompt + generations[i].max_tokens > longest)
             longest = generations[i].n_prompt + generations[i].max_tokens;
+    }
     DecoderOptions decoder_options = {
         .max_sequences = n < o->max_sequences ? n : o->max_sequences,
         .max_positions = o->max_positions ? o->max_positions : longest,
         .kv_dtype = o->kv_dtype,
     };
-    if (longest > ensemble->experts[0]->config.context)
+    int64_t context = ensemble_context(ensemble);
+    if (longest > context)
         log_warn("up to %lld tokens, but the model was trained on %lld: what follows may be poor",
-                 (long long)longest, (long long)ensemble->experts[0]->config.context);
+                 (long long)longest, (long long)context);
     Decoder *decoder;
     TRY(decoder_new(&decoder, ensemble, &decoder_options, err));
     Status status = generate(decoder, decoder_options.max_sequences, &o->sampling, generations, n,

@@ -25,7 +25,7 @@ typedef struct CompletionOptions {
     Sampling sampling;
     int64_t max_tokens;    /* of each completion */
     int64_t max_sequences; /* decoded at a time */
-    int64_t max_positions; /* of prompt and text; 0: what the prompts need */
+    int64_t max_positions; /* of prompt and text, which ends there; 0: what they need */
     const StringList *stops;
     bool ignore_end; /* go on after an end token */
     bool specials;   /* prompts may name special tokens */

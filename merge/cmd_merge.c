@@ -215,6 +215,13 @@ static Status merge_run(const void *settings, const StringList *models, Err *err
     TRY(merge_rule_parse(s->rule, &job.write.rule, err));
     TRY(check_settings(s, job.write.rule, err));
     Status status = merge_parts_open(&job.parts, models, err);
+    if (status == STATUS_OK && job.parts.n_experts < 2)
+        status =
+            err_set(err, "%s is one expert; name another model to merge it with", models->items[0]);
+    int64_t vocabulary = status == STATUS_OK ? job.parts.items[0].info.table.rows : 0;
+    if (status == STATUS_OK && job.write.rule == MERGE_ADAPTER && s->adapter_top > vocabulary)
+        status = err_set(err, "--adapter-top %" PRId64 ": there are %" PRId64 " tokens",
+                         s->adapter_top, vocabulary);
     if (status == STATUS_OK && s->weights) {
         job.weights = xcalloc((size_t)job.parts.n_experts, sizeof *job.weights);
         status = parse_weights(s->weights, job.parts.n_experts, job.weights, err);
@@ -247,12 +254,13 @@ static Status merge_run(const void *settings, const StringList *models, Err *err
 const Verb verb_merge = {
     .name = "merge",
     .summary = "join trained experts into one model by combining their logits",
-    .positionals = "MODEL MODEL...",
-    .positionals_min = 2,
+    .positionals = "MODEL...",
+    .positionals_min = 1,
     .positionals_max = -1,
     .details =
         "The experts must share one tokenizer and one frozen table, which the merged file holds "
-        "once. mean: the mean of logits. weighted: a weighted sum of logits. bayes: a mixture of "
+        "once. A merged file counts with all its experts; alone it gets another rule. mean: the "
+        "mean of logits. weighted: a weighted sum of logits. bayes: a mixture of "
         "probabilities whose weights follow, token by token, how well each expert predicted the "
         "text so far. adapter: a mixture whose weights come from a small map on each expert's "
         "largest log-probabilities.",

@@ -70,6 +70,12 @@ void stop_install(void)
     signal(SIGTERM, on_signal);
 }
 
+void stop_uninstall(void)
+{
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+}
+
 bool stop_requested(void)
 {
     return stop_flag != 0;

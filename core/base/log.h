@@ -16,9 +16,10 @@ double clock_seconds(void); /* monotonic */
 
 /* SIGINT and SIGTERM set a flag that long loops poll; a second signal ends the process at once. */
 void stop_install(void);
+void stop_uninstall(void); /* signals end the process again: while a chat waits for a line */
 bool stop_requested(void);
 void stop_request(void);
-void stop_reset(void); /* for tests */
+void stop_reset(void); /* forgets the wish */
 
 /* A bar with rate and time left. Drawn on stderr, only when that is a terminal and the level allows
  * it, at most ten times a second. One at a time per process. */

@@ -68,7 +68,7 @@ static void seat_waiting(Run *run)
         seat->generation = run->next++;
         seat->sequence = decoder_open(run->decoder);
         CHECK(seat->sequence >= 0, "no sequence for seat %lld", (long long)i);
-        rng_init(&seat->rng, run->sampling->seed, (uint64_t)seat->generation);
+        rng_init(&seat->rng, run->sampling->seed + (uint64_t)seat->generation, 0);
         const Generation *g = &run->generations[seat->generation];
         for (int64_t t = 0; t < g->n_prompt; t++)
             id_list_add(&seat->seen, g->prompt[t]);

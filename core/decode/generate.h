@@ -14,8 +14,8 @@ typedef struct Sampling {
     double repetition_penalty; /* 1: off */
     int64_t repetition_window; /* last tokens that the penalty looks at */
     int64_t top_k;             /* 0: off */
-    uint64_t seed;
-    bool finish; /* a wish of the user to stop waits for the end of all generations */
+    uint64_t seed;             /* of the first generation; the others count on from it */
+    bool finish;               /* a wish of the user to stop waits for the end of all generations */
 } Sampling;
 
 Sampling sampling_default(void);

@@ -28,6 +28,15 @@ void ensemble_free(Ensemble *ensemble)
     free(ensemble);
 }
 
+int64_t ensemble_context(const Ensemble *ensemble)
+{
+    int64_t least = INT64_MAX;
+    for (int64_t e = 0; e < ensemble->n_experts; e++)
+        if (ensemble->experts[e]->config.context < least)
+            least = ensemble->experts[e]->config.context;
+    return least;
+}
+
 const char *merge_rule_name(MergeRule rule)
 {
     return rule_names[rule];

@@ -31,6 +31,8 @@ typedef struct Ensemble {
 } Ensemble;
 
 void ensemble_free(Ensemble *ensemble);
+/* Positions that all experts were trained on. */
+int64_t ensemble_context(const Ensemble *ensemble);
 const char *merge_rule_name(MergeRule rule);
 Status merge_rule_parse(const char *name, MergeRule *out, Err *err);
 

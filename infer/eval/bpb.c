@@ -9,15 +9,13 @@
 
 enum { BATCH_TOKENS = 2048 }; /* windows that fit this many tokens are scored together */
 
-Status bpb_file_read(BpbFile *out, const char *path, const char *field, int64_t limit,
-                     const Tokenizer *tokenizer, Err *err)
+static Status read_documents(BpbFile *out, const char *path, const char *field, int64_t limit,
+                             const Tokenizer *tokenizer, Err *err)
 {
-    *out = (BpbFile){.name = xstrdup(file_base_name(path))};
     CorpusReader *reader = corpus_reader_open(path, field, err);
     if (!reader)
         return STATUS_FAIL;
     StrBuf text = {0};
-    int64_t bytes_capacity = 0;
     Status status = STATUS_OK;
     for (;;) {
         bool found = false;
@@ -27,14 +25,26 @@ Status bpb_file_read(BpbFile *out, const char *path, const char *field, int64_t 
         if (status != STATUS_OK || !found)
             break;
         int64_t n = out->n_documents++;
-        out->starts = mem_grow(out->starts, &out->capacity, n + 1, sizeof *out->starts);
-        out->bytes = mem_grow(out->bytes, &bytes_capacity, n + 1, sizeof *out->bytes);
+        out->starts = mem_grow(out->starts, &out->starts_capacity, n + 1, sizeof *out->starts);
+        out->bytes = mem_grow(out->bytes, &out->bytes_capacity, n + 1, sizeof *out->bytes);
         out->starts[n] = out->tokens.count;
         out->bytes[n] = text.size;
         tokenizer_encode(tokenizer, text.data, text.size, &out->tokens);
     }
     corpus_reader_close(reader);
     strbuf_clear(&text);
+    return status;
+}
+
+Status bpb_file_read(BpbFile *out, const char *path, const char *field, int64_t limit,
+                     const Tokenizer *tokenizer, Err *err)
+{
+    *out = (BpbFile){.name = xstrdup(file_base_name(path))};
+    StringList files = {0};
+    Status status = corpus_reader_list(path, &files, err);
+    for (int64_t i = 0; i < files.count && status == STATUS_OK; i++)
+        status = read_documents(out, files.items[i], field, limit, tokenizer, err);
+    string_list_clear(&files);
     if (status == STATUS_OK && out->n_documents == 0)
         status = err_set(err, "%s holds no document", path);
     return status;
@@ -76,8 +86,8 @@ static void advance(void *context, int64_t tokens)
 Status bpb_score(const Ensemble *ensemble, const Tokenizer *tokenizer, const BpbOptions *options,
                  const BpbFile *file, double *logprobs, Err *err)
 {
-    ScoreOptions score = {.context = options->context ? options->context
-                                                      : ensemble->experts[0]->config.context};
+    ScoreOptions score = {.context =
+                              options->context ? options->context : ensemble_context(ensemble)};
     score.stride = options->stride ? options->stride : score.context / 2;
     if (score.context < 2 || score.stride < 1 || score.stride >= score.context)
         return err_set(err,

@@ -6,10 +6,10 @@
 #include "core/decode/score.h"
 #include "core/text/tokenizer.h"
 
-/* The documents of one file, tokenized. */
+/* The documents of one file, or of a folder's files, tokenized. */
 typedef struct BpbFile {
     char *name;
-    int64_t n_documents, capacity;
+    int64_t n_documents, starts_capacity, bytes_capacity;
     IdList tokens;   /* of all documents, one after the other */
     int64_t *starts; /* (n_documents): first token of each */
     int64_t *bytes;  /* (n_documents): of text */

@@ -26,8 +26,9 @@ static const Option eval_options[] = {
     {"tasks", OPTION_TEXT, AT(tasks), "LIST", "bpb", "what to measure, comma-separated: bpb", NULL,
      0, NULL},
     {"data", OPTION_LIST, AT(data), "FILE", NULL,
-     "text to measure on: documents separated by form feeds, or JSON lines; .xz and .gz too", NULL,
-     0, NULL},
+     "text to measure on, or a folder of it: documents separated by form feeds, or JSON lines; .xz "
+     "and .gz too",
+     NULL, 0, NULL},
     {"field", OPTION_TEXT, AT(field), "NAME", "text", "the member of a JSON line that is the text",
      NULL, 0, NULL},
     {"limit", OPTION_INT, AT(limit), "N", "0", "at most N documents of each file (0: all)", NULL, 0,
@@ -132,10 +133,9 @@ static Status measure(Table *table, char *label, const Ensemble *ensemble,
 }
 
 /* The rules asked for, or the model's own. */
-static Status measure_rules(Table *table, Ensemble *ensemble, const char *path, const char *rules,
+static Status measure_rules(Table *table, Ensemble *ensemble, const char *name, const char *rules,
                             const Tokenizer *tokenizer, const BpbOptions *options, Err *err)
 {
-    const char *name = file_base_name(path);
     if (ensemble->n_experts == 1)
         return measure(table, xstrdup(name), ensemble, tokenizer, options, err);
     MergeRule own = ensemble->rule;
@@ -146,9 +146,10 @@ static Status measure_rules(Table *table, Ensemble *ensemble, const char *path, 
         status = merge_rule_parse(word, &ensemble->rule, err);
         if (status == STATUS_OK && ensemble->rule == MERGE_ADAPTER && !ensemble->adapter.w1)
             status = err_set(err,
-                             "%s holds no adapter; 'cambium merge --rule adapter --train FILE' "
+                             "%s holds no adapter; 'cambium merge --rule adapter --tune-weights "
+                             "FILE' "
                              "makes one",
-                             path);
+                             name);
         if (status == STATUS_OK)
             status =
                 measure(table, xasprintf("%s, %s", name, word), ensemble, tokenizer, options, err);
@@ -158,7 +159,8 @@ static Status measure_rules(Table *table, Ensemble *ensemble, const char *path, 
     return status;
 }
 
-static Status eval_model(Table *table, const EvalSettings *s, const char *path, Err *err)
+static Status eval_model(Table *table, const EvalSettings *s, const char *path, const char *name,
+                         Err *err)
 {
     LoadedModel model;
     TRY(load_model(&model, path, &s->load, err));
@@ -174,7 +176,7 @@ static Status eval_model(Table *table, const EvalSettings *s, const char *path, 
         status = measure_experts(table, model.ensemble, model.tokenizer, &options, err);
     if (status == STATUS_OK)
         status =
-            measure_rules(table, model.ensemble, path, s->rules, model.tokenizer, &options, err);
+            measure_rules(table, model.ensemble, name, s->rules, model.tokenizer, &options, err);
     load_model_close(&model);
     return status;
 }
@@ -243,7 +245,10 @@ static Status eval_run(const void *settings, const StringList *models, Err *err)
                    .files = xcalloc((size_t)s->data.count, sizeof(BpbFile))};
     Status status = STATUS_OK;
     for (int64_t m = 0; m < models->count && status == STATUS_OK; m++)
-        status = eval_model(&table, s, models->items[m], err);
+        /* Several runs all end in model.h5: then the path tells them apart. */
+        status = eval_model(&table, s, models->items[m],
+                            models->count > 1 ? models->items[m] : file_base_name(models->items[m]),
+                            err);
     if (status == STATUS_OK)
         status = report(&table, s, err);
     table_clear(&table);
@@ -256,6 +261,10 @@ const Verb verb_eval = {
     .positionals = "MODEL...",
     .positionals_min = 1,
     .positionals_max = -1,
+    .details =
+        "Every document is scored on its own, after an end token, and its own closing end token "
+        "does not count. (The evaluation while training runs over the packed validation split "
+        "instead, end tokens included, without overlap: its figures are a little different.)",
     .examples =
         {
             "eval ru/model.h5 --data ru.heldout.txt",

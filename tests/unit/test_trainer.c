@@ -297,6 +297,36 @@ static void the_loss_falls_and_frozen_values_stay(void **state)
     model_free(model);
 }
 
+/* Corrupts a frozen weight in the middle of a run. */
+static Status corrupt(void *context, const Trainer *trainer, Err *err)
+{
+    Model *model = (Model *)(uintptr_t)trainer_model(trainer);
+    const float row[18] = {0};
+    *(int64_t *)context = trainer_status(trainer).step;
+    return model_write_rows(model, &model->blocks[0].params[BLOCK_ATTN_Q], 2, 1, row, DTYPE_F32,
+                            err);
+}
+
+static void a_frozen_tensor_that_changes_is_an_error(void **state)
+{
+    (void)state;
+    for (int dtype = DTYPE_F32; dtype <= DTYPE_BF16; dtype++) {
+        Model *model = new_model((DType)dtype);
+        TrainerSetup setup = setup_for(model, 1, NULL);
+        int64_t corrupted = 0;
+        setup.hooks = (TrainerHooks){.context = &corrupted, .save = corrupt};
+        setup.config.save_every = STEPS / 2;
+        Trainer *trainer;
+        Err err = {""};
+        ASSERT_OK(trainer_new(&trainer, &setup, &err));
+        assert_int_equal(trainer_run(trainer, &err), STATUS_FAIL);
+        assert_int_equal(corrupted, STEPS / 2);
+        assert_non_null(strstr(err.text, "blocks/0/attn_q changed although it is frozen"));
+        trainer_free(trainer);
+        model_free(model);
+    }
+}
+
 static void a_loss_that_is_not_finite_names_the_step_and_the_tensor(void **state)
 {
     (void)state;
@@ -323,6 +353,7 @@ int main(void)
         cmocka_unit_test(resumed_is_undisturbed_to_the_last_bit),
         cmocka_unit_test(a_batch_in_parts_is_the_batch),
         cmocka_unit_test(the_loss_falls_and_frozen_values_stay),
+        cmocka_unit_test(a_frozen_tensor_that_changes_is_an_error),
         cmocka_unit_test(a_loss_that_is_not_finite_names_the_step_and_the_tensor),
     };
     return cmocka_run_group_tests(tests, make_pack, remove_pack);
