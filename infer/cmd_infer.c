@@ -118,6 +118,8 @@ static Status gather_prompts(const InferSettings *s, StringList *out, Err *err)
                 string_list_add(out, line);
     } else if (s->prompts.count == 0) {
         status = file_read("-", PROMPTS_BYTES, &text, err);
+        if (status == STATUS_OK && text.size && memchr(text.data, '\0', (size_t)text.size))
+            status = err_set(err, "standard input holds a zero byte; a prompt is text");
         if (status == STATUS_OK && text.size && text.data[text.size - 1] == '\n')
             text.data[text.size - 1] = '\0';
         if (status == STATUS_OK)

@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# What a run keeps to: plans with every kind of stage, stopped, killed and resumed; options that
+# changed meanwhile; models grown on, merged again, measured and continued.
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+bad=0
+check() { # what, command...
+    local what=$1
+    shift
+    if "$@" >"$folder/out" 2>"$folder/err"; then
+        echo "ok - $what"
+    else
+        echo "not ok - $what"
+        sed 's/^/# /' "$folder/out" "$folder/err" | tail -n 20
+        bad=1
+    fi
+}
+fails_with() { # text, command...: exit status 1 and the text in the error
+    local text=$1 said status
+    shift
+    said=$("$@" 2>&1 >/dev/null)
+    status=$?
+    echo "$said"
+    [ $status = 1 ] && grep -qF -- "$text" <<<"$said"
+}
+member() { # name, file...: the values of a member of JSON lines
+    local name=$1
+    shift
+    sed -n "s/.*\"$name\":\([^,}]*\).*/\1/p" "$@"
+}
+cd "$folder" || exit 1
+C=$CAMBIUM
+
+awk 'BEGIN { for (d = 0; d < 60; d++) { for (i = 0; i < 120; i++) printf "%d ", (d * 7 + i) % 97; printf "\f" } }' >a.txt
+awk 'BEGIN { for (d = 0; d < 60; d++) { for (i = 0; i < 120; i++) printf "%c ", 97 + (d * 5 + i * 3) % 26; printf "\f" } }' >b.txt
+check "embed makes a table" "$C" embed --corpus a.txt --corpus b.txt --vocab-size 500 --dim 32 -o t.h5 -q
+for l in a b; do check "pack $l" "$C" pack -t t.h5 $l.txt --validation 0.1 -o $l.pack; done
+mkdir texts && head -c 500 a.txt >texts/a.txt && head -c 500 b.txt >texts/b.txt
+
+# ---- a plan with every kind of stage ----
+cat >plan.yaml <<'Y'
+stages:
+  - {blocks: 1, train: [newest, head], tokens: 2K, data: [a.pack]}
+  - {blocks: 1, start: identity, train: [newest, head], tokens: 1, lr: 1e-30, warmup: 0, data: [a.pack]}
+  - {blocks: 1, start: random, train: newest, tokens: 1K, data: ["a.pack:0.7", "b.pack:0.3"]}
+  - {blocks: 0, train: [lora], lora: {rank: 2, alpha: 4, fold: false}, tokens: 1K}
+  - {blocks: 1, train: [lora, newest, head], lora: {rank: 2, alpha: 4}, tokens: 1K}
+  - {blocks: 0, train: [lora, head], lora: {rank: 3, alpha: 3}, tokens: 1K}
+  - {blocks: 0, train: all, tokens: 1K}
+Y
+run=(--batch 4 --context 32 --heads 2 --save-every 3 --log-every 1 -t t.h5 --data a.pack --data b.pack -q)
+check "a plan with every kind of stage" "$C" grow --plan plan.yaml "${run[@]}" -o whole
+stages_start_equal() {
+    grep '"event":"eval"' whole/metrics.jsonl | grep -E '"stage":[12],?' >evals
+    [ "$(member bpb evals | sort -u | wc -l)" = 1 ] && [ "$(wc -l <evals)" = 2 ]
+}
+check "an identity start changes nothing, to the last digit" stages_start_equal
+killed() {
+    local n
+    for n in 1 2 3 4 5; do
+        timeout -s KILL "0.$((RANDOM % 6 + 1))" "$C" grow --plan plan.yaml "${run[@]}" -o killed --resume
+    done
+    "$C" grow --plan plan.yaml "${run[@]}" -o killed --resume && cmp whole/model.h5 killed/model.h5 &&
+        diff <(sed 's/"seconds":[^,]*,//; s/,"tokens_per_second":[^}]*//' whole/metrics.jsonl) \
+            <(sed 's/"seconds":[^,]*,//; s/,"tokens_per_second":[^}]*//' killed/metrics.jsonl)
+}
+check "killed in any stage it ends with the same file and the same metrics" killed
+check "a grown model grows again" "$C" grow --init whole/model.h5 --stages 1 --start identity --tokens 512 --batch 4 --data a.pack -q -o again
+sed 's/rank: 3/rank: 4/' plan.yaml >other.yaml
+check "another plan is told by its stage" fails_with "('lora' of stage 6)" "$C" grow --plan other.yaml "${run[@]}" -o killed --resume
+check "a shape beside --init is refused" fails_with "--d-ff is for a new model" \
+    "$C" grow --init whole/model.h5 --stages 1 --d-ff 99 --data a.pack -q -o shape
+
+# ---- a run that is stopped ----
+long=(--batch 4 --context 32 --heads 2 --layers 1 --steps 100000 -t t.h5 --data a.pack)
+stopped() {
+    timeout -s INT 1 "$C" train "${long[@]}" -o stopped 2>said
+    grep -q "stopped after step [0-9]* of 100000; stopped/model.h5 holds it, and --resume goes on" said &&
+        ! grep -q $'\r' said
+}
+check "Ctrl-C saves and says so, and a pipe sees no bar" stopped
+for change in "--lr 0.5" "--batch 8" "--layers 2" "--dropout 0.5" "--lr-floor 0.5" "--micro-batch 1" "--norm rms" \
+    "--seed 7" "--clip 3" "--data b.pack" "--no-bias" "--weight-decay 0"; do
+    name=${change%% *}
+    # shellcheck disable=SC2086
+    check "resumed with $change it is refused" fails_with "${name/no-/} is " "$C" train "${long[@]}" -o stopped --resume $change
+done
+
+# ---- merging and measuring ----
+one=(--batch 4 --steps 20 -t t.h5 -q)
+check "another width, depth and context" "$C" train "${one[@]}" --d-model 64 --kv-heads 1 --heads 2 --layers 1 --context 16 --data b.pack -o b
+check "models of other shapes merge" "$C" merge whole/model.h5 b/model.h5 -o two.h5
+check "merged files merge on" "$C" merge two.h5 b/model.h5 again/model.h5 --rule weighted --weights 1,2,3,4 -o four.h5
+check "a merged file alone gets another rule" "$C" merge two.h5 --rule mean -o mean.h5
+check "one expert is no merger" fails_with "is one expert" "$C" merge b/model.h5 -o x.h5
+check "an adapter sees no more than there is" fails_with "--adapter-top 9999" "$C" merge whole/model.h5 b/model.h5 \
+    --rule adapter --tune-weights a.txt --adapter-top 9999 -o x.h5
+check "a failed merger leaves no file" bash -c '! ls x.h5* 2>/dev/null'
+self() {
+    "$C" merge b/model.h5 b/model.h5 b/model.h5 --rule mean -o self.h5 -q >/dev/null
+    [ "$("$C" eval b/model.h5 --weights float32 --data a.txt --json -q | grep bits)" = \
+        "$("$C" eval self.h5 --weights float32 --data a.txt --json -q | grep bits)" ]
+}
+check "a model averaged with itself is itself" self
+check "eval reads folders and tells models apart" bash -c "
+    '$C' eval whole/model.h5 b/model.h5 --data texts -q | grep -q '^b/model.h5 '"
+
+# ---- continuing texts ----
+text() { "$C" infer b/model.h5 -q --json --seed "$1" -n 8 "${@:2}" | member text; }
+batch_is_alone() { [ "$(text 5 -p a -p 'b c' -p '1 2')" = "$(text 5 -p a && text 6 -p 'b c' && text 7 -p '1 2')" ]; }
+check "prompts together give what each gives alone" batch_is_alone
+check "standard input is a prompt" [ "$(echo 'b c' | text 5)" = "$(text 5 -p 'b c')" ]
+check "a context ends the text" bash -c "'$C' infer b/model.h5 -q -p 'b c d' -n 50 --context 10 --json | grep -q '\"finish\":\"length\"'"
+check "a prompt longer than the context is refused" fails_with "leaves no room" "$C" infer b/model.h5 -q -p 'b c d e f' --context 3
+exit $bad
