@@ -12,11 +12,15 @@ static const char *const kind_names[] = {
 
 static json_t *spec_json(const TokenizerSpec *spec)
 {
-    return json_pack(
+    json_t *json = json_pack(
         "{s:s, s:o, s:b, s:b, s:b, s:i, s:i, s:i, s:i}", "kind", kind_names[spec->kind], "pattern",
         spec->pattern ? json_string(spec->pattern) : json_null(), "byte_level", spec->byte_level,
         "add_prefix_space", spec->add_prefix_space, "ignore_merges", spec->ignore_merges, "pad",
         spec->pad, "bos", spec->bos, "eos", spec->eos, "unk", spec->unk);
+    /* Only where it is set: the hashes of all other vocabularies stay what they were. */
+    if (spec->nfc)
+        json_object_set_new(json, "nfc", json_true());
+    return json;
 }
 
 Status tokenizer_put(ContainerWriter *writer, const TokenizerSpec *spec, Err *err)
@@ -67,6 +71,8 @@ static Status read_settings(const json_t *json, const char *where, TokenizerSpec
     TRY(json_get_bool(json, "byte_level", where, &spec->byte_level, err));
     TRY(json_get_bool(json, "add_prefix_space", where, &spec->add_prefix_space, err));
     TRY(json_get_bool(json, "ignore_merges", where, &spec->ignore_merges, err));
+    if (json_object_get(json, "nfc"))
+        TRY(json_get_bool(json, "nfc", where, &spec->nfc, err));
     TRY(get_id(json, "pad", where, &spec->pad, err));
     TRY(get_id(json, "bos", where, &spec->bos, err));
     TRY(get_id(json, "eos", where, &spec->eos, err));

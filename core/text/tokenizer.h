@@ -41,6 +41,7 @@ typedef struct TokenizerSpec {
     bool byte_level;       /* starts from single bytes, not from characters */
     bool add_prefix_space; /* a space before the text; byte_level: only if there is none */
     bool ignore_merges;    /* a whole pre-token that is a token is taken as it is */
+    bool nfc;              /* the text is brought into Unicode's form C first */
     int32_t pad, bos, eos, unk; /* ids, -1: none */
     char *name;                 /* "cambium", "bvv241-2-3", ... */
 } TokenizerSpec;

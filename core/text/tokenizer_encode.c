@@ -1,11 +1,13 @@
-/* Encoding: names of added tokens are found first, what is not UTF-8 is set apart, a pattern cuts
- * the rest into pieces, pieces fall apart where no merge can reach, and each is merged or recalled
- * from a cache. None of these steps changes the result of plain byte-pair merging. */
+/* Encoding: names of added tokens are found first, what is not UTF-8 is set apart, the rest is
+ * normalised where the vocabulary wants it, a pattern cuts it into pieces, pieces fall apart where
+ * no merge can reach, and each is merged or recalled from a cache. None of these steps changes the
+ * result of plain byte-pair merging. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/mem.h"
 #include "core/base/rng.h"
+#include "core/text/nfc.h"
 #include "core/text/tokenizer_impl.h"
 #include "core/text/utf8.h"
 
@@ -293,7 +295,7 @@ static void encode_pretoken(void *context, const char *text, int64_t bytes)
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
-static void encode_valid(Encoding *e, const char *text, int64_t bytes)
+static void encode_normal(Encoding *e, const char *text, int64_t bytes)
 {
     if (e->tokenizer->splitter)
         splitter_run(e->tokenizer->splitter, e->work->splitter, text, bytes, encode_pretoken, e);
@@ -301,6 +303,21 @@ static void encode_valid(Encoding *e, const char *text, int64_t bytes)
         encode_pretoken(e, text, bytes);
     else
         encode_by_joints(e, text, bytes);
+}
+
+static void encode_valid(Encoding *e, const char *text, int64_t bytes)
+{
+    if (!e->tokenizer->spec.nfc || nfc_is_plain(text, bytes)) {
+        encode_normal(e, text, bytes);
+        return;
+    }
+    StrBuf normal = {0};
+    nfc_append(&normal, text, bytes);
+    const char *end = e->end;
+    e->end = normal.data + normal.size;
+    encode_normal(e, normal.data, normal.size);
+    e->end = end;
+    strbuf_clear(&normal);
 }
 
 /* Text between names: valid stretches, and bytes that are not UTF-8 one by one. */

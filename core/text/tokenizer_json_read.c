@@ -90,6 +90,10 @@ static Status read_normalizer(Reader *reader, const json_t *part)
             TRY(read_normalizer(reader, item));
         return STATUS_OK;
     }
+    if (strcmp(type, "NFC") == 0) {
+        reader->spec->nfc = true;
+        return STATUS_OK;
+    }
     const json_t *pattern = json_object_get(part, "pattern");
     if (strcmp(type, "Prepend") == 0 && text_is(json_object_get(part, "prepend"), METASPACE) &&
         !reader->metaspace) {

@@ -261,13 +261,16 @@ static Status put_pre_tokenizer(const Writer *writer)
 
 static void put_normalizer_and_decoder(const Writer *writer)
 {
+    const char *nfc = writer->spec->nfc ? "{\"type\":\"NFC\"}" : "";
     strbuf_puts(writer->out, "\"normalizer\":");
     if (writer->metaspace)
-        strbuf_puts(writer->out, "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\","
-                                 "\"prepend\":\"" METASPACE "\"},{\"type\":\"Replace\",\"pattern\":"
-                                 "{\"String\":\" \"},\"content\":\"" METASPACE "\"}]},\n");
+        strbuf_printf(writer->out,
+                      "{\"type\":\"Sequence\",\"normalizers\":[%s%s{\"type\":\"Prepend\","
+                      "\"prepend\":\"" METASPACE "\"},{\"type\":\"Replace\",\"pattern\":"
+                      "{\"String\":\" \"},\"content\":\"" METASPACE "\"}]},\n",
+                      nfc, *nfc ? "," : "");
     else
-        strbuf_puts(writer->out, "null,\n");
+        strbuf_printf(writer->out, "%s,\n", *nfc ? nfc : "null");
     strbuf_puts(writer->out, "\"post_processor\":null,\n\"decoder\":");
     if (writer->spec->byte_level)
         strbuf_puts(writer->out, "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,"

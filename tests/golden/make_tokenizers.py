@@ -23,6 +23,7 @@ TEST = TEXT + [
     "", " ", "   ", "a  b   c    ", "   tree trees Tree's", "\t\ttree\t\r\n\n  ring\n", "12345678 9 0.5%",
     "a 5  66   777 \u00b2\u00bd\u2167", "x\u00a0y\u3000z\u2003 \u2003w\u0085v\u2028u\u180eq", "😀👍🏽 e\u0301é ſ 'ſ I'ſ",
     "a" * 200, "the" * 60, "年" * 90, "树木tree дерево树 木", "!!!...???—«»", "नमस्ते 한국어 عربى ١٢٣", "\x00\x01\x7f",
+    "и\u0306 ё е\u0308 \u1fd3 \u212b \u2126 \u1112\u1161\u11ab 한 a\u0301\u0323\u0306 \u0301x \u0958",
     "\ufffe\ue000𝒳", "<tool> <tool><tool", "ring(ring)ring[ring]",
 ]
 rng = random.Random(20)
@@ -31,6 +32,8 @@ TEST += ["".join(rng.choice(PARTS) for _ in range(rng.randint(2, 30))) for _ in 
 
 LLAMA3 = Regex(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
                r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+QWEN2 = Regex(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
+              r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 HAN = Regex("[一-龥぀-ゟ゠-ヿ]+")
 WORDS = Regex("[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+")
 
@@ -100,6 +103,8 @@ FORMS = {
     "punctuation": trained(pre_tokenizers.Sequence([pre_tokenizers.Punctuation("isolated"), byte_level(False, True)])),
     "three patterns": trained(pre_tokenizers.Sequence(
         isolated(Regex(r"\p{N}{1,3}"), HAN, WORDS) + [byte_level(False, False)])),
+    "qwen2": trained(pre_tokenizers.Sequence([pre_tokenizers.Split(QWEN2, "isolated"), byte_level(False, False)]),
+                     normalizers.NFC()),
     "llama2": llama(),
     "characters": characters(),
 }

@@ -25,6 +25,7 @@ static void sample_spec(TokenizerSpec *spec)
     spec_merge(spec, spec_merge(spec, a, b), a);
     spec->eos = spec_token(spec, "<end>", 5, TOKEN_SPECIAL);
     spec->pattern = xstrdup("\\w+|\\s+");
+    spec->nfc = true;
     free(spec->name);
     spec->name = xstrdup("sample");
 }
@@ -74,6 +75,7 @@ static void tokenizer_comes_back(void **state)
     assert_int_equal(other.eos, spec.eos);
     assert_string_equal(other.name, "sample");
     assert_string_equal(other.pattern, spec.pattern);
+    assert_true(other.nfc);
     Sha256 a = tokenizer_hash(&spec), b = tokenizer_hash(&other);
     assert_memory_equal(a.bytes, b.bytes, sizeof a.bytes);
     other.merges[0] ^= 1;

@@ -80,7 +80,7 @@ static void hugging_face_gives_the_same_ids(void **state)
         json_decref(record);
         line += length + (line[length] == '\n');
     }
-    assert_int_equal(forms, 9);
+    assert_int_equal(forms, 10);
     strbuf_clear(&file);
 }
 
@@ -99,6 +99,7 @@ static void assert_same_spec(const Tokenizer *a, const Tokenizer *b)
     assert_int_equal(x->byte_level, y->byte_level);
     assert_int_equal(x->add_prefix_space, y->add_prefix_space);
     assert_int_equal(x->ignore_merges, y->ignore_merges);
+    assert_int_equal(x->nfc, y->nfc);
     assert_int_equal(x->pad, y->pad);
     assert_int_equal(x->bos, y->bos);
     assert_int_equal(x->eos, y->eos);
@@ -134,6 +135,7 @@ static void build_spec(TokenizerSpec *spec, int form)
     if (form < 2)
         spec->pattern = xstrdup(" ?\\p{L}+\n[^\"\\\\]+");
     spec->ignore_merges = form == 1;
+    spec->nfc = form > 0;
 }
 
 static void every_field_comes_back(void **state)
@@ -270,7 +272,7 @@ static void unknown_parts_are_refused_by_name(void **state)
          "continuing_subword_prefix"},
         {MODEL("\"vocab\":{\"a\":0},\"merges\":[],\"unk_token\":\"a\",\"fuse_unk\":true"),
          "fuse_unk"},
-        {PARTS("\"normalizer\":{\"type\":\"NFC\"}"), "normalizer NFC"},
+        {PARTS("\"normalizer\":{\"type\":\"NFKC\"}"), "normalizer NFKC"},
         {PARTS("\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Lowercase\"}]}"),
          "normalizer Lowercase"},
         {PARTS("\"normalizer\":{\"type\":\"Prepend\",\"prepend\":\"\xE2\x96\x81\"}"),
