@@ -12,7 +12,8 @@
 
 enum {
     STAGES_MAX = 16,
-    MATCH_LIMIT = 5000000, /* steps of one match: far above any honest pattern's need */
+    MATCH_LIMIT = 5000000, /* steps of one match, and so many more for each byte of the text: far */
+    MATCH_STEPS = 8,       /* above any honest pattern's need */
     MATCH_HEAP_KIB = 65536,
     JIT_STACK_START = 32 << 10,
     JIT_STACK_MAX = 16 << 20,
@@ -108,7 +109,6 @@ SplitterWork *splitter_work_new(void)
     work->match = pcre2_match_data_create(1, NULL);
     work->context = pcre2_match_context_create(NULL);
     CHECK(work->match && work->context, "out of memory");
-    pcre2_set_match_limit(work->context, MATCH_LIMIT);
     pcre2_set_heap_limit(work->context, MATCH_HEAP_KIB);
     /* NULL where there is no just-in-time compiler; nothing needs it then. */
     work->stack = pcre2_jit_stack_create(JIT_STACK_START, JIT_STACK_MAX, NULL);
@@ -171,5 +171,7 @@ void splitter_run(const Splitter *splitter, SplitterWork *work, const char *text
                   PieceFn *fn, void *context)
 {
     Run run = {splitter, work, fn, context};
+    int64_t limit = MATCH_LIMIT + MATCH_STEPS * bytes;
+    pcre2_set_match_limit(work->context, limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX);
     run_stage(&run, 0, text, bytes);
 }

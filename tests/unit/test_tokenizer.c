@@ -369,6 +369,30 @@ static void ignore_merges_takes_whole_pieces(void **state)
     tokenizer_free(t);
 }
 
+/* A longer run than any fixed number of steps allows is still one piece, and ends where it ends. */
+static void endless_words_are_cut_like_short_ones(void **state)
+{
+    (void)state;
+    enum { RUN = 12 << 20 };
+    TokenizerSpec spec;
+    spec_start(&spec);
+    spec_bytes(&spec);
+    spec.byte_level = true;
+    spec.pattern = xstrdup("(?:\\p{L}\\p{M}*+)++|\\p{N}");
+    spec_merge(&spec, 'a', '1'); /* what must not appear */
+    Tokenizer *t = must_new(&spec);
+    char *text = xmalloc(RUN + 1);
+    memset(text, 'a', RUN);
+    text[RUN] = '1';
+    IdList ids = {0};
+    tokenizer_encode(t, text, RUN + 1, &ids);
+    assert_int_equal(ids.count, RUN + 1);
+    assert_int_equal(ids.items[RUN], '1');
+    id_list_clear(&ids);
+    free(text);
+    tokenizer_free(t);
+}
+
 /* A pattern that backtracks without end must not hang; its piece stays whole. */
 static void hostile_pattern_gives_up(void **state)
 {
@@ -556,6 +580,7 @@ int main(void)
         cmocka_unit_test(names_of_specials),
         cmocka_unit_test(patterns_cut),
         cmocka_unit_test(ignore_merges_takes_whole_pieces),
+        cmocka_unit_test(endless_words_are_cut_like_short_ones),
         cmocka_unit_test(hostile_pattern_gives_up),
         cmocka_unit_test(a_megabyte_of_one_letter),
         cmocka_unit_test(threads_share_a_tokenizer),
