@@ -5,6 +5,8 @@
 #include "core/cli/options.h"
 #include "core/io/hf_export.h"
 #include "core/io/table_export.h"
+#include "core/io/tokenizer_io.h"
+#include "core/text/tokenizer_json.h"
 
 typedef struct ExportSettings {
     char *output;
@@ -15,10 +17,11 @@ typedef struct ExportSettings {
 
 static const Option export_options[] = {
     {"output", OPTION_TEXT, offsetof(ExportSettings, output), "PATH", NULL,
-     "the folder (hf) or file (npy, safetensors) to write", NULL, 'o', NULL},
+     "the folder (hf) or file (the other formats) to write", NULL, 'o', NULL},
     {"format", OPTION_CHOICE, offsetof(ExportSettings, format), NULL, "hf",
-     "hf: a folder for Hugging Face's transformers; npy, safetensors: the embedding table alone",
-     "hf|npy|safetensors", 0, NULL},
+     "hf: a folder for Hugging Face's transformers; npy, safetensors: the embedding table alone; "
+     "tokenizer: the vocabulary alone, as tokenizer.json",
+     "hf|npy|safetensors|tokenizer", 0, NULL},
     {"dtype", OPTION_CHOICE, offsetof(ExportSettings, dtype), NULL, "float32",
      "type of the weights in a folder", "float32|bfloat16", 0, NULL},
     {"table", OPTION_TEXT, offsetof(ExportSettings, table), "FILE", NULL,
@@ -43,6 +46,18 @@ static Status export_folder(const ExportSettings *s, const char *path, Err *err)
     return status;
 }
 
+static Status export_tokenizer(const char *path, const char *out, Err *err)
+{
+    TokenizerSpec spec;
+    TRY(tokenizer_spec_load(path, &spec, err));
+    Tokenizer *tokenizer = tokenizer_new(&spec, err);
+    if (!tokenizer)
+        return err_wrap(err, "%s", path);
+    Status status = tokenizer_json_write(tokenizer, out, err);
+    tokenizer_free(tokenizer);
+    return status;
+}
+
 static Status export_run(const void *settings, const StringList *positionals, Err *err)
 {
     const ExportSettings *s = settings;
@@ -51,6 +66,8 @@ static Status export_run(const void *settings, const StringList *positionals, Er
         return err_set(err, "say where to write with -o PATH");
     if (strcmp(s->format, "hf") == 0)
         return export_folder(s, path, err);
+    if (strcmp(s->format, "tokenizer") == 0)
+        return export_tokenizer(path, s->output, err);
     TRY((strcmp(s->format, "npy") == 0 ? table_export_npy
                                        : table_export_safetensors)(path, s->output, err));
     printf("%s: the table of %s\n", s->output, path);
@@ -59,7 +76,7 @@ static Status export_run(const void *settings, const StringList *positionals, Er
 
 const Verb verb_export = {
     .name = "export",
-    .summary = "write a model for transformers, or a table as npy or safetensors",
+    .summary = "write a model for transformers; a table as npy or safetensors; a tokenizer.json",
     .positionals = "FILE",
     .positionals_min = 1,
     .positionals_max = 1,

@@ -99,7 +99,9 @@ Status checkpoint_info_read(const Container *container, CheckpointInfo *info, Er
     TRY(file_kind_read(container, &kind, &info->meta, err));
     Status status;
     if (strcmp(kind, "model") != 0) {
-        status = err_set(err, "%s is a %s file, not a model", container_file(container), kind);
+        status =
+            err_set(err, "%s is a %s file, not a model ('cambium train' and 'import' make models)",
+                    container_file(container), kind);
     } else {
         char *where = xasprintf("%s: /meta", container_file(container));
         status = parse_meta(where, info, err);

@@ -31,6 +31,12 @@ check "so the file is smaller" [ "$(stat -c %s "$folder/half/model.safetensors")
 check "writes the table as npy" "$CAMBIUM" export "$a" --format npy -o "$folder/t.npy"
 check "writes the table as safetensors" "$CAMBIUM" export "$a" --format safetensors -o "$folder/t.safetensors"
 check "the npy is whole" [ "$(stat -c %s "$folder/t.npy")" = $((264 * 24 * 4 + 128)) ]
+check "writes the vocabulary alone" "$CAMBIUM" export "$a" --format tokenizer -o "$folder/tokenizer.json"
+check "as the folder has it" cmp "$folder/tokenizer.json" "$folder/new/hf/tokenizer.json"
+"$CAMBIUM" embed --tokenizer "$a" --dim 16 -o "$folder/table.h5" >/dev/null
+check "a table has one too" "$CAMBIUM" export "$folder/table.h5" --format tokenizer -o "$folder/t.json"
+check "and it is the same" cmp "$folder/tokenizer.json" "$folder/t.json"
+check "names a table that is asked for as a model" refused "not a model" "$CAMBIUM" export "$folder/table.h5" -o "$folder/never"
 check "wants -o" refused "-o PATH" "$CAMBIUM" export "$a"
 check "refuses what is no model" refused "not a Cambium file" "$CAMBIUM" export Makefile -o "$folder/never"
 check "names a place it cannot write" refused "cannot create" "$CAMBIUM" export "$a" -o /proc/never
