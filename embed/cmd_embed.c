@@ -21,7 +21,8 @@ static const Option embed_options[] = {
      "cambium|bvv241-2-3|bvv241-max|bvv241-abs|codes", 0, NULL},
     {"output", OPTION_TEXT, FIELD(output), "FILE.h5", NULL, "write the table and its tokenizer",
      NULL, 'o', NULL},
-    {"dim", OPTION_INT, FIELD(dim), "N", "1024", "columns of the table", NULL, 0, NULL},
+    {"dim", OPTION_INT, FIELD(dim), "N", "0",
+     "columns of the table; 0: 1024, and for bvv241-abs 4096 as published", NULL, 0, NULL},
     {"identity-code", OPTION_INT, FIELD(identity), "N", "-1",
      "of these, columns that tell tokens of one picture apart; 0: none, -1: 16 for cambium and 0 "
      "for the published recipes",

@@ -11,7 +11,7 @@
 #include "embed/recipe_bvv241.h"
 #include "embed/vocabulary.h"
 
-enum { CAMBIUM_IDENTITY = 16, PUBLISHED_ID_BITS = 16 };
+enum { CAMBIUM_DIM = 1024, CAMBIUM_IDENTITY = 16, PUBLISHED_ID_BITS = 16 };
 
 void embed_table_clear(EmbedTable *table)
 {
@@ -57,9 +57,10 @@ static Status check_settings(const EmbedSettings *settings, Err *err)
     if (settings->side < 8 || settings->side > 128)
         return err_set(err, "pictures of %lld pixels: take --side from 8 to 128",
                        (long long)settings->side);
-    if (settings->dim < 1 || settings->dim > 1 << 16)
-        return err_set(err, "a table of %lld columns: take --dim from 1 to 65536",
-                       (long long)settings->dim);
+    if (settings->dim < 0 || settings->dim > 1 << 16)
+        return err_set(
+            err, "a table of %lld columns: take --dim from 1 to 65536, or 0 for the usual width",
+            (long long)settings->dim);
     if (!(settings->coverage >= 0 && settings->coverage <= 1))
         return err_set(err, "a coverage of %g: take --coverage from 0 to 1", settings->coverage);
     if (settings->min_count < 1 || settings->max_chars < 1)
@@ -82,12 +83,21 @@ static CodeSpec code_spec(const EmbedSettings *settings, int64_t rows)
     return spec;
 }
 
+/* A published table has as many columns as its pictures have pixels. */
+static int64_t table_dim(const EmbedSettings *settings)
+{
+    const Bvv241Recipe *published = bvv241_find(settings->recipe);
+    if (settings->dim > 0)
+        return settings->dim;
+    return published ? published->render.side * published->render.side : CAMBIUM_DIM;
+}
+
 static int64_t identity_columns(const EmbedSettings *settings)
 {
     if (settings->identity >= 0)
         return settings->identity;
-    bool enough = settings->dim >= 2 * CAMBIUM_IDENTITY;
-    int64_t standard = enough ? CAMBIUM_IDENTITY : settings->dim / 2;
+    int64_t half = table_dim(settings) / 2;
+    int64_t standard = half >= CAMBIUM_IDENTITY ? CAMBIUM_IDENTITY : half;
     return bvv241_find(settings->recipe) ? 0 : standard;
 }
 
@@ -131,7 +141,7 @@ static json_t *recipe_json(const EmbedSettings *settings, const EmbedTable *tabl
                             json_pack("{s:s, s:I, s:I}", "kind", kinds[spec.kind], "width",
                                       (json_int_t)spec.width, "seed", (json_int_t)spec.seed));
     } else {
-        json_object_set_new(recipe, "dim", json_integer(settings->dim));
+        json_object_set_new(recipe, "dim", json_integer(table_dim(settings)));
         json_object_set_new(recipe, "side", json_integer(table->render.side));
         json_object_set_new(recipe, "identity_code", json_integer(identity_columns(settings)));
         json_object_set_new(recipe, "fonts", base_names(&table->fonts.paths));
@@ -186,13 +196,20 @@ static Status make_codes(const EmbedSettings *settings, EmbedTable *table, Err *
 
 static Status make_glyphs(const EmbedSettings *settings, EmbedTable *table, Err *err)
 {
-    GlyphTableOptions options = {table->render, settings->dim, identity_columns(settings)};
+    int64_t dim = table_dim(settings);
+    GlyphTableOptions options = {table->render, dim, identity_columns(settings)};
     log_debug("drawing %lld tokens", (long long)table->tokens->n_tokens);
     TRY(glyph_table_draw(&table->glyphs, &table->render, &table->fonts, table->tokens, err));
-    log_debug("projecting to %lld columns", (long long)settings->dim);
+    log_debug("projecting to %lld columns", (long long)dim);
     TRY(glyph_table_project(&table->glyphs, &options, table->tokens, err));
     table->values = table->glyphs.values;
-    table->shape = tensor_2d(NULL, DTYPE_F32, table->tokens->n_tokens, settings->dim);
+    table->shape = tensor_2d(NULL, DTYPE_F32, table->tokens->n_tokens, dim);
+    int64_t zero = dim - options.identity - table->glyphs.pca.kept;
+    if (zero > 0 && table->render.style == RENDER_LINE)
+        log_info(
+            "%lld of %lld columns are zero: the pictures have only %lld independent components "
+            "(a larger --side has more)",
+            (long long)zero, (long long)dim, (long long)table->glyphs.pca.rank);
     return STATUS_OK;
 }
 
@@ -221,6 +238,11 @@ Status embed_build(const EmbedSettings *settings, EmbedTable *table, Err *err)
         TRY(make_glyphs(settings, table, err));
     }
     count_same_rows(table);
+    if (table->same_rows > 0 && settings->identity != 0 && !bvv241_find(settings->recipe))
+        return err_set(err,
+                       "%lld tokens would share their row of %lld columns with another token: take "
+                       "a larger --dim",
+                       (long long)table->same_rows, (long long)table->shape.shape[1]);
     table->recipe = recipe_json(settings, table);
     return STATUS_OK;
 }
@@ -286,7 +308,7 @@ Status embed_plan(const EmbedSettings *settings, Err *err)
     TRY(check_settings(settings, err));
     const Bvv241Recipe *published = bvv241_find(vocabulary_recipe(settings));
     int64_t rows = published ? published->n_tokens : settings->vocab_size;
-    int64_t width = is_codes(settings) ? code_spec(settings, rows).width : settings->dim;
+    int64_t width = is_codes(settings) ? code_spec(settings, rows).width : table_dim(settings);
     RenderOptions render = render_options(settings->recipe, settings->side);
     double pixels = (double)rows * render.side * render.side, values = 4.0 * (double)(rows * width);
     double square = (double)render.side * render.side;

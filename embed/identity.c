@@ -128,7 +128,7 @@ static Status code_group(const RowGroups *groups, int64_t g, const TokenizerSpec
         if (attempt == 256)
             status = err_set(err,
                              "%lld tokens share a picture and cannot be told apart by %lld code "
-                             "columns: take a larger --identity-code",
+                             "columns: take a larger --identity-code or --dim",
                              (long long)count, (long long)width);
         for (int64_t k = 0; k < width; k++)
             out[rows[i] * width + k] = (codes[i].bytes[k / 8] >> (k % 8)) & 1 ? size : -size;

@@ -58,6 +58,12 @@ for kind in '--bits 16' '--bits 64' '--float 16' '--affine'; do
     check "codes with $kind keep their hash in the file" \
         grep -qF "$(grep -o '"sha256":"[0-9a-f]*"' "$dir/codes.json")" <("$CAMBIUM" embed "$dir/codes.h5" --json 2>&1)
 done
+check "the widest published table has its own width" \
+    grep -q '131072 x 4096' <("$CAMBIUM" embed --dry-run --recipe bvv241-abs)
+"$CAMBIUM" embed --tokenizer "$dir/one.h5" --dim 640 >"$dir/wide.txt" 2>&1
+check "columns that stay zero are told" grep -qE '[0-9]+ of 640 columns are zero' "$dir/wide.txt"
+check "a table too narrow to tell tokens apart is refused" refuses "take a larger --dim" \
+    --tokenizer "$dir/one.h5" --dim 1
 check "a dry run prints the plan" grep -q '65536 x 256' <("$CAMBIUM" embed --dry-run --dim 256)
 
 printf 'OTTO no font' >"$dir/junk.otf"
