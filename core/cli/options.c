@@ -1,5 +1,6 @@
 #include "core/cli/options.h"
 
+#include <limits.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -325,8 +326,8 @@ Status options_parse(const Verb *verb, int argc, char **argv, void *settings,
         return err_set(err, "'%s' is one argument too many; usage: cambium %s %s%s[OPTIONS]",
                        positionals->items[verb->positionals_max], verb->name, verb->positionals,
                        verb->positionals[0] ? " " : "");
-    if (common.threads < 0)
-        return err_set(err, "--threads takes 0 or more");
+    if (common.threads < 0 || common.threads > INT_MAX)
+        return err_set(err, "--threads takes 0 to %d", INT_MAX);
     if (common.threads > 0)
         parallel_set_width((int)common.threads);
     log_set_level(common.quiet ? LOG_WARN : common.verbose ? LOG_DEBUG : LOG_INFO);
