@@ -201,6 +201,7 @@ check: ## layers, headers that compile alone, format, sizes
 
 .PHONY: fuzz
 fuzz: setup ## every parser against random input for FUZZ_SECONDS each (clang, libFuzzer)
+	@command -v clang >/dev/null || tests/setup clang libclang-rt-dev
 	@$(MAKE) --no-print-directory -j$$(nproc) CONF=fuzz fuzz-programs
 	@tests/fuzz/run build/fuzz $(or $(FUZZ_SECONDS),20)
 .PHONY: fuzz-programs

@@ -310,7 +310,8 @@ Status embed_plan(const EmbedSettings *settings, Err *err)
     int64_t rows = published ? published->n_tokens : settings->vocab_size;
     int64_t width = is_codes(settings) ? code_spec(settings, rows).width : table_dim(settings);
     RenderOptions render = render_options(settings->recipe, settings->side);
-    double pixels = (double)rows * render.side * render.side, values = 4.0 * (double)(rows * width);
+    double pixels = (double)rows * render.side * render.side,
+           values = 4.0 * (double)rows * (double)width;
     double square = (double)render.side * render.side;
     printf("recipe      %s\n", settings->recipe);
     if (settings->tokenizer)

@@ -8,6 +8,7 @@
 
 #include "core/base/mem.h"
 #include "core/cli/options.h"
+#include "train/schedule.h"
 
 enum { STAGES_MAX = 1000 };
 
@@ -107,6 +108,9 @@ static Status check_stage(const GrowStage *s, bool first, Err *err)
         return err_set(err, "blocks: %lld is not a number of blocks", (long long)s->blocks);
     if (s->tokens <= 0)
         return err_set(err, "tokens: a stage trains on at least one token");
+    if (s->tokens > SCHEDULE_MAX)
+        return err_set(err, "tokens: a stage trains on at most %lld tokens",
+                       (long long)SCHEDULE_MAX);
     if (!(s->lr > 0.0))
         return err_set(err, "lr: a learning rate is above 0");
     if (!(s->warmup >= 0.0 && s->warmup <= 1.0))

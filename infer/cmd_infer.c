@@ -91,11 +91,13 @@ static Status check_settings(const InferSettings *s, Err *err)
 {
     Sampling sampling = sampling_of(s);
     TRY(sampling_check(&sampling, err));
-    if (s->max_tokens < 1)
-        return err_set(err, "--max-tokens is at least 1");
+    if (s->max_tokens < 1 || s->max_tokens > INT32_MAX)
+        return err_set(err, "--max-tokens is between 1 and %d", INT32_MAX);
     if (s->batch < 1 || s->repetition_window < 0 || s->context < 0)
         return err_set(err,
                        "--batch is at least 1, --repetition-window and --context are 0 or more");
+    if (s->context > INT32_MAX || s->batch > INT32_MAX)
+        return err_set(err, "--batch and --context are at most %d", INT32_MAX);
     if (s->ranks != 1)
         return err_set(err, "--ranks %" PRId64 ": this version decodes on 1 rank", s->ranks);
     return STATUS_OK;

@@ -46,7 +46,7 @@ static const Option merge_options[] = {
     {0},
 };
 
-enum { WINDOW = 128, VERIFY_TOKENS = 24 };
+enum { WINDOW = 128, VERIFY_TOKENS = 24, TUNE_TOKENS_MAX = 1 << 30, ADAPTER_MAX = 1 << 16 };
 
 static Status parse_weights(const char *text, int64_t n, float *out, Err *err)
 {
@@ -110,6 +110,10 @@ static Status check_settings(const MergeSettings *s, MergeRule rule, Err *err)
     if (s->tune_tokens < WINDOW || s->adapter_top < 1 || s->adapter_hidden < 1)
         return err_set(err, "--tune-tokens is at least %d, --adapter-top and --adapter-hidden 1",
                        WINDOW);
+    if (s->tune_tokens > TUNE_TOKENS_MAX || s->adapter_top > ADAPTER_MAX ||
+        s->adapter_hidden > ADAPTER_MAX)
+        return err_set(err, "--tune-tokens is at most %d, --adapter-top and --adapter-hidden %d",
+                       TUNE_TOKENS_MAX, ADAPTER_MAX);
     return STATUS_OK;
 }
 

@@ -44,6 +44,8 @@ static Status schedule_of(const TrainSettings *s, int64_t context, Schedule *out
         return err_set(err, "--batch and --context are at least 1");
     if ((s->tokens > 0) == (s->steps > 0))
         return err_set(err, "how long? give --tokens N or --steps N");
+    if (s->tokens > SCHEDULE_MAX || s->steps > SCHEDULE_MAX)
+        return err_set(err, "--tokens and --steps are at most %lld", (long long)SCHEDULE_MAX);
     int64_t per_step = s->run.batch * context;
     schedule.steps = s->steps ? s->steps : (s->tokens + per_step - 1) / per_step;
     schedule.lr = s->lr;

@@ -11,6 +11,8 @@
 #include "train/run_options.h"
 #include "train/run_sample.h"
 
+enum { BATCH_MAX = 1 << 20 };
+
 /* ---- data --------------------------------------------------------------------------------------
  */
 
@@ -147,9 +149,26 @@ static Status open_folder(Run *run, Err *err)
     return metrics_open(&run->metrics, s->out, lines, err);
 }
 
+/* Numbers that would overflow products of them, or divide by nothing, in a plan or a run. */
+static Status check_settings(const RunSettings *s, Err *err)
+{
+    if (s->batch < 1 || s->batch > BATCH_MAX)
+        return err_set(err, "--batch is between 1 and %d", BATCH_MAX);
+    if (s->micro_batch < 0 || s->micro_batch > s->batch)
+        return err_set(err, "--micro-batch is between 0 and the batch");
+    if (s->ranks < 1 || s->ranks > s->batch)
+        return err_set(err, "--ranks is between 1 and the batch");
+    if (s->eval_every < 0 || s->eval_tokens < 0 || s->save_every < 0 || s->sample_every < 0 ||
+        s->log_every < 0)
+        return err_set(err, "--eval-every, --eval-tokens, --save-every, --sample-every and "
+                            "--log-every are 0 or more");
+    return STATUS_OK;
+}
+
 Status run_open(Run *run, const RunSettings *settings, json_t *options, Err *err)
 {
     *run = (Run){.settings = settings, .options = options, .history = json_array()};
+    TRY(check_settings(settings, err));
     if (!settings->out && !settings->dry_run)
         return err_set(err, "where to? -o FOLDER");
     const char *source = settings->init ? settings->init : settings->table;

@@ -6,6 +6,9 @@
 
 #include "core/base/err.h"
 
+/* More steps, or tokens, than a run can have: counts up to this do not overflow. */
+#define SCHEDULE_MAX INT64_C(1000000000000000)
+
 typedef enum ScheduleKind {
     SCHEDULE_COSINE = 0,
     SCHEDULE_LINEAR = 1,

@@ -241,6 +241,8 @@ static Status eval_run(const void *settings, const StringList *models, Err *err)
         return err_set(err, "bpb wants text: --data FILE");
     if (s->limit < 0 || s->context < 0 || s->stride < 0)
         return err_set(err, "--limit, --context and --stride are 0 or more");
+    if (s->context > INT32_MAX)
+        return err_set(err, "--context is at most %d", INT32_MAX);
     Table table = {.n_files = s->data.count,
                    .files = xcalloc((size_t)s->data.count, sizeof(BpbFile))};
     Status status = STATUS_OK;

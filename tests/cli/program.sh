@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # The program's manners: help, versions, wrong usage, exit statuses.
 bad=0
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
 check() { # what, command...
     local what=$1
     shift
@@ -33,4 +35,14 @@ check "help gives examples and keeps to 100 columns" bash -c '
             length(text) > 100 { print \"# \" v \": \" \$0; bad = 1 }
             /^  cambium / && \$2 == v { found = 1 } END { exit bad || !found }" || exit 1; done'
 check "a full disk behind stdout is a failure" bash -c '"$CAMBIUM" info >/dev/full 2>/dev/null; [ $? = 1 ]'
+check "numbers that would overflow are refused" bash -c '
+    printf "%0.sa b c d e " $(seq 300) >"$0/text"
+    "$CAMBIUM" embed --corpus "$0/text" --vocab-size 300 --dim 16 -o "$0/t.h5" >/dev/null 2>&1 &&
+        "$CAMBIUM" pack -t "$0/t.h5" "$0/text" -o "$0/p" >/dev/null 2>&1 || exit 1
+    for option in --threads=4294967296 --threads=-1 --batch=9223372036854775807 --batch=0 --ranks=0 \
+        --micro-batch=9223372036854775807 --tokens=9223372036854775807 --save-every=-1; do
+        "$CAMBIUM" grow --stages 1 -t "$0/t.h5" --data "$0/p" --heads 2 --dry-run $option 2>"$0/said" >&2
+        case $? in 1 | 2) grep -q ": error: .*${option%=*}" "$0/said" || grep -q "error: .*tokens" "$0/said" ;; *) false ;; esac ||
+            { echo "# $option: $(cat "$0/said")"; exit 1; }
+    done' "$folder"
 exit $bad
