@@ -181,9 +181,6 @@ static Status put_meta(ContainerWriter *writer, const MergeParts *parts, const M
         int64_t local;
         const MergePart *part = merge_parts_expert(parts, e, &local);
         info.experts[e] = part->info.experts[local];
-        /* All runs call theirs "model"; where it came from tells experts apart. */
-        if (part->info.n_experts == 1)
-            info.experts[e].name = (char *)(uintptr_t)part->path;
     }
     json_t *meta = checkpoint_meta_json(&info);
     Status status = container_put_json(writer, "/meta", meta, err);
