@@ -3,13 +3,8 @@
 # line that names the file, exit status 1 or 2, no crash, no hang, nothing left behind.
 #   TEST_SEED=N repeats the damage of an earlier run; DAMAGES=N cuts and flips of each file
 set -u
-bad=0
-check() { # what, condition...
-    local what=$1
-    shift
-    if "$@"; then echo "ok - $what"; else echo "not ok - $what"; bad=1; fi
-}
-seed=${TEST_SEED:-$RANDOM} damages=${DAMAGES:-3}
+. tests/support/flow.sh
+seed=${TEST_SEED:-$RANDOM} damages=${DAMAGES:-2}
 echo "# TEST_SEED=$seed"
 RANDOM=$seed
 folder=$(mktemp -d)

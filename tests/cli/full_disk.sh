@@ -10,12 +10,7 @@ if [ "${1:-}" != inside ]; then
     echo "skip - full disks: mounting a small file system is not permitted here"
     exit 0
 fi
-bad=0
-check() { # what, condition...
-    local what=$1
-    shift
-    if "$@"; then echo "ok - $what"; else echo "not ok - $what"; bad=1; fi
-}
+. tests/support/flow.sh
 folder=$(mktemp -d)
 small=$folder/small
 trap 'umount "$small" 2>/dev/null; rm -rf "$folder"' EXIT
