@@ -241,6 +241,27 @@ static void resumed_is_undisturbed_to_the_last_bit(void **state)
     }
 }
 
+/* Killed after the last checkpoint but before its owner noted the end: nothing is left to compute,
+ * and the figures are those that were reached. */
+static void a_finished_run_resumes_to_its_figures(void **state)
+{
+    (void)state;
+    const char *path = folder_path("finished.h5");
+    Saver saver = {.path = path, .stop_at = STEPS + 1};
+    Model *model = new_model(DTYPE_F32);
+    TrainerSetup setup = setup_for(model, 1, &saver);
+    TrainerStatus want = run(&setup, NULL, STATUS_OK);
+    Model *again = new_model(DTYPE_F32);
+    setup = setup_for(again, 1, &saver);
+    TrainerStatus got = run(&setup, path, STATUS_OK);
+    assert_int_equal(got.step, STEPS);
+    assert_int_equal(got.own_tokens, 0);
+    assert_true(got.loss == want.loss);
+    assert_true(got.eval_loss == want.eval_loss && got.eval_bpb == want.eval_bpb);
+    model_free(model);
+    model_free(again);
+}
+
 /* The batch cut into ranks and micro-batches: the same rows, the same values dropped, and so the
  * same losses but for the order of sums. */
 static void a_batch_in_parts_is_the_batch(void **state)
@@ -351,6 +372,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resumed_is_undisturbed_to_the_last_bit),
+        cmocka_unit_test(a_finished_run_resumes_to_its_figures),
         cmocka_unit_test(a_batch_in_parts_is_the_batch),
         cmocka_unit_test(the_loss_falls_and_frozen_values_stay),
         cmocka_unit_test(a_frozen_tensor_that_changes_is_an_error),
