@@ -52,6 +52,11 @@ function train(model, type, promise, memory,    own, peer, beside, ratio) {
             median("train-" model " " type, "peak_bytes") / 1e9, memory, 0)
 }
 
+function rate(script, type,    own) {
+    own = median("tokenize " type, script "_mb_per_second")
+    row("tokenize " script " text, one core", own, "MB/s", "", own, 20, 1)
+}
+
 {
     name = value($0, "name") " " value($0, "dtype")
     if (value($0, "name") == "") name = "peer " value($0, "bench") name
@@ -66,6 +71,13 @@ END {
     train("a", "float32", 1.15, 0)
     train("b", "float32", 1.15, 0)
     for (type in types) {
+        rate("latin", type)
+        rate("cyrillic", type)
+        rate("han", type)
+        row("embed, 65,536 tokens to 1,024 columns", median("embed " type, "whole_seconds"), "s", "",
+            median("embed " type, "whole_seconds"), 3, 0)
+        row("  peak memory", median("embed " type, "peak_gb"), "GB", "",
+            median("embed " type, "peak_gb"), 1.2, 0)
         row("growth stage of b", median("grow-b " type, "tokens_per_second"), "tokens/s",
             "time / what its FLOPs predict", median("grow-b " type, "time_over_predicted"), 1.1, 0)
         row("  with a cached prefix", median("grow-b " type, "cached_tokens_per_second"), "tokens/s",
