@@ -4,6 +4,7 @@
 #include "core/base/log.h"
 #include "core/cli/options.h"
 #include "grow/report_page.h"
+#include "grow/report_text.h"
 
 typedef struct ReportSettings {
     char *output;
@@ -25,8 +26,10 @@ static Status report_run(const void *opaque, const StringList *folders, Err *err
         report_page(&report, &page);
         status = file_write(settings->output, page.data, (size_t)page.size, err);
     }
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
+        report_text(&report, stdout);
         log_info("%s: %lld runs", settings->output, (long long)report.n_runs);
+    }
     strbuf_clear(&page);
     report_clear(&report);
     return status;
@@ -42,7 +45,8 @@ const Verb verb_report = {
                "alone (no network, no script): training loss and bits per byte over tokens and "
                "over FLOPs; the runs compared at equal tokens, equal FLOPs and equal active "
                "parameters on every text that they were validated on; every stage with its "
-               "parameters and costs; the samples. Runs named NAME-seed1, NAME-seed2 and so on "
+               "parameters and costs; the samples. The tables are printed, too. Runs named "
+               "NAME-seed1, NAME-seed2 and so on "
                "are drawn as their mean and range.",
     .examples =
         {

@@ -49,6 +49,10 @@ check "a cached prefix needs one rank" fails_with "works with --ranks 1" "$C" gr
 # shellcheck disable=SC2086
 check "a folder that holds a run is refused" fails_with "holds a run already" "$C" grow --stages 1+1 --tokens 8K --data a.pack -o a $run
 
+check "a report is drawn, and its tables are printed" bash -c "
+    '$C' report a b -o report.html >report.txt && grep -q '</html>' report.html &&
+    [ \$(grep -cE '^[ab] +[12] +newest,head ' report.txt) = 4 ]"
+
 for rule in mean weighted bayes; do
     check "merge by $rule" "$C" merge a/model.h5 b/model.h5 --rule $rule -o $rule.h5
 done
