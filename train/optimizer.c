@@ -6,6 +6,8 @@
 
 #include "core/base/mem.h"
 
+enum { PIECE = 1 << 20 }; /* values on the host at a time: whole slices of a container */
+
 struct Optimizer {
     Model *model;
     const Grads *grads;
@@ -151,23 +153,36 @@ const char *optimizer_find_non_finite(Optimizer *o, Err *err)
 
 /* ---- checkpoints ---------------------------------------------------------------------------- */
 
+/* Moments go to the file and back in pieces: the largest matrix would otherwise be in memory once
+ * more just when everything else is. */
+static Status put_tensor(const Device *device, ContainerWriter *writer, const char *path,
+                         const Tensor *values, float *piece, Err *err)
+{
+    TRY(container_begin(writer, path, values, err));
+    int64_t count = tensor_count(values);
+    Tensor flat = tensor_1d(values->data, DTYPE_F32, count);
+    for (int64_t at = 0; at < count; at += PIECE) {
+        Tensor slice = tensor_slice(&flat, at, count - at < PIECE ? count - at : PIECE);
+        TRY(device_download(device, &slice, piece, err));
+        TRY(container_append(writer, piece, tensor_bytes(&slice), err));
+    }
+    return container_end(writer, err);
+}
+
 static Status put_moments(const Optimizer *o, ContainerWriter *writer, const char *kind,
                           const Tensor *moments, Err *err)
 {
-    const Device *device = &o->model->device;
-    for (int64_t i = 0; i < o->grads->n_items; i++) {
+    float *piece = xmalloc(PIECE * sizeof *piece);
+    Status status = STATUS_OK;
+    for (int64_t i = 0; i < o->grads->n_items && status == STATUS_OK; i++) {
         const TrainedParam *item = &o->grads->items[i];
         Tensor values = part(moments, item);
-        void *host = xmalloc(tensor_bytes(&values));
         char *path = xasprintf("/optimizer/%s/%s", kind, item->path);
-        Status status = device_download(device, &values, host, err);
-        if (status == STATUS_OK)
-            status = container_put(writer, path, &values, host, err);
+        status = put_tensor(&o->model->device, writer, path, &values, piece, err);
         free(path);
-        free(host);
-        TRY(status);
     }
-    return STATUS_OK;
+    free(piece);
+    return status;
 }
 
 Status optimizer_put(const Optimizer *o, ContainerWriter *writer, Err *err)
@@ -176,20 +191,25 @@ Status optimizer_put(const Optimizer *o, ContainerWriter *writer, Err *err)
     return put_moments(o, writer, "v", &o->v, err);
 }
 
+static Status read_tensor(const Device *device, const Container *container, const char *path,
+                          const Tensor *values, Err *err)
+{
+    const void *stored;
+    TRY(container_map_as(container, path, values, &stored, err));
+    TRY(device_upload(device, values, stored, err));
+    container_drop(container, path);
+    return STATUS_OK;
+}
+
 static Status read_moments(Optimizer *o, const Container *container, const char *kind,
                            const Tensor *moments, Err *err)
 {
-    const Device *device = &o->model->device;
     for (int64_t i = 0; i < o->grads->n_items; i++) {
         const TrainedParam *item = &o->grads->items[i];
         Tensor values = part(moments, item);
-        void *host = xmalloc(tensor_bytes(&values));
         char *path = xasprintf("/optimizer/%s/%s", kind, item->path);
-        Status status = container_read(container, path, &values, host, err);
-        if (status == STATUS_OK)
-            status = device_upload(device, &values, host, err);
+        Status status = read_tensor(&o->model->device, container, path, &values, err);
         free(path);
-        free(host);
         TRY(status);
     }
     return STATUS_OK;

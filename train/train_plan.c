@@ -67,8 +67,31 @@ static Status measure(Model *model, const TrainConfig *config, TrainPlan *plan, 
     return STATUS_OK;
 }
 
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* What the CPU's loss keeps beside its arguments: the exponentials of a group of rows, and the
+ * parts that dx is summed from, each within the limit of elements that head_loss.c sets. */
+static int64_t loss_scratch(const ModelConfig *c, DType compute, int64_t rows)
+{
+    const int64_t limit = 32 << 20, rows_most = 512, parts = 16;
+    rows = smaller(rows, rows_most);
+    int64_t terms = smaller(rows * c->vocab_size * 13 / 12, limit);
+    int64_t dx_parts = smaller(parts * rows * c->d_model, limit);
+    return terms * (int64_t)dtype_bytes(compute) + dx_parts * (int64_t)sizeof(float);
+}
+
+/* A checkpoint's values pass through memory in pieces, with everything else still there. */
+static int64_t saving_bytes(const ModelConfig *c)
+{
+    int64_t largest = c->d_model * (c->vocab_size > c->d_ff ? c->vocab_size : c->d_ff);
+    return smaller(largest, 4 << 20) * (int64_t)sizeof(float);
+}
+
 /* The program, its libraries and their own buffers, as measured. */
-static const size_t process_bytes = (size_t)48 << 20;
+static const size_t process_bytes = 32000000;
 
 Status train_plan(const ModelConfig *config, DType compute, DType table, const TrainSet *trained,
                   const TrainConfig *train, TrainPlan *out, Err *err)
@@ -104,10 +127,10 @@ Status train_plan(const ModelConfig *config, DType compute, DType table, const T
     double block = f.block + f.attention;
     out->flops_per_token = (double)config->n_layers * block + f.head + backward;
     out->flops_per_token_cached = (double)(config->n_layers - lowest) * block + f.head + backward;
-    /* The head's chunk of logits, at most 256 rows of them, in both precisions. */
-    int64_t rows = train->batch / train->ranks * train->context;
-    rows = rows < 256 ? rows : 256;
-    out->bytes_scratch = (size_t)(rows * config->vocab_size) * 6 * (size_t)train->ranks;
+    int64_t rows = train->micro_batch ? train->micro_batch : train->batch / train->ranks;
+    out->bytes_scratch =
+        (size_t)(train->ranks * loss_scratch(config, compute, rows * train->context) +
+                 saving_bytes(config));
     out->bytes = process_bytes + out->bytes_weights + out->bytes_grads + out->bytes_moments +
                  out->bytes_activations + out->bytes_scratch;
     return STATUS_OK;

@@ -49,9 +49,12 @@ const char *container_attribute_name(const Container *container, const char *pat
 /* The type and shape of a tensor; an error when it is missing or is a text. */
 Status container_shape(const Container *container, const char *path, Tensor *shape, Err *err);
 
-/* Copies a tensor to host memory. `expected` is its type and shape, which must agree. */
+/* Copies a tensor to host memory. `expected` is its type and shape, which must agree. The same in
+ * place: see container_map. */
 Status container_read(const Container *container, const char *path, const Tensor *expected,
                       void *host, Err *err);
+Status container_map_as(const Container *container, const char *path, const Tensor *expected,
+                        const void **data, Err *err);
 
 /* The tensor's data in place: valid until container_close, aligned to its element. The whole of it,
  * or only `bytes` bytes from `offset`: what is not touched is not read. */

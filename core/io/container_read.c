@@ -501,8 +501,8 @@ static void shape_text(const Tensor *shape, char *text, size_t bytes)
     snprintf(text + at, bytes - (size_t)at, ")");
 }
 
-Status container_read(const Container *container, const char *path, const Tensor *expected,
-                      void *host, Err *err)
+Status container_map_as(const Container *container, const char *path, const Tensor *expected,
+                        const void **data, Err *err)
 {
     Entry *entry;
     TRY(need(container, path, false, &entry, err));
@@ -513,10 +513,16 @@ Status container_read(const Container *container, const char *path, const Tensor
         shape_text(expected, should, sizeof should);
         return err_set(err, "%s: %s is %s where %s is needed", container->path, path, is, should);
     }
+    return container_map(container, path, data, err);
+}
+
+Status container_read(const Container *container, const char *path, const Tensor *expected,
+                      void *host, Err *err)
+{
     const void *data;
-    TRY(container_map(container, path, &data, err));
-    if (entry->open.bytes)
-        memcpy(host, data, (size_t)entry->open.bytes);
+    TRY(container_map_as(container, path, expected, &data, err));
+    if (tensor_bytes(expected) > 0)
+        memcpy(host, data, tensor_bytes(expected));
     return STATUS_OK;
 }
 
