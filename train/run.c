@@ -116,7 +116,10 @@ static Status read_place(Run *run, Err *err)
 {
     Container *container;
     TRY(container_open(&container, run->model_path, err));
-    Status status = container_json(container, "/run", &run->place, err);
+    /* Some parts, such as the tokenizer, are taken from elsewhere: their damage would go unseen. */
+    Status status = container_verify(container, err);
+    if (status == STATUS_OK)
+        status = container_json(container, "/run", &run->place, err);
     if (status != STATUS_OK)
         err_wrap(err, "%s is not a run that can be resumed", run->settings->out);
     container_close(container);

@@ -210,7 +210,14 @@ static Status import_mapped(Llama2c *file, const char *tokenizer, const char *ou
                           .tokenizer = tokenizer_spec(checked),
                           .find = find_param,
                           .context = file};
-    Status status = model_import(&import, err);
+    /* Its own files agree; fewer tokens are a vocabulary that was cut off between two. */
+    Status status = STATUS_OK;
+    if (import.tokenizer->n_tokens != file->config.vocab_size)
+        status = err_set(err, "%s holds %lld tokens, %s was made for %lld; give its own vocabulary",
+                         tokenizer, (long long)import.tokenizer->n_tokens, file->path,
+                         (long long)file->config.vocab_size);
+    if (status == STATUS_OK)
+        status = model_import(&import, err);
     tokenizer_free(checked);
     return status;
 }

@@ -1,15 +1,7 @@
 #!/usr/bin/env bash
 # `cambium clean`: what is kept, what is dropped, parallel hold-out, bad input.
 set -u
-failed=0
-check() { # what, condition...
-    local what=$1
-    shift
-    if "$@"; then echo "ok - $what"; else
-        echo "not ok - $what"
-        failed=1
-    fi
-}
+. tests/support/flow.sh
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 mkdir -p "$dir/ru/sub" "$dir/zh/sub" "$dir/en"
@@ -48,4 +40,4 @@ check "nothing left is an error" [ $? = 1 ]
 check "and leaves no file" [ ! -e "$dir/out.train.txt" -a ! -e "$dir/out.train.txt.tmp" ]
 "$CAMBIUM" clean "$dir/none" -o "$dir/out" --script han 2>"$dir/log"
 check "a missing folder is an error that names it" grep -q "$dir/none" "$dir/log"
-exit $failed
+exit $bad

@@ -2,15 +2,7 @@
 # The parts of `make demo` that need no training: corpora out of packages (stand-ins for them, no
 # network), and the verdict over measurements.
 set -u
-failed=0
-check() { # what, condition...
-    local what=$1
-    shift
-    if "$@"; then echo "ok - $what"; else
-        echo "not ok - $what"
-        failed=1
-    fi
-}
+. tests/support/flow.sh
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
@@ -42,9 +34,9 @@ measured 2.01 1.54 >"$dir/mixed_worse.json"
 head -n 20 "$dir/good.json" >"$dir/cut.json"
 tests/demo/verdict "$dir/ru" "$dir/zh" "$dir/good.json" >"$dir/out"
 check "promises kept" [ $? = 0 ]
-for bad in zh_worse mixed_worse cut; do
-    tests/demo/verdict "$dir/ru" "$dir/zh" "$dir/$bad.json" >"$dir/out"
-    check "$bad: a promise broken" [ $? = 1 ]
+for broken in zh_worse mixed_worse cut; do
+    tests/demo/verdict "$dir/ru" "$dir/zh" "$dir/$broken.json" >"$dir/out"
+    check "$broken: a promise broken" [ $? = 1 ]
 done
 echo 0.9 >"$dir/ru"
 tests/demo/verdict "$dir/ru" "$dir/zh" "$dir/good.json" >"$dir/out"
@@ -53,7 +45,7 @@ check "an n-gram model that wins is noticed" grep -q '^NO .*Russian expert beats
 # ---- corpora -------------------------------------------------------------------------------------
 if ! command -v dpkg-deb >/dev/null; then
     echo "skip - corpora out of packages: no dpkg-deb here"
-    exit $failed
+    exit $bad
 fi
 # An apt-get that makes packages: help pages in one language, or manual pages, or the book.
 mkdir "$dir/bin"
@@ -107,4 +99,4 @@ check "naming the package and the remedy" grep -q 'cannot download manpages-ru' 
 PATH=$dir/bin:$PATH tests/demo/corpora "$CAMBIUM" "$dir/demo" >"$dir/out" 2>"$dir/log"
 check "a second run goes on" [ $? = 0 ]
 check "and downloads only what is missing" [ "$(grep -c downloading "$dir/log")" = 1 ]
-exit $failed
+exit $bad

@@ -2,15 +2,7 @@
 # `cambium embed`: tables from text and from codes, looking at them, same bytes for any number of
 # threads, and clear errors.
 set -u
-failed=0
-check() { # what, condition...
-    local what=$1
-    shift
-    if "$@"; then echo "ok - $what"; else
-        echo "not ok - $what"
-        failed=1
-    fi
-}
+. tests/support/flow.sh
 refuses() { # part of the message, arguments...
     local part=$1 output code
     shift
@@ -92,4 +84,4 @@ if [ -f "$lists/_n-gramms-2-3.txt" ] && [ "${TEST_CONF:-release}" = release ]; t
 else
     echo "skip - the published table: $lists is absent, or this is not a release build"
 fi
-exit "$failed"
+exit $bad

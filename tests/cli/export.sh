@@ -1,13 +1,8 @@
 #!/usr/bin/env bash
 # export: folders that come back through import, tables for other programs, and its manners.
-bad=0
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-check() { # what, command...
-    local what=$1
-    shift
-    if "$@"; then echo "ok - $what"; else echo "not ok - $what"; bad=1; fi
-}
+. tests/support/flow.sh
 refused() { # text that the error has, command...
     local text=$1 said
     shift

@@ -1,14 +1,9 @@
 #!/usr/bin/env bash
 # Models of other programs: a llama2.c model says word for word what llama2.c says; files that are
 # cut, empty or of another kind are refused in one sentence.
-bad=0
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-check() { # what, command...
-    local what=$1
-    shift
-    if "$@"; then echo "ok - $what"; else echo "not ok - $what"; bad=1; fi
-}
+. tests/support/flow.sh
 refused() { # text that the error has, command...
     local text=$1 said
     shift

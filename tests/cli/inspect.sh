@@ -1,13 +1,8 @@
 #!/usr/bin/env bash
 # inspect and diff: what they say of whole, different and damaged files.
-bad=0
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-check() { # what, command...
-    local what=$1
-    shift
-    if "$@"; then echo "ok - $what"; else echo "not ok - $what"; bad=1; fi
-}
+. tests/support/flow.sh
 says() { # text, command...
     local text=$1
     shift

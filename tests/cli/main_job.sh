@@ -3,23 +3,8 @@
 # a real model decodes as it does elsewhere.
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-bad=0
-check() { # what, command...
-    local what=$1
-    shift
-    if "$@" >"$folder/out" 2>"$folder/err"; then
-        echo "ok - $what"
-    else
-        echo "not ok - $what"
-        sed 's/^/# /' "$folder/out" "$folder/err" | tail -n 20
-        bad=1
-    fi
-}
-fails_with() { # text, command...: exit status 1 and the text in the error
-    local text=$1
-    shift
-    "$@" 2>&1 | grep -qF -- "$text" && ! "$@" >/dev/null 2>&1
-}
+
+. tests/support/flow.sh
 cd "$folder" || exit 1
 C=$CAMBIUM
 

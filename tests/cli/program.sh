@@ -1,13 +1,8 @@
 #!/usr/bin/env bash
 # The program's manners: help, versions, wrong usage, exit statuses.
-bad=0
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-check() { # what, command...
-    local what=$1
-    shift
-    if "$@"; then echo "ok - $what"; else echo "not ok - $what"; bad=1; fi
-}
+. tests/support/flow.sh
 status_is() { # status, command...
     local want=$1
     shift

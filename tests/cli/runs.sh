@@ -3,26 +3,8 @@
 # changed meanwhile; models grown on, merged again, measured and continued.
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-bad=0
-check() { # what, command...
-    local what=$1
-    shift
-    if "$@" >"$folder/out" 2>"$folder/err"; then
-        echo "ok - $what"
-    else
-        echo "not ok - $what"
-        sed 's/^/# /' "$folder/out" "$folder/err" | tail -n 20
-        bad=1
-    fi
-}
-fails_with() { # text, command...: exit status 1 and the text in the error
-    local text=$1 said status
-    shift
-    said=$("$@" 2>&1 >/dev/null)
-    status=$?
-    echo "$said"
-    [ $status = 1 ] && grep -qF -- "$text" <<<"$said"
-}
+
+. tests/support/flow.sh
 member() { # name, file...: the values of a member of JSON lines
     local name=$1
     shift

@@ -1,12 +1,7 @@
 #!/usr/bin/env bash
 # Set-up and installation: missing packages are installed or named, `make info` says what is there,
 # flags and headers rebuild what depends on them, and the installed program stands alone.
-bad=0
-check() { # what, command...
-    local what=$1
-    shift
-    if "$@"; then echo "ok - $what"; else echo "not ok - $what"; bad=1; fi
-}
+. tests/support/flow.sh
 here=$(mktemp -d)
 trap 'rm -rf "$here"' EXIT
 # Of the flags of the `make test` around this, only variables (CC=...) hold for the makes below.

@@ -1,15 +1,7 @@
 #!/usr/bin/env bash
 # `cambium tokenize`: lines to ids and back, in order for any number of threads, and clear errors.
 set -u
-failed=0
-check() { # what, condition...
-    local what=$1
-    shift
-    if "$@"; then echo "ok - $what"; else
-        echo "not ok - $what"
-        failed=1
-    fi
-}
+. tests/support/flow.sh
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cat >"$dir/t.json" <<'JSON'
@@ -61,4 +53,4 @@ echo '{"model":{"type":"Unigram"}}' >"$dir/u.json"
 check "an unsupported model is named" refuses "Unigram" '' "$dir/u.json"
 echo 'not a table' >"$dir/t.h5"
 check "a file that is no table is refused" refuses "t.h5" '' "$dir/t.h5"
-exit "$failed"
+exit $bad

@@ -1,15 +1,7 @@
 #!/usr/bin/env bash
 # The n-gram baseline against the same formula in awk, and its probabilities add up to one.
 set -u
-failed=0
-check() { # what, condition...
-    local what=$1
-    shift
-    if "$@"; then echo "ok - $what"; else
-        echo "not ok - $what"
-        failed=1
-    fi
-}
+. tests/support/flow.sh
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 program=$dir/witten_bell
@@ -42,4 +34,4 @@ check "probabilities add up to one ($total)" [ "$total" = 1.000 ]
 check "a missing file is an error" [ $? = 1 ]
 "$program" -n 9 "$dir/train" "$dir/held" 2>"$dir/log"
 check "a wrong order is an error of usage" [ $? = 2 ]
-exit $failed
+exit $bad
