@@ -1,11 +1,17 @@
 #include "core/base/mem.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 enum { HUGE_PAGE = 2 << 20 };
+
+void mem_start(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 1 << 20); /* which would otherwise rise with every block freed */
+}
 
 static void *not_null(void *pointer, size_t bytes)
 {

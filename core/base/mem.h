@@ -11,6 +11,10 @@
 
 enum { MEM_ALIGN = 64 }; /* a cache line, and the widest vector register */
 
+/* Once, before anything is allocated: large blocks come from the system and go back to it when they
+ * are freed, so that a run of several stages never holds more than the largest of them needs. */
+void mem_start(void);
+
 void *xmalloc(size_t bytes);
 void *xcalloc(size_t count, size_t bytes); /* zeroed; checks the product */
 void *xrealloc(void *old, size_t bytes);

@@ -1,11 +1,13 @@
 /* `cambium VERB ...`: finds the verb, parses its options, runs it, and turns the outcome into an
  * exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by the user. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "core/base/log.h"
+#include "core/base/mem.h"
 #include "core/base/mem.h"
 #include "core/cli/verbs.h"
 #include "core/cpu/cpu.h"
@@ -112,7 +114,9 @@ int main(int argc, char **argv)
     if (!verb)
         return unknown_verb(argv[1]);
     limit_spinning(argv);
+    mem_start();
     stop_install();
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write that meets it */
     backend_cpu_register();
     return run_verb(verb, argc - 2, argv + 2);
 }

@@ -32,6 +32,9 @@ done
 check "a cached prefix needs one rank" fails_with "works with --ranks 1" "$C" grow --stages 1+1 --ranks 2 --cache-prefix ram --data a.pack -o r $run
 
 # shellcheck disable=SC2086
+limited() { (ulimit -f 100 && "$C" grow --stages 1 --tokens 1K --data a.pack -o limited $run); }
+check "a file that may not grow is an error that names it" fails_with "limited/model.h5.tmp: File too large" limited
+# shellcheck disable=SC2086
 check "a folder that holds a run is refused" fails_with "holds a run already" "$C" grow --stages 1+1 --tokens 8K --data a.pack -o a $run
 
 check "a report is drawn, and its tables are printed" bash -c "
