@@ -18,7 +18,7 @@ line=$("$CAMBIUM" bench tokenize --model "$words" --seconds 0.01 --json)
 echo "$line" | grep -q '"tokens":260' && echo "$line" | grep -qE '"han_mb_per_second":[1-9]'
 check "tokenizing is measured" $?
 line=$("$CAMBIUM" bench embed --model "$words" --seconds 0.01 --json)
-echo "$line" | grep -q '"tokens":260' && echo "$line" | grep -qE '"whole_seconds":0\.[0-9]'
+echo "$line" | grep -q '"tokens":260' && echo "$line" | grep -qE '"whole_seconds":[0-9]+\.[0-9]'
 check "the making of a table is measured" $?
 "$CAMBIUM" bench tokenize --model Makefile 2>&1 | grep -q "not a Cambium file"
 check "a model that is none is refused" $?
