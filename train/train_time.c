@@ -1,11 +1,10 @@
 #include "train/train_time.h"
 
-#include <stdlib.h>
-
 #include "core/base/log.h"
+#include "core/cli/bench.h"
 #include "train/rig.h"
 
-enum { KINDS = 3, SAMPLES = 256 };
+enum { KINDS = 3 };
 /* Of blocks: below all that trains; training; frozen but passed by the gradient. */
 enum { BELOW, TRAINED, PASSED };
 
@@ -45,29 +44,6 @@ typedef struct Times {
     double pass, optimizer, eval;
 } Times;
 
-typedef struct Samples {
-    double items[SAMPLES];
-    int n;
-} Samples;
-
-static void sample_add(Samples *samples, double value)
-{
-    if (samples->n < SAMPLES)
-        samples->items[samples->n++] = value;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(Samples *samples)
-{
-    qsort(samples->items, (size_t)samples->n, sizeof *samples->items, compare);
-    return samples->items[samples->n / 2];
-}
-
 static Status time_rig(Rig *rig, Times *out, Err *err)
 {
     TRY(rig_step(rig, NULL, err));
@@ -82,8 +58,8 @@ static Status time_rig(Rig *rig, Times *out, Err *err)
 static Status time_pair(Rig *base, Rig *more, Times *of_base, Times *longer, Err *err)
 {
     static const int at_least = 3;
-    Samples pass = {.n = 0}, optimizer = {.n = 0}, eval = {.n = 0};
-    Samples more_pass = {.n = 0}, more_optimizer = {.n = 0}, more_eval = {.n = 0};
+    BenchTimes pass = {.count = 0}, optimizer = {.count = 0}, eval = {.count = 0};
+    BenchTimes more_pass = {.count = 0}, more_optimizer = {.count = 0}, more_eval = {.count = 0};
     double end = 0.0;
     for (int round = 0; round <= at_least || clock_seconds() < end; round++) {
         Times a, b = {0};
@@ -94,15 +70,16 @@ static Status time_pair(Rig *base, Rig *more, Times *of_base, Times *longer, Err
             end = clock_seconds() + pair_seconds;
             continue;
         }
-        sample_add(&pass, a.pass);
-        sample_add(&optimizer, a.optimizer);
-        sample_add(&eval, a.eval);
-        sample_add(&more_pass, b.pass - a.pass);
-        sample_add(&more_optimizer, b.optimizer - a.optimizer);
-        sample_add(&more_eval, b.eval - a.eval);
+        bench_time_add(&pass, a.pass);
+        bench_time_add(&optimizer, a.optimizer);
+        bench_time_add(&eval, a.eval);
+        bench_time_add(&more_pass, b.pass - a.pass);
+        bench_time_add(&more_optimizer, b.optimizer - a.optimizer);
+        bench_time_add(&more_eval, b.eval - a.eval);
     }
-    *of_base = (Times){median(&pass), median(&optimizer), median(&eval)};
-    *longer = (Times){median(&more_pass), median(&more_optimizer), median(&more_eval)};
+    *of_base = (Times){bench_median(&pass), bench_median(&optimizer), bench_median(&eval)};
+    *longer =
+        (Times){bench_median(&more_pass), bench_median(&more_optimizer), bench_median(&more_eval)};
     return STATUS_OK;
 }
 
