@@ -2,7 +2,7 @@
 #include "core/cpu/cpu.h"
 #include "core/cpu/fast_ops.h"
 #include "core/cpu/kernels.h"
-#include "core/cpu/shapes.h"
+#include "core/tensor/shapes.h"
 
 enum { GRAIN = 16384 };
 

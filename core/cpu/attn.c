@@ -1,7 +1,7 @@
 #include "core/cpu/attn.h"
 
 #include "core/base/parallel.h"
-#include "core/cpu/attn_check.h"
+#include "core/tensor/attn_check.h"
 #include "core/cpu/attn_kernels.h"
 #include "core/cpu/cpu.h"
 

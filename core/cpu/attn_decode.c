@@ -4,7 +4,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
-#include "core/cpu/attn_check.h"
+#include "core/cpu/page_check.h"
 #include "core/cpu/attn_kernels.h"
 #include "core/cpu/cpu.h"
 
@@ -12,8 +12,8 @@ enum {
     TASK_ROWS = 256, /* query rows that share one packing of the keys */
     FEW_ROWS = 8,    /* up to here reading keys and values is the work, not the products */
     SPLIT_ROWS = 64, /* up to here a task's keys are split */
-    /* Keys of a part: fixed, so that the number of threads changes no bit. Parts of all heads at
-     * once may be short, as they are what gives every thread work. */
+    /* Keys of a part: fixed, so that the number of threads changes no bit. Parts of all heads
+     * at once may be short, as they are what gives every thread work. */
     SPLIT_FEW = 256,
     SPLIT_MORE = 1024,
 };
@@ -217,6 +217,7 @@ static size_t padded(size_t bytes)
 void cpu_attn_decode(Queue *queue, const AttnDecodeArgs *args)
 {
     attn_decode_check(args);
+    pages_check(args);
     Decode d = {.args = args,
                 .N = args->q.shape[0],
                 .H = args->q.shape[1],
@@ -300,6 +301,7 @@ void cpu_kv_write(Queue *queue, const KvWriteArgs *args)
 {
     (void)queue;
     kv_write_check(args);
+    slots_check(args);
     KvWriteArgs copy = *args;
     parallel_for(args->k.shape[0], 16, write_work, &copy);
 }

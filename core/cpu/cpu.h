@@ -94,9 +94,4 @@ static inline void element_put(void *data, DType dtype, int64_t index, float val
         ((uint16_t *)data)[index] = f32_to_bf16(value);
 }
 
-static inline bool is_compute_type(DType dtype)
-{
-    return dtype == DTYPE_F32 || dtype == DTYPE_BF16;
-}
-
 #endif

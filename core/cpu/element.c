@@ -5,7 +5,7 @@
 #include "core/cpu/element_kernels.h"
 #include "core/cpu/fast_ops.h"
 #include "core/cpu/ref_ops.h"
-#include "core/cpu/shapes.h"
+#include "core/tensor/shapes.h"
 
 /* Pieces are multiples of every vector's width, so that they never share one. */
 enum { PIECE = 1 << 13 };

@@ -4,7 +4,7 @@
 #include "core/cpu/kernels.h"
 #include "core/cpu/product.h"
 #include "core/cpu/ref_ops.h"
-#include "core/cpu/shapes.h"
+#include "core/tensor/shapes.h"
 
 static int64_t ceil_div(int64_t n, int64_t by)
 {

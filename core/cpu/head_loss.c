@@ -15,7 +15,7 @@
 #include "core/cpu/kernels.h"
 #include "core/cpu/product.h"
 #include "core/cpu/ref_ops.h"
-#include "core/cpu/shapes.h"
+#include "core/tensor/shapes.h"
 
 enum {
     WORDS = 384,        /* of a chunk */

@@ -2,7 +2,7 @@
 #include "core/cpu/cpu.h"
 #include "core/cpu/fast_ops.h"
 #include "core/cpu/kernels.h"
-#include "core/cpu/shapes.h"
+#include "core/tensor/shapes.h"
 
 /* Rows whose sums of dweight and dbias are made together, whatever the number of threads. */
 enum { GRAIN = 16, SLAB = 64 };

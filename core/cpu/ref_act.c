@@ -2,7 +2,7 @@
 
 #include "core/cpu/cpu.h"
 #include "core/cpu/ref_ops.h"
-#include "core/cpu/shapes.h"
+#include "core/tensor/shapes.h"
 
 static double sigmoid(double x)
 {

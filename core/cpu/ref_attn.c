@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "core/base/mem.h"
-#include "core/cpu/attn_check.h"
+#include "core/cpu/page_check.h"
 #include "core/cpu/cpu.h"
 #include "core/cpu/quant_row.h"
 
@@ -131,6 +131,7 @@ void ref_kv_write(Queue *queue, const KvWriteArgs *args)
 {
     (void)queue;
     kv_write_check(args);
+    slots_check(args);
     const KvPages *kv = &args->kv;
     int64_t N = args->k.shape[0], K = args->k.shape[1], D = args->k.shape[2];
     int64_t page_size = kv->k_pages.shape[2];
@@ -158,6 +159,7 @@ void ref_attn_decode(Queue *queue, const AttnDecodeArgs *args)
 {
     (void)queue;
     attn_decode_check(args);
+    pages_check(args);
     const KvPages *kv = &args->kv;
     int64_t N = args->q.shape[0], H = args->q.shape[1], D = args->q.shape[2];
     int64_t K = kv->k_pages.shape[1], page_size = kv->k_pages.shape[2];

@@ -5,7 +5,7 @@
 #include "core/base/mem.h"
 #include "core/cpu/cpu.h"
 #include "core/cpu/ref_ops.h"
-#include "core/cpu/shapes.h"
+#include "core/tensor/shapes.h"
 
 /* Fills logits (V) of one row and returns their natural log-sum-exp. */
 static double row_logits(const HeadLossArgs *args, int64_t row, double *logits)

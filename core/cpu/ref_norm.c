@@ -4,7 +4,7 @@
 #include "core/base/mem.h"
 #include "core/cpu/cpu.h"
 #include "core/cpu/ref_ops.h"
-#include "core/cpu/shapes.h"
+#include "core/tensor/shapes.h"
 
 void ref_norm(Queue *queue, const NormArgs *args)
 {

@@ -3,7 +3,7 @@
 
 #include "core/cpu/cpu.h"
 #include "core/cpu/ref_ops.h"
-#include "core/cpu/shapes.h"
+#include "core/tensor/shapes.h"
 
 void ref_adamw(Queue *queue, const AdamwArgs *args)
 {

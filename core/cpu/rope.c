@@ -1,7 +1,7 @@
 #include "core/cpu/rope.h"
 
 #include "core/base/parallel.h"
-#include "core/cpu/attn_check.h"
+#include "core/tensor/attn_check.h"
 #include "core/cpu/cpu.h"
 
 static void rope_work(void *context, int64_t begin, int64_t end, int worker)

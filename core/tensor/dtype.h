@@ -23,6 +23,12 @@ const char *dtype_name(DType dtype); /* "float32", "bfloat16", "int8", "int32", 
 /* Fails with the list of names. */
 Status dtype_parse(const char *name, DType *out, Err *err);
 
+/* What operations compute with. */
+static inline bool is_compute_type(DType dtype)
+{
+    return dtype == DTYPE_F32 || dtype == DTYPE_BF16;
+}
+
 static inline float bf16_to_f32(uint16_t bits)
 {
     uint32_t wide = (uint32_t)bits << 16;

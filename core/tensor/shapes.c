@@ -1,4 +1,4 @@
-#include "core/cpu/shapes.h"
+#include "core/tensor/shapes.h"
 
 GemmDims gemm_dims(const GemmArgs *args)
 {

@@ -1,8 +1,9 @@
-/* Shapes of operations' arguments, checked in one place for the reference and the fast versions. */
-#ifndef CAMBIUM_CORE_CPU_SHAPES_H
-#define CAMBIUM_CORE_CPU_SHAPES_H
+/* Shapes of operations' arguments, checked in one place for every backend. A violation is a bug of
+ * the caller and aborts. */
+#ifndef CAMBIUM_CORE_TENSOR_SHAPES_H
+#define CAMBIUM_CORE_TENSOR_SHAPES_H
 
-#include "core/cpu/cpu.h"
+#include "core/tensor/ops.h"
 
 typedef struct GemmDims {
     int64_t M, N, K;

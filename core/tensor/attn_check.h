@@ -1,7 +1,7 @@
-/* The shapes and types that the attention family demands, checked once for reference and fast code.
+/* The shapes and types that the attention family demands, checked in one place for every backend.
  * A violation is a bug of the caller and aborts. */
-#ifndef CAMBIUM_CORE_CPU_ATTN_CHECK_H
-#define CAMBIUM_CORE_CPU_ATTN_CHECK_H
+#ifndef CAMBIUM_CORE_TENSOR_ATTN_CHECK_H
+#define CAMBIUM_CORE_TENSOR_ATTN_CHECK_H
 
 #include "core/tensor/ops.h"
 
@@ -11,8 +11,6 @@ typedef struct AttnShape {
 
 AttnShape attn_check(const AttnArgs *args);
 AttnShape attn_backward_check(const AttnBackwardArgs *args);
-/* These look into slots, rows, limits and page tables too: an index out of range would read or
- * overwrite another sequence's memory. */
 void kv_write_check(const KvWriteArgs *args);
 void attn_decode_check(const AttnDecodeArgs *args);
 void attn_merge_check(const AttnMergeArgs *args);

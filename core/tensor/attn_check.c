@@ -1,6 +1,4 @@
-#include "core/cpu/attn_check.h"
-
-#include "core/cpu/cpu.h"
+#include "core/tensor/attn_check.h"
 
 static void check_shape(const Tensor *t, const char *name, DType dtype, int n_dims,
                         const int64_t *shape)
@@ -67,10 +65,6 @@ void kv_write_check(const KvWriteArgs *args)
     check_shape(&args->v, "v", k->dtype, 3, k->shape);
     check_shape(&args->slots, "slots", DTYPE_I32, 1, k->shape);
     check_pages(&args->kv, k->shape[1], k->shape[2]);
-    const int32_t *slots = cpu_ptr(&args->slots);
-    int64_t n_slots = args->kv.k_pages.shape[0] * args->kv.k_pages.shape[2];
-    for (int64_t n = 0; n < k->shape[0]; n++)
-        CHECK(slots[n] < n_slots, "slot %d of %lld", slots[n], (long long)n_slots);
 }
 
 void attn_decode_check(const AttnDecodeArgs *args)
@@ -88,22 +82,6 @@ void attn_decode_check(const AttnDecodeArgs *args)
     check_shape(&args->rows, "rows", DTYPE_I32, 1, q->shape);
     check_shape(&args->limits, "limits", DTYPE_I32, 1, q->shape);
     CHECK(table->dtype == DTYPE_I32 && table->n_dims == 2, "page_table must be (R, max_pages)");
-    const int32_t *rows = cpu_ptr(&args->rows), *limits = cpu_ptr(&args->limits);
-    const int32_t *entries = cpu_ptr(table);
-    int64_t capacity = table->shape[1] * pages->shape[2];
-    for (int64_t n = 0; n < q->shape[0]; n++) {
-        CHECK(rows[n] >= 0 && rows[n] < table->shape[0], "row %d of %lld", rows[n],
-              (long long)table->shape[0]);
-        CHECK(limits[n] >= 0 && limits[n] <= capacity, "limit %d of %lld", limits[n],
-              (long long)capacity);
-        /* Queries of one sequence follow each other: only pages not yet looked at matter. */
-        bool follows = n > 0 && rows[n] == rows[n - 1];
-        const int32_t *row = entries + rows[n] * table->shape[1];
-        for (int64_t p = follows ? limits[n - 1] / pages->shape[2] : 0;
-             p * pages->shape[2] < limits[n]; p++)
-            CHECK(row[p] >= 0 && row[p] < pages->shape[0], "page %d of %lld", row[p],
-                  (long long)pages->shape[0]);
-    }
 }
 
 void attn_merge_check(const AttnMergeArgs *args)
