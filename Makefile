@@ -3,6 +3,8 @@
 #   make CONF=debug            another configuration: release (default), debug, asan, tsan, fuzz
 #   make DEVELOPER=1           warnings are errors
 #   make test RUN=tokenizer    only the tests whose name contains the word
+#   make CUDA=off              without the CUDA backend (default: on where nvcc is found)
+#   make CUDA_ARCHS="80 90"    the GPUs it is compiled for (default: 90; newer ones run its PTX)
 #
 # CC, CFLAGS, LDFLAGS, NVCC, CUDA_ARCHS and PREFIX are the user's; config.mk may set them for good.
 
@@ -93,6 +95,34 @@ OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(filter-out core/cli/main.c,$(SOURCES))) \
 PROGRAM := $(OUT)/cambium
 LIBRARY := $(OUT)/libcambium.a
 
+# ---- CUDA: a plug-in beside the program, and its kernels on the host for the tests ---------------
+NVCC ?= $(or $(shell command -v nvcc),$(wildcard /usr/local/cuda/bin/nvcc))
+CUDA_ARCHS ?= 90
+CUDA ?= $(if $(NVCC),on,off)
+CUDA_SOURCES := $(sort $(wildcard core/cuda/*.cu))
+CUDA_HOME = $(patsubst %/bin/,%,$(dir $(realpath $(shell command -v $(NVCC)))))
+CUDA_PLUGIN := $(if $(filter on,$(CUDA)),$(OUT)/cambium_cuda.so)
+NVCC_FLAGS = -std=c++17 -I. -O3 -lineinfo --expt-relaxed-constexpr -MMD -MP \
+             $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+             -gencode arch=compute_$(lastword $(CUDA_ARCHS)),code=compute_$(lastword $(CUDA_ARCHS)) \
+             -Xcompiler -fPIC,-Wall,-Wextra,-fvisibility=hidden \
+             $(if $(filter 1,$(DEVELOPER)),--Werror all-warnings -Xcompiler -Werror)
+
+# The same sources compiled for the host with the address sanitizer, whatever CONF is: where there is
+# no GPU, this is how kernels are proven. Libraries of NVIDIA's are left out (emulate/libraries.cc).
+EMULATED := $(OUT)/tests/emulated
+EMULATED_SOURCES := $(filter-out $(addprefix core/cuda/,products.cu attn_fused.cu),$(CUDA_SOURCES)) \
+                    $(sort $(wildcard core/cuda/emulate/*.cc))
+EMULATED_OBJECTS := $(patsubst %,$(EMULATED)/%.o,$(EMULATED_SOURCES))
+EMULATED_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+EMULATED_FLAGS := -std=c++17 -x c++ -I. -O1 -g -fPIC -fvisibility=hidden -fno-omit-frame-pointer \
+                  -DCAMBIUM_EMULATE -MMD -MP -Wall -Wextra -Wno-unknown-pragmas \
+                  $(if $(filter 1,$(DEVELOPER)),-Werror) $(EMULATED_SANITIZE)
+# These run a second time with the emulated device. (The thread sanitizer cannot share a process
+# with the address sanitizer.)
+EMULATED_TESTS := $(if $(filter tsan fuzz,$(CONF)),,$(addprefix $(EMULATED)/,\
+                  $(basename $(notdir $(wildcard tests/unit/test_ops_*.c)))))
+
 TEST_SOURCES := $(sort $(wildcard tests/unit/test_*.c))
 TEST_SUPPORT := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard tests/support/*.c)))
 TEST_PROGRAMS := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(TEST_SOURCES))
@@ -100,10 +130,12 @@ FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 
 # ---- building -------------------------------------------------------------------------------------
 .PHONY: all
-all: $(PROGRAM) ## build the program (build/release/cambium)
+all: $(PROGRAM) $(CUDA_PLUGIN) ## build the program (build/release/cambium)
 
 $(PROGRAM): $(OUT)/core/cli/main.o $(LIBRARY)
-	$(CC) $(OPT) $(CFLAGS) -rdynamic -o $@ $^ $(LDFLAGS) $(LIBS)
+	$(CC) $(OPT) $(CFLAGS) -rdynamic -o $@ $(WHOLE) $(LDFLAGS) $(LIBS)
+# All of the library goes into the program: plug-ins find there what they call.
+WHOLE = $(filter %.o,$^) -Wl,--whole-archive $(LIBRARY) -Wl,--no-whole-archive
 
 $(LIBRARY): $(OBJECTS)
 	rm -f $@ && ar rcs $@ $^
@@ -119,6 +151,25 @@ $(OUT)/%.$(1).o: %.c $(OUT)/gen/flags
 	    $(ISA_PLAIN) $(ISA_$(1)) -DISA=$(1) -DISA_$(1)=1 $(CFLAGS) -c -o $$@ $$<
 endef
 $(foreach i,$(ISAS),$(eval $(call ISA_RULE,$(i))))
+
+$(OUT)/%.cu.o: %.cu $(OUT)/gen/nvcc_flags
+	@mkdir -p $(@D)
+	$(NVCC) $(NVCC_FLAGS) -c -o $@ $<
+$(OUT)/cambium_cuda.so: $(patsubst %,$(OUT)/%.o,$(CUDA_SOURCES))
+	$(NVCC) -shared -cudart static -o $@ $^ -Xlinker -rpath,$(CUDA_HOME)/lib64 -lcublasLt -ldl
+
+$(EMULATED)/%.o: % $(OUT)/gen/flags
+	@mkdir -p $(@D)
+	$(CXX) $(EMULATED_FLAGS) -c -o $@ $<
+$(EMULATED)/cambium_cuda.so: $(EMULATED_OBJECTS)
+	$(CXX) -shared $(EMULATED_SANITIZE) -o $@ $^
+$(EMULATED)/test_%: $(OUT)/tests/unit/test_%.o $(TEST_SUPPORT) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(OPT) $(EMULATED_SANITIZE) $(CFLAGS) -rdynamic -o $@ $(WHOLE) $(LDFLAGS) $(LIBS) -lcmocka
+# The program itself with that device: the plug-in beside it is the emulated one.
+$(EMULATED)/cambium: $(OUT)/core/cli/main.o $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(OPT) $(EMULATED_SANITIZE) $(CFLAGS) -rdynamic -o $@ $(WHOLE) $(LDFLAGS) $(LIBS)
 
 # The verb table is rewritten only when the list of cmd_*.c files changes.
 $(OUT)/gen/verb_table.c: $(OUT)/gen/verbs.list
@@ -139,6 +190,7 @@ $(OUT)/gen/bench_table.c: $(OUT)/gen/benches.list
 # warnings into errors (DEVELOPER) rebuilds nothing.
 KEPT_verbs.list := $(VERBS)
 KEPT_benches.list := $(BENCHES)
+KEPT_nvcc_flags = $(NVCC) $(filter-out all-warnings --Werror,$(NVCC_FLAGS))
 KEPT_flags = $(CC) $(OPT) $(PKG_FLAGS) $(CFLAGS) | $(LDFLAGS)
 define KEPT_RULE
 ifneq ($$(strip $$(file <$(OUT)/gen/$(1))),$$(strip $$(KEPT_$(1))))
@@ -147,7 +199,7 @@ endif
 $(OUT)/gen/$(1):
 	@mkdir -p $$(@D); echo '$$(subst ','\'',$$(KEPT_$(1)))' > $$@
 endef
-$(foreach k,verbs.list benches.list flags,$(eval $(call KEPT_RULE,$(k))))
+$(foreach k,verbs.list benches.list flags nvcc_flags,$(eval $(call KEPT_RULE,$(k))))
 .PHONY: force
 
 # The model file that exported folders come with travels inside the program.
@@ -161,7 +213,7 @@ $(OUT)/gen/%.o: $(OUT)/gen/%.c $(OUT)/gen/flags
 
 $(OUT)/tests/%: $(OUT)/tests/unit/%.o $(TEST_SUPPORT) $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(OPT) $(CFLAGS) -rdynamic -o $@ $^ $(LDFLAGS) $(LIBS) -lcmocka
+	$(CC) $(OPT) $(CFLAGS) -rdynamic -o $@ $(WHOLE) $(LDFLAGS) $(LIBS) -lcmocka
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
 
@@ -177,7 +229,8 @@ build-all: setup
 build-tests: setup
 	@$(MAKE) --no-print-directory -j$$(nproc) all test-programs
 .PHONY: test-programs
-test-programs: $(PROGRAM) $(TEST_PROGRAMS)
+test-programs: all $(TEST_PROGRAMS) $(if $(EMULATED_TESTS),$(EMULATED_TESTS) \
+               $(EMULATED)/cambium_cuda.so $(EMULATED)/cambium)
 
 # ---- the main job ---------------------------------------------------------------------------------
 .PHONY: demo

@@ -42,7 +42,7 @@ Status err_wrap(Err *err, const char *format, ...) __attribute__((format(printf,
     } while (0)
 
 /* A broken invariant is a bug of ours: say where, print a backtrace, abort. */
-_Noreturn void check_failed(const char *file, int line, const char *condition, const char *format,
+__attribute__((noreturn)) void check_failed(const char *file, int line, const char *condition, const char *format,
                             ...) __attribute__((format(printf, 4, 5)));
 
 #define CHECK(condition, ...)                                                                      \

@@ -1,5 +1,12 @@
 #include "core/tensor/backend.h"
 
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/base/log.h"
+#include "core/base/plugin.h"
+
 enum { BACKENDS_MAX = 4 };
 
 static const Backend *backends[BACKENDS_MAX];
@@ -25,6 +32,9 @@ const char *backend_hole(const Backend *b)
     if (!b->queue_new || !b->queue_free || !b->queue_wait || !b->event_new || !b->event_free ||
         !b->event_record || !b->event_wait)
         return "a queue or event function";
+    int graphs = !b->capture_begin + !b->capture_end + !b->graph_launch + !b->graph_free;
+    if (graphs != 0 && graphs != 4)
+        return "a graph function";
 #define CAMBIUM_OP_HOLE(name, Args, f32, bf16)                                                     \
     if (!b->name)                                                                                  \
         return #name;
@@ -33,20 +43,73 @@ const char *backend_hole(const Backend *b)
     return NULL;
 }
 
-Status backend_open(const char *name, const Backend **out, Err *err)
+static const Backend *find(const char *name)
+{
+    for (int i = 0; i < n_backends; i++)
+        if (strcmp(backends[i]->name, name) == 0)
+            return backends[i];
+    return NULL;
+}
+
+/* Opens the plug-in of the backend `name` and registers what it gives. A plug-in that refuses (no
+ * GPU, an old driver) is closed again. */
+static Status open_plugin(const char *name, Err *err)
+{
+    char file[64];
+    snprintf(file, sizeof file, "cambium_%s.so", name);
+    BackendEntry *entry;
+    void *symbol = plugin_symbol(file, "cambium_backend", err);
+    if (!symbol)
+        return STATUS_FAIL;
+    memcpy(&entry, &symbol, sizeof entry);
+    const Backend *backend = entry(err);
+    if (backend && backend->abi != BACKEND_ABI) {
+        err_set(err, "%s was built for another version of this program: build both anew", file);
+        backend = NULL;
+    }
+    if (!backend) {
+        plugin_close(file);
+        return STATUS_FAIL;
+    }
+    backend_register(backend);
+    return STATUS_OK;
+}
+
+/* Whether the system has an NVIDIA driver: asked before "auto" opens the plug-in, whose libraries
+ * take a tenth of a second to load. */
+static bool nvidia_driver_present(void)
+{
+    return access("/dev/nvidiactl", F_OK) == 0 || access("/dev/dxg", F_OK) == 0 ||
+           access("/dev/nvhost-ctrl", F_OK) == 0;
+}
+
+static Status open_locked(const char *name, const Backend **out, Err *err)
 {
     bool any = strcmp(name, "auto") == 0;
-    /* The last one registered is the fastest: plug-ins come after the CPU. */
-    for (int i = n_backends - 1; i >= 0; i--) {
-        if (any || strcmp(backends[i]->name, name) == 0) {
-            *out = backends[i];
-            return STATUS_OK;
-        }
+    const char *wanted = any ? "cuda" : name;
+    *out = find(wanted);
+    if (!*out && (!any || nvidia_driver_present()) && strcmp(wanted, "cuda") == 0 &&
+        open_plugin(wanted, err) == STATUS_OK)
+        *out = find(wanted);
+    if (!*out && any) {
+        if (nvidia_driver_present())
+            log_warn("the GPU is not used: %s", err->text);
+        *out = find("cpu");
     }
-    return err_set(err,
-                   "no device '%s' here ('cambium info --devices' says what was found); use "
-                   "--device cpu",
-                   name);
+    if (*out)
+        return STATUS_OK;
+    if (strcmp(wanted, "cuda") == 0)
+        return err_wrap(err, "no device 'cuda' here; use --device cpu");
+    return err_set(err, "no device '%s'; devices are auto, cpu and cuda", name);
+}
+
+Status backend_open(const char *name, const Backend **out, Err *err)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock);
+    Status status = open_locked(name, out, err);
+    pthread_mutex_unlock(&lock);
+    return status;
 }
 
 Status device_open(Device *device, const char *name, Err *err)

@@ -5,9 +5,10 @@
 
 #include "core/tensor/ops.h"
 
-enum { BACKEND_ABI = 2 }; /* raised with every change of this file or of ops.h */
+enum { BACKEND_ABI = 3 }; /* raised with every change of this file or of ops.h */
 
 typedef struct Event Event;
+typedef struct Graph Graph;
 
 typedef struct Backend {
     uint32_t abi;
@@ -36,13 +37,28 @@ typedef struct Backend {
     void (*event_record)(Queue *queue, Event *event);
     void (*event_wait)(Queue *queue, Event *event); /* later work of the queue waits for it */
 
+    /* Recorded work, where replaying it is faster than enqueueing it anew; all four are NULL where
+     * it is not. Between begin and end the queue's operations are recorded with the arguments and
+     * addresses they have and are not run; nothing may wait, allocate or use other queues. */
+    void (*capture_begin)(Queue *queue);
+    Status (*capture_end)(Queue *queue, Graph **out, Err *err);
+    void (*graph_launch)(Queue *queue, Graph *graph);
+    void (*graph_free)(Graph *graph);
+
+    /* The queue as the device's own libraries know it (cudaStream_t); NULL on the CPU. */
+    void *(*native_stream)(Queue *queue);
+
 #define CAMBIUM_OP_FIELD(name, Args, f32, bf16) void (*name)(Queue * queue, const Args *args);
     CAMBIUM_OPS(CAMBIUM_OP_FIELD)
 #undef CAMBIUM_OP_FIELD
 } Backend;
 
-/* "auto", "cpu" or "cuda". Fails with what was found. The backend lives as long as the program. */
+/* "auto" (cuda where there is a GPU, else cpu), "cpu" or "cuda". Fails with what was found. The
+ * backend lives as long as the program. */
 Status backend_open(const char *name, const Backend **out, Err *err);
+
+/* The function `cambium_backend` of a plug-in: its backend, or NULL with the reason. */
+typedef const Backend *BackendEntry(Err *err);
 
 /* Called by backends before threads start; `backend` is borrowed for good. */
 void backend_register(const Backend *backend);

@@ -1,0 +1,353 @@
+/* The table of the CUDA backend: memory, queues, events, graphs. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/cuda/attn_fused.h"
+#include "core/cuda/cuda.h"
+#include "core/cuda/products.h"
+
+static char description[512];
+static int processors;
+static int device_number; /* the device of this process: one process, one GPU */
+
+int device_processors()
+{
+    return processors;
+}
+
+static const char *cuda_description()
+{
+    return description;
+}
+
+/* ---- errors --------------------------------------------------------------------------------- */
+
+bool queue_check(Queue *queue, cudaError_t code, const char *what)
+{
+    if (code == cudaSuccess)
+        return true;
+    if (!queue->failed) {
+        queue->failed = true;
+        err_set(&queue->err, "the GPU failed (%s): %s", what, cudaGetErrorString(code));
+    }
+    return false;
+}
+
+/* A size in words, in one of four buffers in turn. */
+static const char *size_text(size_t bytes, char *text, size_t size)
+{
+    if (bytes >= (size_t)1 << 30)
+        snprintf(text, size, "%.2f GB", (double)bytes / 1e9);
+    else
+        snprintf(text, size, "%.1f MB", (double)bytes / 1e6);
+    return text;
+}
+
+/* What to change when memory ends, by what was being allocated. */
+static const char *remedy(const char *what)
+{
+    static const char *const known[][2] = {
+        {"activations", "use a smaller --micro-batch or --context"},
+        {"kernel scratch", "use a smaller --micro-batch or --context"},
+        {"optimizer", "train fewer blocks at a time (cambium grow) or a smaller model"},
+        {"gradient", "train fewer blocks at a time (cambium grow) or a smaller model"},
+        {"KV", "use a shorter --context, fewer sequences at once or --kv int8"},
+        {"decoder", "use fewer sequences at once"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strstr(what, known[i][0]))
+            return known[i][1];
+    return "use narrower --weights, a smaller model or --device cpu";
+}
+
+static Status out_of_memory(Err *err, size_t bytes, const char *what)
+{
+    size_t free_bytes = 0, total = 0;
+    cudaMemGetInfo(&free_bytes, &total);
+    char asked[32], left[32], all[32];
+    return err_set(err, "the GPU has no %s for %s: %s of %s are free; %s",
+                   size_text(bytes, asked, sizeof asked), what,
+                   size_text(free_bytes, left, sizeof left), size_text(total, all, sizeof all),
+                   remedy(what));
+}
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+static Status cuda_alloc(void **out, size_t bytes, const char *what, Err *err)
+{
+    cudaError_t code = cudaMalloc(out, bytes ? bytes : (size_t)MEM_ALIGN);
+    if (code == cudaSuccess)
+        return STATUS_OK;
+    *out = NULL;
+    cudaGetLastError(); /* the next call must not see this failure */
+    if (code == cudaErrorMemoryAllocation)
+        return out_of_memory(err, bytes, what);
+    return err_set(err, "the GPU gave no memory for %s: %s", what, cudaGetErrorString(code));
+}
+
+static void cuda_free(void *data)
+{
+    cudaFree(data);
+}
+
+void *queue_scratch(Queue *queue, size_t bytes, const char *what)
+{
+    if (queue->failed)
+        return NULL;
+    if (bytes <= queue->scratch_bytes)
+        return queue->scratch;
+    CHECK(!queue->capturing, "%s wants new scratch while work is being recorded", what);
+    if (queue->scratch && !queue_check(queue, cudaStreamSynchronize(queue->stream), what))
+        return NULL;
+    cudaFree(queue->scratch);
+    queue->scratch = NULL;
+    queue->scratch_bytes = 0;
+    char name[96];
+    snprintf(name, sizeof name, "the kernel scratch of %s", what);
+    if (cuda_alloc(&queue->scratch, bytes, name, &queue->err) != STATUS_OK) {
+        queue->failed = true;
+        return NULL;
+    }
+    queue->scratch_bytes = bytes;
+    return queue->scratch;
+}
+
+static void move(Queue *queue, void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
+{
+    if (bytes && !queue->failed)
+        queue_check(queue, cudaMemcpyAsync(to, from, bytes, kind, queue->stream), "copying");
+}
+
+static void cuda_upload(Queue *queue, void *device, const void *host, size_t bytes)
+{
+    move(queue, device, host, bytes, cudaMemcpyHostToDevice);
+}
+
+static void cuda_download(Queue *queue, void *host, const void *device, size_t bytes)
+{
+    move(queue, host, device, bytes, cudaMemcpyDeviceToHost);
+}
+
+static void cuda_copy(Queue *queue, void *to, const void *from, size_t bytes)
+{
+    move(queue, to, from, bytes, cudaMemcpyDeviceToDevice);
+}
+
+static void cuda_zero(Queue *queue, void *device, size_t bytes)
+{
+    if (bytes && !queue->failed)
+        queue_check(queue, cudaMemsetAsync(device, 0, bytes, queue->stream), "clearing memory");
+}
+
+static void *cuda_adopt(const void *, size_t)
+{
+    return NULL; /* kernels read the device's own memory only */
+}
+
+/* ---- queues, events, graphs ------------------------------------------------------------------ */
+
+static void cuda_queue_free(Queue *queue)
+{
+    if (!queue)
+        return;
+    cudaStreamSynchronize(queue->stream);
+    products_free(queue->products);
+    attn_fused_free(queue->fused);
+    cudaFree(queue->scratch);
+    cudaStreamDestroy(queue->stream);
+    free(queue);
+}
+
+static Status cuda_queue_new(Queue **out, Err *err)
+{
+    /* The thread that works on a queue may be a new one, which starts on device 0. */
+    cudaSetDevice(device_number);
+    Queue *queue = (Queue *)xcalloc(1, sizeof *queue);
+    cudaError_t code = cudaStreamCreateWithFlags(&queue->stream, cudaStreamNonBlocking);
+    if (code != cudaSuccess) {
+        free(queue);
+        return err_set(err, "the GPU gave no stream: %s", cudaGetErrorString(code));
+    }
+    *out = queue;
+    return STATUS_OK;
+}
+
+static Status cuda_queue_wait(Queue *queue, Err *err)
+{
+    queue_check(queue, cudaStreamSynchronize(queue->stream), "running what was enqueued");
+    if (!queue->failed)
+        return STATUS_OK;
+    return err_set(err, "%s", queue->err.text);
+}
+
+struct Event {
+    cudaEvent_t event;
+};
+
+static Status cuda_event_new(Event **out, Err *err)
+{
+    Event *event = (Event *)xcalloc(1, sizeof *event);
+    cudaError_t code = cudaEventCreateWithFlags(&event->event, cudaEventDisableTiming);
+    if (code != cudaSuccess) {
+        free(event);
+        return err_set(err, "the GPU gave no event: %s", cudaGetErrorString(code));
+    }
+    *out = event;
+    return STATUS_OK;
+}
+
+static void cuda_event_free(Event *event)
+{
+    if (event)
+        cudaEventDestroy(event->event);
+    free(event);
+}
+
+static void cuda_event_record(Queue *queue, Event *event)
+{
+    queue_check(queue, cudaEventRecord(event->event, queue->stream), "recording an event");
+}
+
+static void cuda_event_wait(Queue *queue, Event *event)
+{
+    queue_check(queue, cudaStreamWaitEvent(queue->stream, event->event, 0), "waiting for an event");
+}
+
+struct Graph {
+    cudaGraphExec_t exec;
+};
+
+static void cuda_capture_begin(Queue *queue)
+{
+    queue_check(queue, cudaStreamBeginCapture(queue->stream, cudaStreamCaptureModeThreadLocal),
+                "recording work");
+    queue->capturing = true;
+}
+
+static Status cuda_capture_end(Queue *queue, Graph **out, Err *err)
+{
+    cudaGraph_t recorded = NULL;
+    cudaGraphExec_t exec = NULL;
+    queue->capturing = false;
+    *out = NULL;
+    if (!queue_check(queue, cudaStreamEndCapture(queue->stream, &recorded), "recording work") ||
+        !queue_check(queue, cudaGraphInstantiate(&exec, recorded, 0), "making a graph"))
+        return err_set(err, "%s", queue->err.text);
+    cudaGraphDestroy(recorded);
+    *out = (Graph *)xcalloc(1, sizeof **out);
+    (*out)->exec = exec;
+    return STATUS_OK;
+}
+
+static void cuda_graph_launch(Queue *queue, Graph *graph)
+{
+    if (!queue->failed)
+        queue_check(queue, cudaGraphLaunch(graph->exec, queue->stream), "launching a graph");
+}
+
+static void cuda_graph_free(Graph *graph)
+{
+    if (graph)
+        cudaGraphExecDestroy(graph->exec);
+    free(graph);
+}
+
+static void *cuda_native_stream(Queue *queue)
+{
+    return (void *)queue->stream;
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static Backend cuda;
+
+static void fill_table()
+{
+    cuda.abi = BACKEND_ABI;
+    cuda.name = "cuda";
+    cuda.description = cuda_description;
+    cuda.alloc = cuda_alloc;
+    cuda.free = cuda_free;
+    cuda.upload = cuda_upload;
+    cuda.download = cuda_download;
+    cuda.copy = cuda_copy;
+    cuda.zero = cuda_zero;
+    cuda.adopt = cuda_adopt;
+    cuda.queue_new = cuda_queue_new;
+    cuda.queue_free = cuda_queue_free;
+    cuda.queue_wait = cuda_queue_wait;
+    cuda.event_new = cuda_event_new;
+    cuda.event_free = cuda_event_free;
+    cuda.event_record = cuda_event_record;
+    cuda.event_wait = cuda_event_wait;
+    cuda.capture_begin = cuda_capture_begin;
+    cuda.capture_end = cuda_capture_end;
+    cuda.graph_launch = cuda_graph_launch;
+    cuda.graph_free = cuda_graph_free;
+    cuda.native_stream = cuda_native_stream;
+#define CUDA_FIELD(name, Args, f32, bf16) cuda.name = cuda_##name;
+    CAMBIUM_OPS(CUDA_FIELD)
+#undef CUDA_FIELD
+}
+
+/* "13.0" of 13000. */
+static void version_text(int version, char *text, size_t size)
+{
+    snprintf(text, size, "%d.%d", version / 1000, version % 1000 / 10);
+}
+
+/* The GPU of this process: among several, ranks of one machine take one each (LOCAL_RANK and
+ * OMPI_COMM_WORLD_LOCAL_RANK number them). */
+static int choose_device(int count)
+{
+    const char *rank = getenv("OMPI_COMM_WORLD_LOCAL_RANK");
+    if (!rank)
+        rank = getenv("LOCAL_RANK");
+    return rank ? atoi(rank) % count : 0;
+}
+
+/* How the program finds this plug-in: the backend, or NULL and the reason. */
+extern "C" __attribute__((visibility("default"))) const Backend *cambium_backend(Err *err)
+{
+    int count = 0, driver = 0, runtime = 0;
+    char driver_text[16], runtime_text[16];
+    cudaDriverGetVersion(&driver);
+    cudaRuntimeGetVersion(&runtime);
+    version_text(driver, driver_text, sizeof driver_text);
+    version_text(runtime, runtime_text, sizeof runtime_text);
+    cudaError_t code = cudaGetDeviceCount(&count);
+    if (code != cudaSuccess || count == 0) {
+        if (driver == 0)
+            err_set(err, "no NVIDIA driver was found");
+        else if (driver < runtime)
+            err_set(err, "the NVIDIA driver is too old: it serves CUDA %s, this program needs %s",
+                    driver_text, runtime_text);
+        else
+            err_set(err, "the NVIDIA driver found no GPU (%s)",
+                    code == cudaSuccess ? "none is there" : cudaGetErrorString(code));
+        return NULL;
+    }
+    device_number = choose_device(count);
+    cudaDeviceProp p;
+    code = cudaSetDevice(device_number);
+    if (code == cudaSuccess)
+        code = cudaGetDeviceProperties(&p, device_number);
+    if (code != cudaSuccess) {
+        err_set(err, "GPU %d cannot be used: %s", device_number, cudaGetErrorString(code));
+        return NULL;
+    }
+    if (p.major < 8) {
+        err_set(err, "%s has compute capability %d.%d; 8.0 or newer is needed", p.name, p.major,
+                p.minor);
+        return NULL;
+    }
+    processors = p.multiProcessorCount;
+    snprintf(description, sizeof description,
+             "%s, %d processors, %.0f GB, compute capability %d.%d, driver for CUDA %s, built with "
+             "CUDA %s",
+             p.name, processors, (double)p.totalGlobalMem / 1e9, p.major, p.minor, driver_text,
+             runtime_text);
+    fill_table();
+    return &cuda;
+}

@@ -1,0 +1,105 @@
+/* What the host side of every CUDA operation stands on: queues, scratch, launches, choice of types.
+ *
+ * An operation checks its arguments, takes scratch where it needs some, and launches kernels on its
+ * queue's stream; it never waits and never allocates after its first call with these sizes. What
+ * fails on the way is kept in the queue and told by queue_wait. */
+#ifndef CAMBIUM_CORE_CUDA_CUDA_H
+#define CAMBIUM_CORE_CUDA_CUDA_H
+
+extern "C" {
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/tensor/attn_check.h"
+#include "core/tensor/backend.h"
+#include "core/tensor/shapes.h"
+}
+#include "core/cuda/device.cuh"
+
+typedef struct LtCache LtCache;       /* products.cu */
+typedef struct FusedCache FusedCache; /* attn_fused.cu */
+
+struct Queue {
+    cudaStream_t stream;
+    void *scratch;
+    size_t scratch_bytes;
+    bool capturing;
+    bool failed;
+    Err err; /* the first failure, where `failed` */
+    LtCache *products;
+    FusedCache *fused;
+};
+
+/* Device memory of the queue, 256-byte aligned, valid until the next call for it: an operation
+ * takes all it needs at once. NULL (and a failed queue) when there is none left: return then. */
+void *queue_scratch(Queue *queue, size_t bytes, const char *what);
+
+/* Keeps the first failure of a queue; true when `code` is none. */
+bool queue_check(Queue *queue, cudaError_t code, const char *what);
+
+/* Streaming multiprocessors of the device in use. */
+int device_processors();
+
+/* The address of element `index`, or NULL where the tensor is absent. */
+template <typename T> T *device_at(const Tensor *t, int64_t index = 0)
+{
+    return t->data ? (T *)t->data + index : (T *)0;
+}
+
+/* grid and block count threads; `shared` is dynamic shared memory in bytes. */
+template <auto Kernel, typename... Args>
+void launch(Queue *queue, dim3 grid, dim3 block, size_t shared, Args... args)
+{
+    if (queue->failed || grid.x == 0 || grid.y == 0 || grid.z == 0)
+        return;
+#ifdef CAMBIUM_EMULATE
+    emulate_launch(queue->stream, __PRETTY_FUNCTION__, grid, block, shared,
+                   [=] { Kernel(args...); });
+#else
+    if (shared > 48 * 1024)
+        queue_check(
+            queue,
+            cudaFuncSetAttribute(Kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared),
+            "shared memory of a kernel");
+    Kernel<<<grid, block, shared, queue->stream>>>(args...);
+    queue_check(queue, cudaGetLastError(), "launching a kernel");
+#endif
+}
+
+static inline int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Blocks for `n` elements, `per_block` in each, for kernels that stride over what is left: at most
+ * a few waves of the device. */
+static inline unsigned stride_blocks(int64_t n, int64_t per_block)
+{
+    int64_t blocks = ceil_div(n, per_block), most = (int64_t)device_processors() * 16;
+    return (unsigned)(blocks < most ? blocks : most);
+}
+
+/* Threads of a block that works on one row of `n` elements: whole warps, at most 256. */
+static inline unsigned row_threads(int64_t n)
+{
+    return n >= 256 ? 256u : (unsigned)(ceil_div(n < 1 ? 1 : n, WARP) * WARP);
+}
+
+template <typename T> struct Type {
+    using type = T;
+};
+
+/* Calls f(Type<float>()) or f(Type<bf16>()). */
+template <typename F> void with_type(DType dtype, F f)
+{
+    if (dtype == DTYPE_F32)
+        f(Type<float>());
+    else
+        f(Type<bf16>());
+}
+
+/* The operations, as the table wants them: cuda_gemm(queue, args) and so on. */
+#define CUDA_OP(name, Args, f32, bf16) void cuda_##name(Queue *queue, const Args *args);
+CAMBIUM_OPS(CUDA_OP)
+#undef CUDA_OP
+
+#endif

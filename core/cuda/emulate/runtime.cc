@@ -1,0 +1,279 @@
+/* Streams whose work waits until somebody waits for it. */
+#include "core/cuda/emulate/runtime.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <vector>
+
+#include "core/cuda/emulate/tasks.h"
+
+extern "C" {
+#include "core/base/err.h"
+}
+
+/* How far a stream had been filled when an event was recorded. */
+struct EmulatedEvent {
+    EmulatedStream *stream;
+    size_t position;
+};
+
+struct EmulatedStream {
+    std::deque<std::function<void()>> tasks; /* not run yet */
+    size_t done = 0;                         /* tasks that have run */
+    bool capturing = false;
+    EmulatedGraph *graph = nullptr;
+    size_t end() const
+    {
+        return done + tasks.size();
+    }
+};
+
+struct EmulatedGraph {
+    std::vector<std::function<void()>> tasks;
+    int owners = 1; /* the graph and its executable form are one object here */
+};
+
+/* One device: what runs on it runs alone. */
+static std::recursive_mutex device;
+static std::vector<EmulatedStream *> streams;
+
+static void run_until(EmulatedStream *stream, size_t position)
+{
+    while (stream->done < position && !stream->tasks.empty()) {
+        std::function<void()> task = std::move(stream->tasks.front());
+        stream->tasks.pop_front();
+        stream->done++; /* first: a task that waited for its own stream would never end */
+        task();
+    }
+}
+
+void emulate_enqueue(EmulatedStream *stream, std::function<void()> task)
+{
+    std::lock_guard<std::recursive_mutex> lock(device);
+    if (stream->capturing)
+        stream->graph->tasks.push_back(std::move(task));
+    else
+        stream->tasks.push_back(std::move(task));
+}
+
+/* ---- the device ------------------------------------------------------------------------------ */
+
+const char *cudaGetErrorString(cudaError_t code)
+{
+    return code == cudaErrorMemoryAllocation ? "out of memory" : "no error";
+}
+
+cudaError_t cudaGetLastError()
+{
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    *count = 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDevice(int *out)
+{
+    *out = 0;
+    return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int)
+{
+    return cudaSuccess;
+}
+
+/* The emulated memory's size, so that tests can run out of it: CAMBIUM_EMULATE_MEMORY bytes. */
+static size_t memory_size()
+{
+    const char *text = getenv("CAMBIUM_EMULATE_MEMORY");
+    return text ? (size_t)strtoull(text, nullptr, 10) : (size_t)16 << 30;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int)
+{
+    memset(properties, 0, sizeof *properties);
+    strcpy(properties->name, "emulated on the host");
+    properties->major = 9;
+    properties->multiProcessorCount = 3;
+    properties->totalGlobalMem = memory_size();
+    return cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int *version)
+{
+    *version = 0;
+    return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int *version)
+{
+    *version = 0;
+    return cudaSuccess;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static size_t used;
+
+/* Sizes are kept beside, not before, the memory: its borders belong to the address sanitizer. */
+static std::vector<std::pair<void *, size_t>> blocks;
+
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
+{
+    std::lock_guard<std::recursive_mutex> lock(device);
+    *total_bytes = memory_size();
+    *free_bytes = used < *total_bytes ? *total_bytes - used : 0;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void **out, size_t bytes)
+{
+    std::lock_guard<std::recursive_mutex> lock(device);
+    if (used + bytes > memory_size() || posix_memalign(out, 256, bytes) != 0)
+        return cudaErrorMemoryAllocation;
+    memset(*out, 0xff, bytes); /* not a number in every floating type */
+    used += bytes;
+    blocks.push_back({*out, bytes});
+    return cudaSuccess;
+}
+
+/* Like CUDA's, it waits for the whole device. */
+cudaError_t cudaFree(void *data)
+{
+    std::lock_guard<std::recursive_mutex> lock(device);
+    for (EmulatedStream *stream : streams)
+        run_until(stream, stream->end());
+    for (size_t i = 0; i < blocks.size(); i++)
+        if (blocks[i].first == data) {
+            used -= blocks[i].second;
+            blocks[i] = blocks.back();
+            blocks.pop_back();
+            break;
+        }
+    free(data);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind,
+                            cudaStream_t stream)
+{
+    if (bytes)
+        emulate_enqueue(stream, [=] { memmove(to, from, bytes); });
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream)
+{
+    if (bytes)
+        emulate_enqueue(stream, [=] { memset(to, value, bytes); });
+    return cudaSuccess;
+}
+
+/* ---- streams and events ---------------------------------------------------------------------- */
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned)
+{
+    std::lock_guard<std::recursive_mutex> lock(device);
+    *out = new EmulatedStream;
+    streams.push_back(*out);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream)
+{
+    std::lock_guard<std::recursive_mutex> lock(device);
+    CHECK(!stream->capturing, "waiting for a stream that is being captured");
+    run_until(stream, stream->end());
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    std::lock_guard<std::recursive_mutex> lock(device);
+    run_until(stream, stream->end());
+    for (size_t i = 0; i < streams.size(); i++)
+        if (streams[i] == stream)
+            streams.erase(streams.begin() + (long)i--);
+    delete stream;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned)
+{
+    *out = new EmulatedEvent{nullptr, 0};
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event)
+{
+    delete event;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
+{
+    std::lock_guard<std::recursive_mutex> lock(device);
+    *event = EmulatedEvent{stream, stream->end()};
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
+{
+    EmulatedEvent state = *event; /* as it is recorded now */
+    emulate_enqueue(stream, [=] {
+        for (EmulatedStream *alive : streams) /* what a destroyed stream held has run */
+            if (alive == state.stream)
+                run_until(state.stream, state.position);
+    });
+    return cudaSuccess;
+}
+
+/* ---- graphs ---------------------------------------------------------------------------------- */
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
+{
+    stream->capturing = true;
+    stream->graph = new EmulatedGraph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out)
+{
+    stream->capturing = false;
+    *out = stream->graph;
+    stream->graph = nullptr;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long)
+{
+    graph->owners++;
+    *out = graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream)
+{
+    for (const std::function<void()> &task : graph->tasks)
+        emulate_enqueue(stream, task);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    if (--graph->owners == 0)
+        delete graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph)
+{
+    return cudaGraphDestroy(graph);
+}
