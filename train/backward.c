@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/base/mem.h"
+#include "core/tensor/replay.h"
 
 /* Buffers of the backward pass of one block; blocks use them in turn. */
 typedef struct BackwardBuffers {
@@ -17,6 +18,14 @@ typedef struct BackwardBuffers {
     Tensor scratch; /* (B, H, T) float32 */
     Tensor dlow;    /* (N, rank) compute: LoRA */
 } BackwardBuffers;
+
+/* Passes of one kind, recorded where the device can. */
+typedef struct PassReplay {
+    bool backward, accumulate;
+    float grad_scale;
+    Replay replay;
+} PassReplay;
+enum { PASS_KINDS = 4 }; /* losses only; gradients set, added to; one to spare */
 
 struct Pass {
     const Model *model;
@@ -35,6 +44,8 @@ struct Pass {
     Tensor losses;  /* (N) float32 */
     BackwardBuffers back;
     float *host_losses;
+    PassReplay replays[PASS_KINDS];
+    int n_replays;
 };
 
 /* ---- memory --------------------------------------------------------------------------------- */
@@ -160,6 +171,8 @@ void pass_free(Pass *pass)
 {
     if (!pass)
         return;
+    for (int i = 0; i < pass->n_replays; i++)
+        replay_clear(&pass->replays[i].replay, &pass->model->device);
     if (pass->memory)
         pass->model->device.ops->free(pass->memory);
     free(pass->kept);
@@ -482,6 +495,46 @@ static void run_backward(Pass *pass, const PassInput *input)
     model->device.ops->embed_backward(model->device.queue, &args);
 }
 
+/* Everything between the upload of the tokens and the download of the losses. */
+typedef struct PassWork {
+    Pass *pass;
+    const PassInput *input;
+    Status status;
+    Err *err;
+} PassWork;
+
+static void run_work(void *context)
+{
+    PassWork *work = context;
+    work->status = run_forward(work->pass, work->input, work->err);
+    if (work->status != STATUS_OK)
+        return;
+    run_head(work->pass, work->input);
+    if (work->input->backward)
+        run_backward(work->pass, work->input);
+}
+
+/* The record for passes like this one, or NULL where each is different: dropout draws anew every
+ * time, and a prefix cache takes turns with the host. */
+static Replay *replay_of(Pass *pass, const PassInput *input)
+{
+    if (input->dropout.p > 0.0f || input->prefix)
+        return NULL;
+    for (int i = 0; i < pass->n_replays; i++) {
+        PassReplay *r = &pass->replays[i];
+        if (r->backward == input->backward && r->accumulate == input->accumulate &&
+            r->grad_scale == input->grad_scale)
+            return &r->replay;
+    }
+    if (pass->n_replays == PASS_KINDS)
+        return NULL;
+    PassReplay *r = &pass->replays[pass->n_replays++];
+    r->backward = input->backward;
+    r->accumulate = input->accumulate;
+    r->grad_scale = input->grad_scale;
+    return &r->replay;
+}
+
 Status pass_run(Pass *pass, const PassInput *input, double *loss, int64_t *count, Err *err)
 {
     CHECK(!input->backward || pass->grads, "a pass without gradients cannot run backward");
@@ -490,10 +543,13 @@ Status pass_run(Pass *pass, const PassInput *input, double *loss, int64_t *count
     device->ops->upload(device->queue, pass->ids.data, input->ids, bytes);
     device->ops->upload(device->queue, pass->targets.data, input->targets, bytes);
     pass->accumulate = input->accumulate;
-    TRY(run_forward(pass, input, err));
-    run_head(pass, input);
-    if (input->backward)
-        run_backward(pass, input);
+    PassWork work = {.pass = pass, .input = input, .err = err};
+    Replay *replay = replay_of(pass, input);
+    if (replay)
+        TRY(replay_run(replay, device, run_work, &work, err));
+    else
+        run_work(&work);
+    TRY(work.status);
     TRY(device_download(device, &pass->losses, pass->host_losses, err));
     *loss = 0.0;
     *count = 0;

@@ -372,7 +372,7 @@ static Status run_chunk(Decoder *d, const DecodeItem *items, int64_t n_items, in
                        .slots = d->slots + begin,
                        .targets = d->targets + begin};
     for (int64_t e = 0; e < E; e++) {
-        expert_run_rows(d->runs[e], &rows);
+        TRY(expert_run_rows(d->runs[e], &rows, err));
         if (targets && scores_by_expert(d->ensemble))
             TRY(expert_run_target_logprobs(d->runs[e], &rows,
                                            d->logp + e * d->rows_capacity + begin, err));

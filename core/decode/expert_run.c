@@ -4,8 +4,12 @@
 #include <stdlib.h>
 
 #include "core/base/mem.h"
+#include "core/tensor/replay.h"
 
-enum { LOGIT_ROWS = 32 }; /* rows whose logits are made at once where the fused loss cannot serve */
+enum {
+    LOGIT_ROWS = 32,  /* rows whose logits are made at once where the fused loss cannot serve */
+    REPLAY_ROWS = 64, /* steps of up to so many rows are recorded, one record for each number */
+};
 
 struct ExpertRun {
     const Model *model;
@@ -19,6 +23,7 @@ struct ExpertRun {
     Tensor tokens, positions, sequences, limits, slots, targets; /* (chunk) int32 */
     Tensor losses;                                               /* (chunk) float32 */
     Tensor logits;                                               /* (LOGIT_ROWS, V) float32 */
+    Replay replays[REPLAY_ROWS + 1];                             /* by number of rows */
 };
 
 static Tensor taken(Arena *arena, Tensor shape)
@@ -85,6 +90,8 @@ void expert_run_free(ExpertRun *run)
 {
     if (!run)
         return;
+    for (int i = 0; i <= REPLAY_ROWS; i++)
+        replay_clear(&run->replays[i], &run->device);
     kv_cache_free(run->cache);
     if (run->memory)
         run->device.ops->free(run->memory);
@@ -120,11 +127,9 @@ static BlockBuffers cut_buffers(const BlockBuffers *b, int64_t n)
     };
 }
 
-static Tensor upload_ints(ExpertRun *run, const Tensor *t, const int32_t *host, int64_t n)
+static void upload_ints(ExpertRun *run, const Tensor *t, const int32_t *host, int64_t n)
 {
-    Tensor part = tensor_slice(t, 0, n);
-    run->device.ops->upload(run->device.queue, part.data, host, tensor_bytes(&part));
-    return part;
+    run->device.ops->upload(run->device.queue, t->data, host, (size_t)n * sizeof *host);
 }
 
 static Tensor heads(const Tensor *t, int64_t n_heads, int64_t head_dim)
@@ -132,21 +137,21 @@ static Tensor heads(const Tensor *t, int64_t n_heads, int64_t head_dim)
     return tensor_3d(t->data, t->dtype, t->shape[0], n_heads, head_dim);
 }
 
-void expert_run_rows(ExpertRun *run, const ExpertRows *rows)
+/* The layers on the first n rows of what was uploaded. */
+typedef struct LayerRun {
+    ExpertRun *run;
+    int64_t n;
+} LayerRun;
+
+static void run_layers(void *context)
 {
+    ExpertRun *run = ((const LayerRun *)context)->run;
+    int64_t n = ((const LayerRun *)context)->n;
     const Model *model = run->model;
     const ModelConfig *c = &model->config;
     const Backend *ops = run->device.ops;
     Queue *queue = run->device.queue;
-    int64_t n = rows->n;
-    CHECK(n > 0 && n <= run->chunk, "%lld rows of at most %lld", (long long)n,
-          (long long)run->chunk);
-    Tensor tokens = upload_ints(run, &run->tokens, rows->tokens, n);
-    Tensor positions = upload_ints(run, &run->positions, rows->positions, n);
-    Tensor sequences = upload_ints(run, &run->sequences, rows->sequences, n);
-    Tensor limits = upload_ints(run, &run->limits, rows->limits, n);
-    Tensor slots = upload_ints(run, &run->slots, rows->slots, n);
-    kv_cache_sync(run->cache);
+    Tensor tokens = cut(&run->tokens, n), positions = cut(&run->positions, n);
     Tensor x = cut(&run->x, n), y = cut(&run->y, n);
     BlockBuffers b = cut_buffers(&run->buffers, n);
     float scale = 1.0f / sqrtf((float)c->head_dim);
@@ -158,18 +163,36 @@ void expert_run_rows(ExpertRun *run, const ExpertRows *rows)
         forward_qkv(model, layer, &stream, &positions, &b);
         ops->kv_write(queue, &(KvWriteArgs){.k = heads(&b.k, c->n_kv_heads, c->head_dim),
                                             .v = heads(&b.v, c->n_kv_heads, c->head_dim),
-                                            .slots = slots,
+                                            .slots = cut(&run->slots, n),
                                             .kv = kv});
         ops->attn_decode(queue, &(AttnDecodeArgs){.q = heads(&b.q, c->n_heads, c->head_dim),
                                                   .out = heads(&b.attn, c->n_heads, c->head_dim),
-                                                  .rows = sequences,
-                                                  .limits = limits,
+                                                  .rows = cut(&run->sequences, n),
+                                                  .limits = cut(&run->limits, n),
                                                   .kv = kv,
                                                   .scale = scale});
         forward_rest(model, layer, &stream, &b, &none);
     }
     Tensor absent = {0};
     forward_final_norm(model, &stream, &y, &absent, &absent, &absent);
+}
+
+Status expert_run_rows(ExpertRun *run, const ExpertRows *rows, Err *err)
+{
+    int64_t n = rows->n;
+    CHECK(n > 0 && n <= run->chunk, "%lld rows of at most %lld", (long long)n,
+          (long long)run->chunk);
+    upload_ints(run, &run->tokens, rows->tokens, n);
+    upload_ints(run, &run->positions, rows->positions, n);
+    upload_ints(run, &run->sequences, rows->sequences, n);
+    upload_ints(run, &run->limits, rows->limits, n);
+    upload_ints(run, &run->slots, rows->slots, n);
+    kv_cache_sync(run->cache);
+    LayerRun layers = {run, n};
+    if (n <= REPLAY_ROWS)
+        return replay_run(&run->replays[n], &run->device, run_layers, &layers, err);
+    run_layers(&layers);
+    return STATUS_OK;
 }
 
 void expert_run_logits(ExpertRun *run, int64_t begin, int64_t count, const Tensor *logits)
@@ -205,12 +228,12 @@ Status expert_run_target_logprobs(ExpertRun *run, const ExpertRows *rows, float 
     const Model *model = run->model;
     if (head_is_int8(model))
         return logprobs_by_logits(run, rows, logp, err);
-    Tensor targets = upload_ints(run, &run->targets, rows->targets, rows->n);
+    upload_ints(run, &run->targets, rows->targets, rows->n);
     Tensor losses = cut(&run->losses, rows->n);
     HeadLossArgs args = {.x = cut(&run->y, rows->n),
                          .weight = model->head[HEAD_HEAD].weight,
                          .bias = model->head[HEAD_HEAD_BIAS].weight,
-                         .targets = targets,
+                         .targets = cut(&run->targets, rows->n),
                          .losses = losses};
     run->device.ops->head_loss(run->device.queue, &args);
     TRY(device_download(&run->device, &losses, logp, err));

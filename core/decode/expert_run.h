@@ -21,7 +21,7 @@ void expert_run_free(ExpertRun *run);
 KvCache *expert_run_cache(ExpertRun *run); /* borrowed */
 
 /* Runs the rows through all layers and the final norm, whose output stays in the run's buffers. */
-void expert_run_rows(ExpertRun *run, const ExpertRows *rows);
+Status expert_run_rows(ExpertRun *run, const ExpertRows *rows, Err *err);
 /* logits (count, V) float32 of rows [begin, begin + count) of the last expert_run_rows. */
 void expert_run_logits(ExpertRun *run, int64_t begin, int64_t count, const Tensor *logits);
 /* logp[i] (host) = log p(targets[i]) of those rows, 0 where the target is -1. */
