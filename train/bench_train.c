@@ -1,4 +1,4 @@
-/* Training speed of two fixed models, whole and as a growth stage. */
+/* Training speed of fixed models, whole and as a growth stage: two for a CPU, two for a GPU. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +8,11 @@
 #include "train/rig.h"
 #include "train/trainer.h"
 
-enum { BATCH = 4, CONTEXT = 256 };
+/* A model, and the rows and context of a micro-batch. */
+typedef struct Subject {
+    ModelConfig config;
+    int64_t rows, context;
+} Subject;
 
 static ModelConfig config_a(void)
 {
@@ -28,14 +32,39 @@ static ModelConfig config_b(void)
     return c;
 }
 
-static RigSetup setup_of(const BenchRun *how, const ModelConfig *config, const TrainSet *set)
+static Subject small_subject(ModelConfig config)
+{
+    return (Subject){.config = config, .rows = 4, .context = 256};
+}
+
+/* GPT-2's shapes: 124 and 350 million parameters with a vocabulary of 50,304. */
+static Subject gpt_subject(int64_t layers, int64_t d, int64_t heads, int64_t vocab)
+{
+    ModelConfig c = model_config_default();
+    c.embedding = EMBEDDING_LEARNED;
+    c.vocab_size = vocab;
+    c.n_layers = layers;
+    c.n_embed = c.d_model = d;
+    c.n_heads = c.n_kv_heads = heads;
+    c.head_dim = d / heads;
+    c.d_ff = 4 * d;
+    c.context = 1024;
+    return (Subject){.config = c, .rows = 16, .context = 1024};
+}
+
+static RigSetup setup_of(const BenchRun *how, const Subject *subject, const TrainSet *set)
 {
     return (RigSetup){.device = &how->device,
-                      .config = config,
+                      .config = &subject->config,
                       .compute = how->dtype,
                       .trained = *set,
-                      .rows = BATCH,
-                      .context = CONTEXT};
+                      .rows = subject->rows,
+                      .context = subject->context};
+}
+
+static double tokens_of(const Rig *rig)
+{
+    return (double)(rig->setup.rows * rig->setup.context);
 }
 
 /* One optimizer step on random tokens; its time goes to `times`. */
@@ -49,27 +78,28 @@ static Status step(Rig *rig, const PrefixCache *cache, BenchTimes *times, Err *e
 static Status plan_of(const Rig *rig, const TrainSet *set, TrainPlan *plan, Err *err)
 {
     TrainConfig config = train_config_default();
-    config.batch = BATCH;
-    config.context = CONTEXT;
+    config.batch = rig->setup.rows;
+    config.context = rig->setup.context;
     return train_plan(&rig->model->config, rig->model->compute, rig->model->substrate.table.dtype,
                       set, &config, plan, err);
 }
 
-static Status whole(const BenchRun *how, const ModelConfig *config, BenchResult *result, Err *err)
+static Status whole(const BenchRun *how, Subject subject, BenchResult *result, Err *err)
 {
-    TrainSet set = {.head = true, .block_end = config->n_layers};
-    set.embedding = config->embedding == EMBEDDING_LEARNED;
+    TrainSet set = {.head = true, .block_end = subject.config.n_layers};
+    set.embedding = subject.config.embedding == EMBEDDING_LEARNED;
     Rig rig;
     BenchRoof roof;
     TrainPlan plan;
     BenchTimes times = {.count = 0}, roofs = {.count = 0}, warm = {.count = 0};
     bench_reset_peak();
-    RigSetup setup = setup_of(how, config, &set);
+    double before = how->device.ops->memory ? bench_used_bytes(&how->device) : 0.0;
+    RigSetup setup = setup_of(how, &subject, &set);
     TRY(rig_init(&rig, &setup, err));
     Status status = plan_of(&rig, &set, &plan, err);
     for (int i = 0; i < 2 && status == STATUS_OK; i++)
         status = step(&rig, NULL, &warm, err);
-    double peak = bench_peak_bytes();
+    double peak = bench_used_bytes(&how->device) - before;
     if (status == STATUS_OK)
         status = bench_roof_init(&roof, how, err);
     if (status != STATUS_OK) {
@@ -86,7 +116,7 @@ static Status whole(const BenchRun *how, const ModelConfig *config, BenchResult 
             status = step(&rig, NULL, &times, err);
     }
     if (status == STATUS_OK) {
-        double seconds = bench_median(&times), tokens = BATCH * CONTEXT;
+        double seconds = bench_median(&times), tokens = tokens_of(&rig);
         double rate = plan.flops_per_token * tokens / seconds * 1e-9;
         bench_put(result, "tokens_per_second", tokens / seconds, "tokens/s");
         bench_put(result, "step_seconds", seconds, "s");
@@ -103,14 +133,22 @@ static Status whole(const BenchRun *how, const ModelConfig *config, BenchResult 
 
 static Status train_a(const BenchRun *how, BenchResult *result, Err *err)
 {
-    ModelConfig config = config_a();
-    return whole(how, &config, result, err);
+    return whole(how, small_subject(config_a()), result, err);
 }
 
 static Status train_b(const BenchRun *how, BenchResult *result, Err *err)
 {
-    ModelConfig config = config_b();
-    return whole(how, &config, result, err);
+    return whole(how, small_subject(config_b()), result, err);
+}
+
+static Status train_124m(const BenchRun *how, BenchResult *result, Err *err)
+{
+    return whole(how, gpt_subject(12, 768, 12, 50304), result, err);
+}
+
+static Status train_350m(const BenchRun *how, BenchResult *result, Err *err)
+{
+    return whole(how, gpt_subject(24, 1024, 16, 50304), result, err);
 }
 
 /* A cache that knows everything: what is left is the cost of what trains. */
@@ -133,9 +171,8 @@ static Status never_kept(void *context, const int64_t *windows, int64_t rows, co
 
 /* Three new blocks and the head on six frozen blocks, with and without a cached prefix, in turns
  * with the whole model; each against what its FLOPs predict from the whole model's step. */
-static Status grow_b(const BenchRun *how, BenchResult *result, Err *err)
+static Status grow(const BenchRun *how, Subject subject, BenchResult *result, Err *err)
 {
-    ModelConfig config = config_b();
     TrainSet all = {.head = true, .block_end = 9}, newest = all;
     newest.block_begin = 6;
     Device device = how->device;
@@ -144,8 +181,8 @@ static Status grow_b(const BenchRun *how, BenchResult *result, Err *err)
     TrainPlan big_plan, plan;
     BenchTimes whole_times = {.count = 0}, times = {.count = 0}, cached = {.count = 0},
                warm = {.count = 0};
-    RigSetup big_setup = setup_of(how, &config, &all),
-             grown_setup = setup_of(how, &config, &newest);
+    RigSetup big_setup = setup_of(how, &subject, &all),
+             grown_setup = setup_of(how, &subject, &newest);
     TRY(rig_init(&big, &big_setup, err));
     Status status = rig_init(&grown, &grown_setup, err);
     if (status != STATUS_OK) {
@@ -166,7 +203,7 @@ static Status grow_b(const BenchRun *how, BenchResult *result, Err *err)
     }
     if (status == STATUS_OK) {
         double base = bench_median(&whole_times) / big_plan.flops_per_token;
-        double tokens = BATCH * CONTEXT;
+        double tokens = tokens_of(&grown);
         bench_put(result, "whole_tokens_per_second", tokens / bench_median(&whole_times),
                   "tokens/s");
         bench_put(result, "tokens_per_second", tokens / bench_median(&times), "tokens/s");
@@ -179,6 +216,19 @@ static Status grow_b(const BenchRun *how, BenchResult *result, Err *err)
     rig_clear(&grown);
     rig_clear(&big);
     return status;
+}
+
+static Status grow_b(const BenchRun *how, BenchResult *result, Err *err)
+{
+    return grow(how, small_subject(config_b()), result, err);
+}
+
+/* The same on a GPU's scale: d 1,024, vocabulary 65,536, a frozen table. */
+static Status grow_1024(const BenchRun *how, BenchResult *result, Err *err)
+{
+    Subject subject = gpt_subject(9, 1024, 16, 65536);
+    subject.config.embedding = model_config_default().embedding;
+    return grow(how, subject, result, err);
 }
 
 /* How the time of a step follows what trains and what is frozen: few and many blocks of each, with
@@ -196,12 +246,12 @@ static Status grow_scaling(const BenchRun *how, BenchResult *result, Err *err)
     BenchTimes *times = xcalloc(SHAPES + 1, sizeof *times), *warm = &times[SHAPES];
     Status status = STATUS_OK;
     for (int i = 0; i < SHAPES && status == STATUS_OK; i++) {
-        ModelConfig config = config_b();
-        config.vocab_size = 8192;
-        config.n_layers = shapes[i].frozen + shapes[i].trained;
+        Subject subject = small_subject(config_b());
+        subject.config.vocab_size = 8192;
+        subject.config.n_layers = shapes[i].frozen + shapes[i].trained;
         TrainSet set = {
-            .head = true, .block_begin = shapes[i].frozen, .block_end = config.n_layers};
-        RigSetup setup = setup_of(how, &config, &set);
+            .head = true, .block_begin = shapes[i].frozen, .block_end = subject.config.n_layers};
+        RigSetup setup = setup_of(how, &subject, &set);
         status = rig_init(&rigs[i], &setup, err);
     }
     double end = clock_seconds() + how->seconds;
@@ -228,6 +278,10 @@ const Bench bench_train[] = {
     {"train-a", "6 layers, d 384, vocabulary 8,192, everything trains", train_a},
     {"train-b", "9 layers, d 512, vocabulary 65,536, frozen table", train_b},
     {"grow-b", "3 new blocks on 6 frozen ones of the model of train-b", grow_b},
+    {"train-124m", "12 layers, d 768, vocabulary 50,304, T 1024 (for a GPU)", train_124m},
+    {"train-350m", "24 layers, d 1,024, vocabulary 50,304, T 1024 (for a GPU)", train_350m},
+    {"grow-1024", "3 new blocks on 6 frozen ones, d 1,024, vocabulary 65,536 (for a GPU)",
+     grow_1024},
     {"grow-scaling", "time of a step over what trains and over what is frozen and cached",
      grow_scaling},
     {0},

@@ -15,7 +15,7 @@ typedef struct RunSettings {
     int64_t batch, micro_batch, seed, ranks;
     int64_t eval_every, eval_tokens, save_every, sample_every, log_every;
     double weight_decay, clip, floor;
-    bool resume, dry_run;
+    bool resume, dry_run, deterministic;
 } RunSettings;
 
 #define RUN_OPTION(Settings, field, member)                                                        \
@@ -57,6 +57,15 @@ typedef struct RunSettings {
         {"device", OPTION_TEXT, RUN_OPTION(Settings, field, device),                               \
          "NAME",   "auto",      "where to compute: auto, cpu or cuda",                             \
          NULL,     0,           NULL},                                                             \
+        {"deterministic",                                                                          \
+         OPTION_FLAG,                                                                              \
+         RUN_OPTION(Settings, field, deterministic),                                               \
+         NULL,                                                                                     \
+         NULL,                                                                                     \
+         "the same bits in every run on a GPU too (always so on the CPU)",                         \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         NULL},                                                                                    \
         {"dtype",                                                                                  \
          OPTION_CHOICE,                                                                            \
          RUN_OPTION(Settings, field, dtype),                                                       \

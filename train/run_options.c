@@ -10,7 +10,7 @@
 static const char *const free_options[] = {
     "output",    "table",       "init",       "resume",      "dry-run",      "device",
     "ranks",     "json",        "eval-every", "save-every",  "sample-every", "prompt",
-    "log-every", "eval-tokens", "plan",       "cache-prefix"};
+    "log-every", "eval-tokens", "plan",       "cache-prefix", "deterministic"};
 
 json_t *run_options_that_decide(json_t *options, DType compute)
 {

@@ -6,6 +6,7 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/base/rng.h"
 
 void bench_put(BenchResult *result, const char *name, double value, const char *unit)
 {
@@ -38,6 +39,15 @@ double bench_median(const BenchTimes *times)
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
+double bench_used_bytes(const Device *device)
+{
+    if (!device->ops->memory)
+        return bench_peak_bytes();
+    size_t free_bytes, total;
+    device->ops->memory(&free_bytes, &total);
+    return (double)(total - free_bytes);
+}
+
 double bench_peak_bytes(void)
 {
     FILE *file = fopen("/proc/self/status", "r");
@@ -62,22 +72,56 @@ void bench_reset_peak(void)
 
 /* ---- products ------------------------------------------------------------------------------- */
 
-enum { ROOF_M = 1024, ROOF_N = 2048, ROOF_K = 2048 };
+/* A GPU needs a larger product to be busy, and random values: it draws less power, and so runs
+ * faster, on zeros. */
+static void roof_shape(const Device *device, int64_t *m, int64_t *n, int64_t *k)
+{
+    bool gpu = strcmp(device->ops->name, "cuda") == 0;
+    *m = gpu ? 8192 : 1024;
+    *n = *k = gpu ? 8192 : 2048;
+}
+
+Status bench_fill(const Device *device, const Tensor *t, Err *err)
+{
+    enum { PIECE = 1 << 20 };
+    int64_t count = tensor_count(t), piece = count < PIECE ? count : PIECE;
+    Tensor part = tensor_1d(NULL, t->dtype, piece);
+    char *host = xmalloc(tensor_bytes(&part));
+    Rng rng;
+    rng_init(&rng, 5, 5);
+    for (int64_t i = 0; i < piece; i++) {
+        float value = (float)rng_normal(&rng);
+        uint16_t narrow = f32_to_bf16(value);
+        if (t->dtype == DTYPE_F32)
+            memcpy(host + 4 * i, &value, 4);
+        else
+            memcpy(host + 2 * i, &narrow, 2);
+    }
+    size_t bytes = tensor_bytes(t), step = tensor_bytes(&part);
+    for (size_t at = 0; at < bytes; at += step)
+        device->ops->upload(device->queue, (char *)t->data + at, host,
+                            bytes - at < step ? bytes - at : step);
+    Status status = device->ops->queue_wait(device->queue, err);
+    free(host);
+    return status;
+}
 
 Status bench_roof_init(BenchRoof *roof, const BenchRun *how, Err *err)
 {
+    int64_t M, N, K;
+    roof_shape(&how->device, &M, &N, &K);
     *roof = (BenchRoof){.device = how->device,
-                        .product = {.a = tensor_2d(NULL, how->dtype, ROOF_M, ROOF_K),
-                                    .b = tensor_2d(NULL, how->dtype, ROOF_N, ROOF_K),
-                                    .c = tensor_2d(NULL, how->dtype, ROOF_M, ROOF_N),
+                        .product = {.a = tensor_2d(NULL, how->dtype, M, K),
+                                    .b = tensor_2d(NULL, how->dtype, N, K),
+                                    .c = tensor_2d(NULL, how->dtype, M, N),
                                     .b_transposed = true}};
     Tensor *const tensors[] = {&roof->product.a, &roof->product.b, &roof->product.c};
     for (int i = 0; i < 3; i++) {
-        if (device_tensor(&roof->device, tensors[i], "a product", err) != STATUS_OK) {
+        if (device_tensor(&roof->device, tensors[i], "a product", err) != STATUS_OK ||
+            bench_fill(&roof->device, tensors[i], err) != STATUS_OK) {
             bench_roof_clear(roof);
             return STATUS_FAIL;
         }
-        roof->device.ops->zero(roof->device.queue, tensors[i]->data, tensor_bytes(tensors[i]));
     }
     return STATUS_OK;
 }
@@ -92,7 +136,9 @@ Status bench_roof_rate(BenchRoof *roof, double seconds, double *out, Err *err)
         TRY(roof->device.ops->queue_wait(roof->device.queue, err));
         bench_time_add(&times, clock_seconds() - start);
     }
-    *out = 2.0 * ROOF_M * ROOF_N * ROOF_K / bench_median(&times) * 1e-9;
+    double flops =
+        2.0 * (double)tensor_count(&roof->product.c) * (double)tensor_cols(&roof->product.a);
+    *out = flops / bench_median(&times) * 1e-9;
     return STATUS_OK;
 }
 
@@ -107,12 +153,13 @@ void bench_roof_clear(BenchRoof *roof)
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-enum { READER_FLOATS = 64 << 20 };
+enum { READER_FLOATS = 64 << 20, READER_FLOATS_GPU = 512 << 20 };
 
 Status bench_reader_init(BenchReader *reader, const Device *device, Err *err)
 {
+    int64_t floats = strcmp(device->ops->name, "cuda") == 0 ? READER_FLOATS_GPU : READER_FLOATS;
     *reader = (BenchReader){.device = *device,
-                            .x = tensor_1d(NULL, DTYPE_F32, READER_FLOATS),
+                            .x = tensor_1d(NULL, DTYPE_F32, floats),
                             .norm = tensor_1d(NULL, DTYPE_F32, 1)};
     Status status = device_tensor(device, &reader->x, "memory to read", err);
     if (status == STATUS_OK)
@@ -136,7 +183,24 @@ Status bench_reader_rate(BenchReader *reader, double seconds, double *out, Err *
         TRY(device->ops->queue_wait(device->queue, err));
         bench_time_add(&times, clock_seconds() - start);
     }
-    *out = 4.0 * READER_FLOATS / bench_median(&times) * 1e-9;
+    *out = (double)tensor_bytes(&reader->x) / bench_median(&times) * 1e-9;
+    return STATUS_OK;
+}
+
+Status bench_copy_rate(BenchReader *reader, double seconds, double *out, Err *err)
+{
+    const Device *device = &reader->device;
+    size_t half = tensor_bytes(&reader->x) / 2;
+    BenchTimes times = {.count = 0};
+    double end = clock_seconds() + seconds;
+    while (times.count < 3 || clock_seconds() < end) {
+        double start = clock_seconds();
+        for (int i = 0; i < 8; i++) /* one wait for several, so that a GPU's latency is hidden */
+            device->ops->copy(device->queue, reader->x.data, (char *)reader->x.data + half, half);
+        TRY(device->ops->queue_wait(device->queue, err));
+        bench_time_add(&times, (clock_seconds() - start) / 8.0);
+    }
+    *out = 2.0 * (double)half / bench_median(&times) * 1e-9;
     return STATUS_OK;
 }
 

@@ -49,11 +49,18 @@ typedef struct BenchReader {
 } BenchReader;
 Status bench_reader_init(BenchReader *reader, const Device *device, Err *err);
 Status bench_reader_rate(BenchReader *reader, double seconds, double *out, Err *err);
+/* Of copying from one half of it to the other: bytes read and bytes written. */
+Status bench_copy_rate(BenchReader *reader, double seconds, double *out, Err *err);
 void bench_reader_clear(BenchReader *reader);
+
+/* Normal random numbers (one million, repeated) for a float32 or bfloat16 tensor; waits. */
+Status bench_fill(const Device *device, const Tensor *t, Err *err);
 
 /* Largest memory of this process so far, in bytes, and the same counted from now on where the
  * system can forget the old peak. */
 double bench_peak_bytes(void);
+/* What is in use of the device's memory by everybody; on the CPU the peak of this process. */
+double bench_used_bytes(const Device *device);
 void bench_reset_peak(void);
 
 /* Time in seconds of repeated calls: the median of a growing list. */

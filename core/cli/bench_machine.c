@@ -21,12 +21,16 @@ static Status bandwidth(const BenchRun *how, BenchResult *result, Err *err)
     Status status = bench_reader_rate(&reader, how->seconds, &rate, err);
     if (status == STATUS_OK)
         bench_put(result, "read_gb_per_second", rate, "GB/s");
+    if (status == STATUS_OK)
+        status = bench_copy_rate(&reader, how->seconds, &rate, err);
+    if (status == STATUS_OK)
+        bench_put(result, "copy_gb_per_second", rate, "GB/s");
     bench_reader_clear(&reader);
     return status;
 }
 
 const Bench bench_machine[] = {
     {"products", "rate of a large matrix product", products},
-    {"bandwidth", "rate of reading memory", bandwidth},
+    {"bandwidth", "rate of reading and of copying memory", bandwidth},
     {0},
 };

@@ -15,15 +15,31 @@ static const Option info_options[] = {
     {0},
 };
 
+/* A device, or why there is none. */
+static void print_device(const char *name)
+{
+    const Backend *backend;
+    Err err;
+    if (backend_open(name, &backend, &err) != STATUS_OK) {
+        printf("%-10s none: %s\n", name, err.text);
+        return;
+    }
+    printf("%-10s %s\n", name, backend->description());
+    if (!backend->memory)
+        return;
+    size_t free_bytes, total;
+    backend->memory(&free_bytes, &total);
+    printf("%-10s %.1f of %.1f GB are free\n", "", (double)free_bytes / 1e9, (double)total / 1e9);
+}
+
 static Status info_run(const void *settings, const StringList *positionals, Err *err)
 {
-    (void)positionals;
+    (void)positionals, (void)err;
     const InfoSettings *info = settings;
     printf("cores      %d\n", parallel_cores());
     if (info->devices) {
-        const Backend *cpu;
-        TRY(backend_open("cpu", &cpu, err));
-        printf("cpu        %s\n", cpu->description());
+        print_device("cpu");
+        print_device("cuda");
     }
     return STATUS_OK;
 }

@@ -85,21 +85,22 @@ static bool nvidia_driver_present(void)
 
 static Status open_locked(const char *name, const Backend **out, Err *err)
 {
+    Err reason = {.text = ""};
     bool any = strcmp(name, "auto") == 0;
     const char *wanted = any ? "cuda" : name;
     *out = find(wanted);
     if (!*out && (!any || nvidia_driver_present()) && strcmp(wanted, "cuda") == 0 &&
-        open_plugin(wanted, err) == STATUS_OK)
+        open_plugin(wanted, &reason) == STATUS_OK)
         *out = find(wanted);
     if (!*out && any) {
         if (nvidia_driver_present())
-            log_warn("the GPU is not used: %s", err->text);
+            log_warn("the GPU is not used: %s", reason.text);
         *out = find("cpu");
     }
     if (*out)
         return STATUS_OK;
     if (strcmp(wanted, "cuda") == 0)
-        return err_wrap(err, "no device 'cuda' here; use --device cpu");
+        return err_set(err, "no device 'cuda' here: %s; use --device cpu", reason.text);
     return err_set(err, "no device '%s'; devices are auto, cpu and cuda", name);
 }
 
