@@ -166,6 +166,10 @@ $(EMULATED)/cambium_cuda.so: $(EMULATED_OBJECTS)
 $(EMULATED)/test_%: $(OUT)/tests/unit/test_%.o $(TEST_SUPPORT) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(OPT) $(EMULATED_SANITIZE) $(CFLAGS) -rdynamic -o $@ $(WHOLE) $(LDFLAGS) $(LIBS) -lcmocka
+# The emulation layer's own test: its kernels are in the test.
+$(EMULATED)/test_emulation: $(EMULATED)/tests/emulate/test_emulation.cc.o \
+                            $(patsubst %,$(EMULATED)/core/cuda/emulate/%.cc.o,kernel runtime) $(LIBRARY)
+	$(CXX) $(EMULATED_SANITIZE) -o $@ $(filter %.o,$^) $(LIBRARY) -lm -lpthread
 # The program itself with that device: the plug-in beside it is the emulated one.
 $(EMULATED)/cambium: $(OUT)/core/cli/main.o $(LIBRARY)
 	@mkdir -p $(@D)
@@ -229,8 +233,13 @@ build-all: setup
 build-tests: setup
 	@$(MAKE) --no-print-directory -j$$(nproc) all test-programs
 .PHONY: test-programs
-test-programs: all $(TEST_PROGRAMS) $(if $(EMULATED_TESTS),$(EMULATED_TESTS) \
-               $(EMULATED)/cambium_cuda.so $(EMULATED)/cambium)
+test-programs: all $(TEST_PROGRAMS) $(if $(EMULATED_TESTS),$(EMULATED_TESTS) $(EMULATED)/test_emulation \
+               $(EMULATED)/cambium_cuda.so $(EMULATED)/cambium) \
+               $(if $(CUDA_PLUGIN),$(OUT)/tests/cambium_cuda.so)
+# Test programs find the real plug-in beside them, as the program does.
+$(OUT)/tests/cambium_cuda.so: $(OUT)/cambium_cuda.so
+	@mkdir -p $(@D)
+	ln -sf ../cambium_cuda.so $@
 
 # ---- the main job ---------------------------------------------------------------------------------
 .PHONY: demo
@@ -269,11 +278,14 @@ bench: build-all ## measure speed against the machine's limits
 
 # ---- the rest -------------------------------------------------------------------------------------
 .PHONY: install
-install: all ## copy the program to PREFIX/bin
-	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/cambium
+install: all ## the program and its plug-ins to PREFIX/lib/cambium, and a link in PREFIX/bin
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/cambium
+	install -m 755 $(PROGRAM) $(wildcard $(OUT)/cambium_*.so) $(DESTDIR)$(PREFIX)/lib/cambium
+	ln -sf ../lib/cambium/cambium $(DESTDIR)$(PREFIX)/bin/cambium
 .PHONY: uninstall
-uninstall: ## remove it from there
+uninstall: ## remove them from there
 	rm -f $(DESTDIR)$(PREFIX)/bin/cambium
+	rm -rf $(DESTDIR)$(PREFIX)/lib/cambium
 
 .PHONY: format
 format: ## apply clang-format

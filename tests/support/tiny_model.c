@@ -10,8 +10,9 @@ const Device *tiny_device(void)
     static Device device;
     if (!device.ops) {
         Err err;
+        const char *name = getenv("TEST_BACKEND");
         backend_cpu_register();
-        CHECK(device_open(&device, "cpu", &err) == STATUS_OK, "%s", err.text);
+        CHECK(device_open(&device, name ? name : "cpu", &err) == STATUS_OK, "%s", err.text);
     }
     return &device;
 }

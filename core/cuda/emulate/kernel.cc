@@ -72,7 +72,8 @@ static struct {
     Thread *current;
 } block;
 
-static std::vector<Fiber *> idle;
+/* Never destroyed: streams may still run when the process ends. */
+static std::vector<Fiber *> &idle = *new std::vector<Fiber *>;
 static void *scheduler[5];
 static void *scheduler_fake_stack;
 static const void *scheduler_stack;

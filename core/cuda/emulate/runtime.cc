@@ -39,7 +39,7 @@ struct EmulatedGraph {
 
 /* One device: what runs on it runs alone. */
 static std::recursive_mutex device;
-static std::vector<EmulatedStream *> streams;
+static std::vector<EmulatedStream *> &streams = *new std::vector<EmulatedStream *>;
 
 static void run_until(EmulatedStream *stream, size_t position)
 {
@@ -123,7 +123,7 @@ cudaError_t cudaRuntimeGetVersion(int *version)
 static size_t used;
 
 /* Sizes are kept beside, not before, the memory: its borders belong to the address sanitizer. */
-static std::vector<std::pair<void *, size_t>> blocks;
+static std::vector<std::pair<void *, size_t>> &blocks = *new std::vector<std::pair<void *, size_t>>;
 
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 {

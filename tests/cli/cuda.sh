@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Every verb that computes, with --device cuda: on the emulated GPU, or, where CUDA_PROGRAM names a
+# program whose plug-in is the real one, on a real GPU (tests/gpu/run does so).
+set -u
+. tests/support/flow.sh
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+P=${CUDA_PROGRAM:-${CAMBIUM%/*}/tests/emulated/cambium}
+C=$CAMBIUM
+
+# The plug-in as it is built for real GPUs.
+check "info names the devices, or says why there is none" bash -c "
+    '$C' info --devices | grep -qE '^cuda  +(none: .*(driver|GPU|not built)|.*compute capability)'"
+if ! "$C" info --devices | grep -q '^cuda  *none'; then
+    echo "ok - a GPU is here"
+else
+    check "without a GPU --device cuda is one clear error" fails_with "no device 'cuda' here" "$C" bench products --device cuda
+    check "auto is the CPU then" bash -c "'$C' bench products --seconds 0.01 | grep -q cpu"
+fi
+if [ ! -x "$P" ]; then
+    echo "skip - the emulated GPU is not part of this build ($P)"
+    exit $bad
+fi
+export ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" OMP_NUM_THREADS=1
+cd "$folder" || exit 1
+check "the device is there" bash -c "'$P' info --devices | grep -E '^cuda' | grep -v none"
+
+awk 'BEGIN { for (d = 0; d < 40; d++) { for (i = 0; i < 60; i++) printf "%d ", (d * 7 + i) % 97; printf "\f" } }' >a.txt
+awk 'BEGIN { for (d = 0; d < 40; d++) { for (i = 0; i < 60; i++) { c = (d * 5 + i * 3) % 26
+    printf "%c%c ", 97 + c, 97 + (c * 3 + 1) % 26 } printf "\f" } }' >b.txt
+check "a table and packs" bash -c "
+    '$C' embed --corpus a.txt --corpus b.txt --vocab-size 300 --dim 32 -o t.h5 -q &&
+    '$C' pack -t t.h5 a.txt --validation 0.1 -o a.pack -q && '$C' pack -t t.h5 b.txt --validation 0.1 -o b.pack -q"
+
+steps=${CUDA_STEPS:-6}
+run="--batch 2 --context 16 --heads 2 --kv-heads 1 --save-every 2 --log-every 1 --eval-tokens 64 --lr 5e-3 -t t.h5 -q"
+train() { # program, device, type, folder
+    # shellcheck disable=SC2086
+    "$1" train --device "$2" --dtype "$3" --layers 2 --tokens $((steps * 32)) --data a.pack -o "$4" $run
+}
+losses() { sed -nE 's/.*"event":"train".*"loss":([0-9.e+-]+).*/\1/p' "$1/metrics.jsonl"; }
+near() { # folders, largest relative difference of a loss
+    paste <(losses "$1") <(losses "$2") | awk -v most="$3" '
+        { d = ($1 - $2) / $1; d = d < 0 ? -d : d; if (!(d <= worst)) worst = d }
+        END { printf "%d losses differ by at most %.2g\n", NR, worst; exit !(NR >= 2 && worst <= most) }'
+}
+for type in float32 bfloat16; do
+    check "train on the CPU, $type" train "$C" cpu $type cpu-$type
+    check "train on the GPU, $type" train "$P" cuda $type cuda-$type
+done
+check "the losses are those of the CPU, float32" near cpu-float32 cuda-float32 2e-4
+check "the losses are those of the CPU, bfloat16" near cpu-bfloat16 cuda-bfloat16 1e-2
+again() { train "$P" cuda float32 again --deterministic && cmp again/model.h5 cuda-float32/model.h5; }
+check "a second run gives the same bits" again
+interrupted() {
+    # shellcheck disable=SC2086
+    (exec "$P" train --device cuda --dtype float32 --layers 2 --tokens $((steps * 32)) --data a.pack -o cut $run) &
+    local pid=$!
+    until grep -q '"step":3' cut/metrics.jsonl 2>/dev/null || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    train "$P" cuda float32 cut --resume || return
+    cmp cut/model.h5 cuda-float32/model.h5
+}
+check "killed and resumed, the file is the same to the last bit" interrupted
+
+# shellcheck disable=SC2086
+for l in a b; do check "grow $l on the GPU" "$P" grow --device cuda --stages 1+1 --tokens 128 --data $l.pack -o $l --dtype float32 $run; done
+check "merge" "$C" merge a/model.h5 b/model.h5 --rule bayes -o ab.h5
+text() { "$1" infer ab.h5 --device "$2" --weights "$3" --prompt "1 2 3" --temperature 0 --max-tokens 8 -q; }
+same_text() { [ -n "$(text "$C" cpu "$1")" ] && [ "$(text "$C" cpu "$1")" = "$(text "$P" cuda "$1")" ]; }
+check "a merged model says the same on both" same_text float32
+check "and with int8 weights" same_text int8
+measured() { "$1" eval ab.h5 --device "$2" --weights float32 --data a.txt --limit 2 --json | grep -o '"bits_per_byte":[^,}]*' | head -n 1; }
+same_measure() {
+    local on_cpu on_gpu
+    on_cpu=$(measured "$C" cpu) on_gpu=$(measured "$P" cuda)
+    echo "$on_cpu $on_gpu"
+    awk -v a="${on_cpu#*:}" -v b="${on_gpu#*:}" 'BEGIN { d = (a - b) / a; exit !(a > 0 && d * d < 1e-8) }'
+}
+check "eval measures the same on both" same_measure
+
+if "$P" info --devices | grep -q emulated; then
+    # shellcheck disable=SC2086
+    check "too little memory is an error with a remedy" env CAMBIUM_EMULATE_MEMORY=400000 bash -c "
+        . '$OLDPWD/tests/support/flow.sh'; fails_with 'use a smaller' '$P' train --device cuda --layers 2 --tokens 64 --data a.pack -o small $run ||
+        fails_with 'are free' '$P' train --device cuda --layers 2 --tokens 64 --data a.pack -o small $run"
+fi
+exit $bad
