@@ -1,6 +1,11 @@
 /* Ranks that are threads of this process: a collective is copies between the ranks' own buffers,
  * made by the receiver. Everybody posts, then moves what it receives, then waits until nobody reads
- * its buffers any more. */
+ * its buffers any more.
+ *
+ * The host waits only until all ranks have come so far; the devices wait for each other by events.
+ * A receiver's queue waits for the senders' work before it reads, and each queue's later work waits
+ * for all who read its buffers. An event is waited for only after it was recorded: ranks meet in
+ * between. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
@@ -20,15 +25,25 @@ typedef struct World {
     Group *groups;
 } World;
 
+/* Points of a rank's queue that other ranks' queues wait for. */
+typedef enum Point {
+    POINT_SENT,    /* what it sends is made */
+    POINT_REDUCED, /* its part of a sum is made */
+    POINT_READ,    /* it has read what others sent */
+    POINT_COUNT,
+} Point;
+
 /* One collective in flight. */
 typedef struct Slot {
-    const CommRequest **posted; /* (size): by rank */
+    const CommRequest **posted;  /* (size): by rank */
+    Event **points[POINT_COUNT]; /* (size): by rank, made by its first collective in this slot */
     int n_posted, n_reduced, n_done, n_left;
     double last_post; /* clock of the last rank that started */
 } Slot;
 
 struct Group {
     World *world;
+    const Backend *ops;
     Group *next; /* in world->groups */
     pthread_cond_t changed;
     int size;
@@ -55,16 +70,21 @@ static const CommTable threads_table;
 
 /* ---- groups --------------------------------------------------------------------------------- */
 
-static Group *group_new(World *world, int size, const CommWire *wire)
+static Group *group_new(World *world, const Backend *ops, int size, const CommWire *wire)
 {
     Group *group = xcalloc(1, sizeof *group);
     group->world = world;
+    group->ops = ops;
     group->size = group->members = size;
     if (wire)
         group->wire = *wire;
     CHECK(pthread_cond_init(&group->changed, NULL) == 0, "no condition variable");
-    for (int i = 0; i < COMM_IN_FLIGHT; i++)
-        group->slots[i].posted = xcalloc((size_t)size, sizeof *group->slots[i].posted);
+    for (int i = 0; i < COMM_IN_FLIGHT; i++) {
+        Slot *slot = &group->slots[i];
+        slot->posted = xcalloc((size_t)size, sizeof *slot->posted);
+        for (int p = 0; p < POINT_COUNT; p++)
+            slot->points[p] = xcalloc((size_t)size, sizeof(Event *));
+    }
     group->values = xcalloc((size_t)size, sizeof *group->values);
     group->colors = xcalloc((size_t)size, sizeof *group->colors);
     group->parts = xcalloc((size_t)size, sizeof(Comm *));
@@ -74,6 +94,17 @@ static Group *group_new(World *world, int size, const CommWire *wire)
     return group;
 }
 
+static void slot_clear(const Group *group, Slot *slot)
+{
+    for (int p = 0; p < POINT_COUNT; p++) {
+        for (int r = 0; r < group->size; r++)
+            if (slot->points[p][r])
+                group->ops->event_free(slot->points[p][r]);
+        free(slot->points[p]);
+    }
+    free(slot->posted);
+}
+
 static void group_free(Group *group)
 {
     Group **at = &group->world->groups;
@@ -81,7 +112,7 @@ static void group_free(Group *group)
         at = &(*at)->next;
     *at = group->next;
     for (int i = 0; i < COMM_IN_FLIGHT; i++)
-        free(group->slots[i].posted);
+        slot_clear(group, &group->slots[i]);
     pthread_cond_destroy(&group->changed);
     free(group->values);
     free(group->colors);
@@ -89,10 +120,11 @@ static void group_free(Group *group)
     free(group);
 }
 
-static Comm *member_new(Group *group, const Backend *ops, int rank)
+static Comm *member_new(Group *group, int rank)
 {
     ThreadComm *self = xcalloc(1, sizeof *self);
-    self->comm = (Comm){.table = &threads_table, .ops = ops, .rank = rank, .size = group->size};
+    self->comm =
+        (Comm){.table = &threads_table, .ops = group->ops, .rank = rank, .size = group->size};
     self->group = group;
     self->sources = xcalloc((size_t)group->size, sizeof *self->sources);
     self->ones = xcalloc((size_t)group->size, sizeof *self->ones);
@@ -106,9 +138,9 @@ void comm_threads_new(const Backend *ops, int n, const CommWire *wire, Comm **ou
     CHECK(n >= 1, "%d ranks", n);
     World *world = xcalloc(1, sizeof *world);
     CHECK(pthread_mutex_init(&world->lock, NULL) == 0, "no mutex");
-    Group *group = group_new(world, n, wire);
+    Group *group = group_new(world, ops, n, wire);
     for (int r = 0; r < n; r++)
-        out[r] = member_new(group, ops, r);
+        out[r] = member_new(group, r);
 }
 
 static void threads_free(Comm *comm)
@@ -180,6 +212,32 @@ static Status barrier(Group *group, Err *err)
     return status;
 }
 
+/* ---- points of queues ----------------------------------------------------------------------- */
+
+static Status make_points(const ThreadComm *self, Slot *slot, Err *err)
+{
+    for (int p = 0; p < POINT_COUNT; p++) {
+        Event **own = &slot->points[p][self->comm.rank];
+        if (!*own)
+            TRY(self->comm.ops->event_new(own, err));
+    }
+    return STATUS_OK;
+}
+
+static void mark(const ThreadComm *self, const CommRequest *request, const Slot *slot, Point point)
+{
+    self->comm.ops->event_record(request->queue, slot->points[point][self->comm.rank]);
+}
+
+/* Later work of this rank's queue waits until all other queues have come to the point. */
+static void follow(const ThreadComm *self, const CommRequest *request, const Slot *slot,
+                   Point point)
+{
+    for (int r = 0; r < self->comm.size; r++)
+        if (r != self->comm.rank)
+            self->comm.ops->event_wait(request->queue, slot->points[point][r]);
+}
+
 /* ---- moving data ---------------------------------------------------------------------------- */
 
 static const Collective *of_rank(const Slot *slot, int rank)
@@ -233,8 +291,9 @@ static Status all_reduce(ThreadComm *self, const CommRequest *request, Slot *slo
     int64_t n = recv.shape[0], begin = share(n, rank, size);
     int64_t count = share(n, rank + 1, size) - begin;
     sum_parts(self, request, slot, tensor_slice(&recv, begin, count), begin, count);
-    TRY(self->comm.ops->queue_wait(request->queue, err));
+    mark(self, request, slot, POINT_REDUCED);
     TRY(announce(self->group, &slot->n_reduced, err));
+    follow(self, request, slot, POINT_REDUCED);
     for (int r = 0; r < size; r++) {
         Tensor theirs = flat(&of_rank(slot, r)->recv);
         int64_t at = share(n, r, size);
@@ -321,14 +380,14 @@ static Status threads_start(Comm *comm, CommRequest *request, Err *err)
     Group *group = self->group;
     CHECK(self->started - self->finished < COMM_IN_FLIGHT, "more than %d collectives in flight",
           COMM_IN_FLIGHT);
-    /* Others read the send buffer directly, so it must be complete. */
-    TRY(comm->ops->queue_wait(request->queue, err));
     request->number = self->started++;
     Slot *slot = &group->slots[request->number % COMM_IN_FLIGHT];
+    TRY(make_points(self, slot, err));
     pthread_mutex_lock(&group->world->lock);
     /* A slow rank may not have left the slot's last collective yet. */
     while (slot->posted[comm->rank] && !group->world->aborted)
         pthread_cond_wait(&group->changed, &group->world->lock);
+    mark(self, request, slot, POINT_SENT);
     slot->posted[comm->rank] = request;
     slot->last_post = clock_seconds();
     if (++slot->n_posted == group->size)
@@ -369,10 +428,12 @@ static Status threads_wait(Comm *comm, CommRequest *request, Err *err)
     double last_post = slot->last_post;
     pthread_mutex_unlock(&group->world->lock);
     TRY(status);
+    follow(self, request, slot, POINT_SENT);
     TRY(move(self, request, slot, err));
-    TRY(comm->ops->queue_wait(request->queue, err));
+    mark(self, request, slot, POINT_READ);
     wait_for_wire(group, last_post, bytes_received(request, comm->size));
     TRY(announce(group, &slot->n_done, err));
+    follow(self, request, slot, POINT_READ);
     pthread_mutex_lock(&group->world->lock);
     if (++slot->n_left == group->size) {
         slot->n_posted = slot->n_reduced = slot->n_done = slot->n_left = 0;
@@ -420,11 +481,11 @@ static Status threads_split(Comm *comm, int color, Comm **out, Err *err)
         members += group->colors[r] == color;
     if (first == comm->rank) {
         pthread_mutex_lock(&group->world->lock);
-        Group *child = group_new(group->world, members, &group->wire);
+        Group *child = group_new(group->world, comm->ops, members, &group->wire);
         pthread_mutex_unlock(&group->world->lock);
         for (int r = first, rank = 0; r < group->size; r++)
             if (group->colors[r] == color)
-                group->parts[r] = member_new(child, comm->ops, rank++);
+                group->parts[r] = member_new(child, rank++);
     }
     TRY(barrier(group, err));
     *out = group->parts[comm->rank];

@@ -1,5 +1,6 @@
 /* Collectives of thread ranks, fed with whole numbers so that any order of sums gives the same
  * bits, and with numbers whose sum depends on the order. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,13 @@
 #include "core/base/mem.h"
 #include "core/comm/comm.h"
 #include "core/cpu/cpu.h"
+
+/* The device of all tests: TEST_BACKEND names another than the CPU. */
+static const char *device_name(void)
+{
+    const char *name = getenv("TEST_BACKEND");
+    return name ? name : "cpu";
+}
 
 /* A queue belongs to one thread: every rank opens its own. Closed by run_rank. */
 static _Thread_local Device device;
@@ -167,6 +175,43 @@ static Status pipeline_rank(void *context, Comm *comm, Err *err)
     return STATUS_OK;
 }
 
+/* No queue is waited for between the making of what is sent, the collective, and its next making:
+ * a device that works later than it is told must keep the order by itself. Rank 0 has more to do
+ * before each send. */
+static Status chain_rank(void *context, Comm *comm, Err *err)
+{
+    (void)context;
+    enum { ROUNDS = 12, N = 4096 };
+    static const float ones[N] = {[0] = 1.0f, [N - 1] = 1.0f};
+    const Backend *ops = device.ops;
+    float values[N];
+    Tensor x = put(ones, 1, N), work = put(ones, 1, N), all = put(NULL, comm->size, N);
+    for (int round = 0; round < ROUNDS; round++) {
+        /* x = x / size, after some other work, then the sum over ranks, which is x again. */
+        float half = 0.5f, share = 1.0f / (float)comm->size;
+        WeightedSumArgs other = {.x = &work, .weights = &half, .n = 1, .y = work};
+        for (int i = 0; i < (comm->rank == 0 ? 20 : 1); i++)
+            ops->weighted_sum(device.queue, &other);
+        WeightedSumArgs scale = {.x = &x, .weights = &share, .n = 1, .y = x};
+        ops->weighted_sum(device.queue, &scale);
+        Collective sum = {.kind = COLLECTIVE_ALL_REDUCE, .send = x, .recv = x};
+        TRY(comm_run(comm, device.queue, &sum, err));
+        /* What others read is overwritten at once, and made again from what came back. */
+        Collective gather = {.kind = COLLECTIVE_ALL_GATHER, .send = x, .recv = all};
+        TRY(comm_run(comm, device.queue, &gather, err));
+        ops->zero(device.queue, x.data, tensor_bytes(&x));
+        Tensor last = tensor_slice(&all, comm->size - 1, 1);
+        ops->copy(device.queue, x.data, last.data, tensor_bytes(&x));
+    }
+    get(&x, values);
+    for (int i = 0; i < N; i++)
+        EXPECT(fabsf(values[i] - ones[i]) < 1e-4f);
+    drop(&x);
+    drop(&work);
+    drop(&all);
+    return STATUS_OK;
+}
+
 static Status split_rank(void *context, Comm *comm, Err *err)
 {
     (void)context;
@@ -203,7 +248,7 @@ typedef struct RankTest {
 static Status run_rank(void *context, Comm *comm, Err *err)
 {
     const RankTest *test = context;
-    TRY(device_open(&device, "cpu", err));
+    TRY(device_open(&device, device_name(), err));
     Status status = test->fn(test->context, comm, err);
     device_close(&device);
     return status;
@@ -246,6 +291,12 @@ static void several_in_flight(void **state)
 {
     (void)state;
     on_ranks(pipeline_rank);
+}
+
+static void queues_wait_for_each_other(void **state)
+{
+    (void)state;
+    on_ranks(chain_rank);
 }
 
 static void split_into_halves(void **state)
@@ -309,6 +360,7 @@ int main(void)
         cmocka_unit_test(gather_exchange_broadcast_scatter),
         cmocka_unit_test(uneven_exchange),
         cmocka_unit_test(several_in_flight),
+        cmocka_unit_test(queues_wait_for_each_other),
         cmocka_unit_test(split_into_halves),
         cmocka_unit_test(a_failed_rank_stops_all),
         cmocka_unit_test(a_simulated_wire_takes_its_time),
@@ -316,7 +368,7 @@ int main(void)
     };
     Err err;
     backend_cpu_register();
-    CHECK(device_open(&device, "cpu", &err) == STATUS_OK, "%s", err.text);
+    CHECK(device_open(&device, device_name(), &err) == STATUS_OK, "%s", err.text);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     device_close(&device);
     return failed;
