@@ -26,7 +26,7 @@ FOLDERS := core/base core/tensor core/cpu core/comm core/text core/model core/io
            infer/eval
 PACKAGES := build-essential pkg-config git libdnnl-dev libhdf5-dev libfreetype-dev fonts-unifont \
             libharfbuzz-dev libpng-dev libjansson-dev libutf8proc-dev libpcre2-dev libyaml-dev \
-            libcmocka-dev nettle-dev zlib1g-dev liblzma-dev xz-utils
+            libcmocka-dev nettle-dev zlib1g-dev liblzma-dev xz-utils libopenmpi-dev openmpi-bin
 PKG_LIBS := freetype2 harfbuzz hdf5 libpng jansson libutf8proc libpcre2-8 yaml-0.1 nettle zlib liblzma
 
 SOURCES := $(sort $(wildcard $(addsuffix /*.c,$(FOLDERS))))
@@ -123,6 +123,13 @@ EMULATED_FLAGS := -std=c++17 -x c++ -I. -O1 -g -fPIC -fvisibility=hidden -fno-om
 EMULATED_TESTS := $(if $(filter tsan fuzz,$(CONF)),,$(addprefix $(EMULATED)/,\
                   $(basename $(notdir $(wildcard tests/unit/test_ops_*.c)))))
 
+# ---- communicators: plug-ins beside the program ---------------------------------------------------
+# Open MPI: on where mpicc is found; `make MPI=off` goes without.
+MPICC ?= $(shell command -v mpicc)
+MPI ?= $(if $(MPICC),on,off)
+MPI_PLUGIN := $(if $(filter on,$(MPI)),$(if $(filter fuzz,$(CONF)),,$(OUT)/cambium_mpi.so))
+PLUGINS := $(CUDA_PLUGIN) $(MPI_PLUGIN)
+
 TEST_SOURCES := $(sort $(wildcard tests/unit/test_*.c))
 TEST_SUPPORT := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard tests/support/*.c)))
 TEST_PROGRAMS := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(TEST_SOURCES))
@@ -130,7 +137,7 @@ FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 
 # ---- building -------------------------------------------------------------------------------------
 .PHONY: all
-all: $(PROGRAM) $(CUDA_PLUGIN) ## build the program (build/release/cambium)
+all: $(PROGRAM) $(PLUGINS) ## build the program (build/release/cambium)
 
 $(PROGRAM): $(OUT)/core/cli/main.o $(LIBRARY)
 	$(CC) $(OPT) $(CFLAGS) -rdynamic -o $@ $(WHOLE) $(LDFLAGS) $(LIBS)
@@ -174,6 +181,16 @@ $(EMULATED)/test_emulation: $(EMULATED)/tests/emulate/test_emulation.cc.o \
 $(EMULATED)/cambium: $(OUT)/core/cli/main.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(OPT) $(EMULATED_SANITIZE) $(CFLAGS) -rdynamic -o $@ $(WHOLE) $(LDFLAGS) $(LIBS)
+
+# A plug-in's calls into the core are resolved by the program that opens it.
+$(OUT)/cambium_mpi.so: core/comm/mpi/comm_mpi.c $(OUT)/gen/flags
+	@mkdir -p $(OUT)/core/comm/mpi
+	OMPI_CC=$(firstword $(CC)) $(MPICC) $(BASE_FLAGS) $(CFLAGS) -MF $(OUT)/core/comm/mpi/comm_mpi.d \
+	    -shared -o $@ $< $(LDFLAGS)
+# Tests open plug-ins from their own folder.
+$(OUT)/tests/cambium_%.so: $(OUT)/cambium_%.so
+	@mkdir -p $(@D)
+	ln -sf ../$(<F) $@
 
 # The verb table is rewritten only when the list of cmd_*.c files changes.
 $(OUT)/gen/verb_table.c: $(OUT)/gen/verbs.list
@@ -235,11 +252,7 @@ build-tests: setup
 .PHONY: test-programs
 test-programs: all $(TEST_PROGRAMS) $(if $(EMULATED_TESTS),$(EMULATED_TESTS) $(EMULATED)/test_emulation \
                $(EMULATED)/cambium_cuda.so $(EMULATED)/cambium) \
-               $(if $(CUDA_PLUGIN),$(OUT)/tests/cambium_cuda.so)
-# Test programs find the real plug-in beside them, as the program does.
-$(OUT)/tests/cambium_cuda.so: $(OUT)/cambium_cuda.so
-	@mkdir -p $(@D)
-	ln -sf ../cambium_cuda.so $@
+               $(patsubst $(OUT)/%,$(OUT)/tests/%,$(PLUGINS))
 
 # ---- the main job ---------------------------------------------------------------------------------
 .PHONY: demo

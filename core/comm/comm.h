@@ -1,5 +1,6 @@
 /* Communicators: ranks that exchange tensors. A run is Backend x Comm. Kinds: `self` (one rank),
- * `threads:N` (N ranks as threads of this process); others (MPI, NCCL) are tables like these two.
+ * `threads:N` (N ranks as threads of this process), and the plug-ins `mpi` (processes that mpirun
+ * started) and `nccl` (GPUs).
  *
  * Collectives are started and waited for, so that computing can go on in between. All ranks of a
  * communicator start the same collectives in the same order; at most COMM_IN_FLIGHT are in flight.
@@ -25,7 +26,8 @@ typedef enum CollectiveKind {
 
 /* `send` and `recv` may be the same memory (in place) for all_reduce and broadcast. For
  * all_to_all, `send_rows` and `recv_rows` (size; host, copied) cut the first dimension unevenly;
- * NULL: evenly. For all_gather `recv_rows` likewise, when ranks send different numbers of rows. */
+ * NULL: evenly. For all_gather `recv_rows` likewise; it must be given when ranks send different
+ * numbers of rows. */
 typedef struct Collective {
     CollectiveKind kind;
     Tensor send, recv;
@@ -50,7 +52,8 @@ typedef struct CommTable {
     Status (*reduce_host)(Comm *comm, double *values, int64_t n, bool largest, Err *err);
     /* Collective: ranks of equal color form a new communicator, ordered by their old ranks. */
     Status (*split)(Comm *comm, int color, Comm **out, Err *err);
-    /* Makes every rank's calls fail from now on, so that nobody waits for one that failed. */
+    /* Makes every rank's calls fail from now on, so that nobody waits for one that failed. Between
+     * processes: when this one has said what failed and ends, all others are ended. */
     void (*abort)(Comm *comm);
     void (*free)(Comm *comm);
 } CommTable;
@@ -76,6 +79,22 @@ void comm_free(Comm *comm);
 
 /* One rank. */
 Comm *comm_self_new(const Backend *ops);
+
+/* ---- processes ------------------------------------------------------------------------------ */
+
+/* Whether mpirun (of Open MPI) started this process, and as which of how many. */
+typedef struct CommLaunch {
+    int rank, size;             /* among all processes; 0 of 1 without mpirun */
+    int local_rank, local_size; /* among those of this machine */
+} CommLaunch;
+CommLaunch comm_launch(void);
+
+/* The processes that mpirun started, by the plug-in cambium_mpi.so. Once per process, on the thread
+ * that uses it; freeing it ends MPI, and waits for the others to do the same. A process that ends
+ * without freeing it, or after comm_abort, ends all others with it. */
+Status comm_mpi_new(const Backend *ops, Comm **out, Err *err);
+
+/* ---- threads -------------------------------------------------------------------------------- */
 
 /* A wire that is slower than memory, for measuring overlap on one machine: a collective's result is
  * there `latency` seconds + bytes received / `bandwidth` after the last rank started it. */

@@ -1,5 +1,6 @@
-/* Collectives of thread ranks, fed with whole numbers so that any order of sums gives the same
- * bits, and with numbers whose sum depends on the order. */
+/* Collectives, fed with whole numbers so that any order of sums gives the same bits, and with
+ * numbers whose sum depends on the order. Started by itself the program tests ranks that are
+ * threads; started by mpirun it is one rank of the processes (tests/cli/mpi.sh). */
 #include <math.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -78,7 +79,11 @@ static Status gather_rank(void *context, Comm *comm, Err *err)
     for (int i = 0; i < 16; i++)
         mine[i] = (float)comm->rank;
     Tensor send = put(mine, comm->rank + 1, 2), recv = put(NULL, R * (R + 1) / 2, 2);
-    Collective gather = {.kind = COLLECTIVE_ALL_GATHER, .send = send, .recv = recv};
+    int64_t rows[8];
+    for (int r = 0; r < R; r++)
+        rows[r] = r + 1;
+    Collective gather = {
+        .kind = COLLECTIVE_ALL_GATHER, .send = send, .recv = recv, .recv_rows = rows};
     TRY(comm_run(comm, queue, &gather, err));
     get(&recv, all);
     for (int r = 0, row = 0; r < R; r++)
@@ -260,8 +265,17 @@ static Status run_ranks(int ranks, const CommWire *wire, CommRankFn *fn, void *c
     return comm_run_threads(device.ops, ranks, wire, run_rank, &test, err);
 }
 
+/* The communicator of the processes, or NULL. */
+static Comm *processes;
+
 static void on_ranks(CommRankFn *fn)
 {
+    if (processes) {
+        Err failure;
+        if (fn(NULL, processes, &failure) != STATUS_OK)
+            fail_msg("%s", failure.text);
+        return;
+    }
     for (int ranks = 1; ranks <= 5; ranks++) {
         Err err;
         if (run_ranks(ranks, NULL, fn, NULL, &err) != STATUS_OK)
@@ -285,6 +299,67 @@ static void uneven_exchange(void **state)
 {
     (void)state;
     on_ranks(uneven_rank);
+}
+
+/* Numbers of a rank whose sum depends on the order, the same in every process. */
+static void fill_uneven(int rank, float *values, int n)
+{
+    uint32_t state = 12345u + 977u * (uint32_t)rank;
+    for (int i = 0; i < n; i++) {
+        state = state * 1664525u + 1013904223u;
+        values[i] = ldexpf((float)(int32_t)state, -31 + (int)(state % 17u));
+    }
+    values[0] = -0.0f;
+}
+
+enum { SUMMED = 1003 };
+
+/* `context`: receives what rank 0 gets, (2, SUMMED) float32: the sums of float32, then those of
+ * bfloat16. */
+static Status uneven_sums(void *context, Comm *comm, Err *err)
+{
+    float values[SUMMED], *sums = context;
+    const Backend *ops = device.ops;
+    fill_uneven(comm->rank, values, SUMMED);
+    Tensor exact = put(values, 1, SUMMED), back = put(NULL, 1, SUMMED);
+    Tensor half = tensor_2d(NULL, DTYPE_BF16, 1, SUMMED);
+    TRY(device_tensor(&device, &half, "a test tensor", err));
+    CastArgs down = {.x = exact, .y = half}, up = {.x = half, .y = back};
+    ops->cast(device.queue, &down);
+    CommRequest requests[2];
+    Collective sum = {.kind = COLLECTIVE_ALL_REDUCE, .send = exact, .recv = exact};
+    Collective sum_half = {.kind = COLLECTIVE_ALL_REDUCE, .send = half, .recv = half};
+    TRY(comm_start(comm, device.queue, &sum, &requests[0], err));
+    TRY(comm_start(comm, device.queue, &sum_half, &requests[1], err));
+    TRY(comm_wait(comm, &requests[0], err));
+    TRY(comm_wait(comm, &requests[1], err));
+    ops->cast(device.queue, &up);
+    if (comm->rank == 0 || processes) {
+        get(&exact, sums);
+        get(&back, sums + SUMMED);
+    }
+    TRY(device.ops->queue_wait(device.queue, err));
+    drop(&exact);
+    drop(&back);
+    drop(&half);
+    return STATUS_OK;
+}
+
+/* Every process gets from the others what threads would give. */
+static void processes_sum_as_threads_do(void **state)
+{
+    (void)state;
+    static float by_threads[2 * SUMMED], by_processes[2 * SUMMED];
+    Err err;
+    Comm *all = processes;
+    if (uneven_sums(by_processes, all, &err) != STATUS_OK)
+        fail_msg("%s", err.text);
+    processes = NULL;
+    Status status = run_ranks(all->size, NULL, uneven_sums, by_threads, &err);
+    processes = all;
+    if (status != STATUS_OK)
+        fail_msg("%s", err.text);
+    assert_memory_equal(by_processes, by_threads, sizeof by_threads);
 }
 
 static void several_in_flight(void **state)
@@ -353,7 +428,7 @@ static void self_copies(void **state)
     comm_free(comm);
 }
 
-int main(void)
+static int test_threads(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_reduce_sums),
@@ -366,10 +441,33 @@ int main(void)
         cmocka_unit_test(a_simulated_wire_takes_its_time),
         cmocka_unit_test(self_copies),
     };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+static int test_processes(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_reduce_sums),
+        cmocka_unit_test(gather_exchange_broadcast_scatter),
+        cmocka_unit_test(uneven_exchange),
+        cmocka_unit_test(several_in_flight),
+        cmocka_unit_test(queues_wait_for_each_other),
+        cmocka_unit_test(split_into_halves),
+        cmocka_unit_test(processes_sum_as_threads_do),
+    };
+    Err err;
+    CHECK(comm_mpi_new(device.ops, &processes, &err) == STATUS_OK, "%s", err.text);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    comm_free(processes);
+    return failed;
+}
+
+int main(void)
+{
     Err err;
     backend_cpu_register();
     CHECK(device_open(&device, device_name(), &err) == STATUS_OK, "%s", err.text);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = comm_launch().size > 1 ? test_processes() : test_threads();
     device_close(&device);
     return failed;
 }

@@ -1,0 +1,30 @@
+#include "core/comm/plugins.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/plugin.h"
+
+static int number_of(const char *variable, int otherwise)
+{
+    const char *text = getenv(variable);
+    return text ? atoi(text) : otherwise;
+}
+
+CommLaunch comm_launch(void)
+{
+    return (CommLaunch){.rank = number_of("OMPI_COMM_WORLD_RANK", 0),
+                        .size = number_of("OMPI_COMM_WORLD_SIZE", 1),
+                        .local_rank = number_of("OMPI_COMM_WORLD_LOCAL_RANK", 0),
+                        .local_size = number_of("OMPI_COMM_WORLD_LOCAL_SIZE", 1)};
+}
+
+Status comm_mpi_new(const Backend *ops, Comm **out, Err *err)
+{
+    CommMpiNew *make;
+    void *symbol = plugin_symbol("cambium_mpi.so", "cambium_mpi_new", err);
+    if (!symbol)
+        return err_wrap(err, "no MPI here (install libopenmpi-dev and build again)");
+    memcpy(&make, &symbol, sizeof make);
+    return make(ops, out, err);
+}

@@ -1,0 +1,11 @@
+/* What the communicator plug-ins export: each defines one function of these types. */
+#ifndef CAMBIUM_CORE_COMM_PLUGINS_H
+#define CAMBIUM_CORE_COMM_PLUGINS_H
+
+#include "core/comm/comm.h"
+
+/* cambium_mpi.so: `cambium_mpi_new`; see comm_mpi_new. */
+typedef Status CommMpiNew(const Backend *ops, Comm **out, Err *err);
+CommMpiNew cambium_mpi_new;
+
+#endif
