@@ -151,7 +151,7 @@ static Status train_stage(const GrowJob *job, Run *run, int64_t number, const Ru
     RunStage what = {.data = data, .restore = restore};
     TRY(stage_schedule(job, stage, config->context, &what.schedule, err));
     TRY(stage_trained(stage, config, &what.trained, err));
-    TrainConfig train = run_train_config(job->settings, &what.schedule, config->context);
+    TrainConfig train = run_train_config(run, &what.schedule, config->context);
     TrainPlan plan;
     TRY(train_plan(config, run->compute, DTYPE_F32, &what.trained, &train, &plan, err));
     char trains[80];
@@ -252,8 +252,7 @@ Status grow_run(const GrowJob *job, Err *err)
         if (status == STATUS_FAIL)
             err_wrap(err, "stage %" PRId64, stage + 1);
     }
-    run_close(&run);
-    return status;
+    return run_close(&run, status, err);
 }
 
 /* ---- planning ----------------------------------------------------------------------------------
@@ -291,7 +290,7 @@ static Status dry_stages(const GrowJob *job, const Run *run, Err *err)
         Schedule schedule;
         TRY(stage_trained(stage, &config, &trained, err));
         TRY(stage_schedule(job, stage, config.context, &schedule, err));
-        TrainConfig train = run_train_config(job->settings, &schedule, config.context);
+        TrainConfig train = run_train_config(run, &schedule, config.context);
         char trains[80];
         grow_trains_text(&stage->trains, trains, sizeof trains);
         printf("stage %" PRId64 "     %" PRId64 " blocks (%" PRId64 " new), %s train, %" PRId64
@@ -316,6 +315,5 @@ Status grow_dry_run(const GrowJob *job, Err *err)
     Status status = run_open(&run, job->settings, job->options, err);
     if (status == STATUS_OK)
         status = dry_stages(job, &run, err);
-    run_close(&run);
-    return status;
+    return run_close(&run, status, err);
 }

@@ -468,7 +468,12 @@ static void attention_backward(Pass *pass, int64_t layer, const Dropout *dropout
     norm_backward(pass, &norm, true);
 }
 
-static void run_backward(Pass *pass, const PassInput *input)
+static Status tell(const PassInput *input, int64_t layer, Err *err)
+{
+    return input->ready ? input->ready(input->ready_context, layer, err) : STATUS_OK;
+}
+
+static Status run_backward(Pass *pass, const PassInput *input, Err *err)
 {
     const Model *model = pass->model;
     const Grads *grads = pass->grads;
@@ -479,12 +484,14 @@ static void run_backward(Pass *pass, const PassInput *input)
                      grads->head[HEAD_FINAL_NORM],
                      grads->head[HEAD_FINAL_NORM_BIAS]};
     norm_backward(pass, &norm, false);
+    TRY(tell(input, model->config.n_layers, err));
     for (int64_t l = model->config.n_layers; l-- > pass->lowest;) {
         ffn_backward(pass, l, &input->dropout);
         attention_backward(pass, l, &input->dropout);
+        TRY(tell(input, l, err));
     }
     if (!grads->embedding.data)
-        return;
+        return STATUS_OK;
     /* A tied head has written its share already. */
     if (!model->config.tied_head)
         clear(pass, &grads->embedding);
@@ -493,6 +500,7 @@ static void run_backward(Pass *pass, const PassInput *input)
                               .dtable = grads->embedding,
                               .scale = (float)model->config.embed_scale};
     model->device.ops->embed_backward(model->device.queue, &args);
+    return tell(input, -1, err);
 }
 
 /* Everything between the upload of the tokens and the download of the losses. */
@@ -511,14 +519,14 @@ static void run_work(void *context)
         return;
     run_head(work->pass, work->input);
     if (work->input->backward)
-        run_backward(work->pass, work->input);
+        work->status = run_backward(work->pass, work->input, work->err);
 }
 
 /* The record for passes like this one, or NULL where each is different: dropout draws anew every
- * time, and a prefix cache takes turns with the host. */
+ * time, and a prefix cache and reductions on the way take turns with the host. */
 static Replay *replay_of(Pass *pass, const PassInput *input)
 {
-    if (input->dropout.p > 0.0f || input->prefix)
+    if (input->dropout.p > 0.0f || input->prefix || input->ready)
         return NULL;
     for (int i = 0; i < pass->n_replays; i++) {
         PassReplay *r = &pass->replays[i];

@@ -29,6 +29,11 @@ void pass_free(Pass *pass);
 /* Bytes that pass_new would allocate (of a model and grads that need no memory). */
 size_t pass_bytes(const Model *model, const Grads *grads, int64_t batch, int64_t t);
 
+/* Called by a pass as soon as it will not touch the gradients of a layer again: n_layers for the
+ * head's own, then block by block down to the lowest one reached, then -1 for the embedding's (a
+ * tied head's matrix among them). They are final for later work of the queue. */
+typedef Status PassReady(void *context, int64_t layer, Err *err);
+
 typedef struct PassInput {
     const int32_t *ids;     /* (B, T), host */
     const int32_t *targets; /* (B, T), host; negative ones are ignored */
@@ -38,6 +43,8 @@ typedef struct PassInput {
     Dropout dropout;
     const PrefixCache *prefix; /* or NULL; only used with `windows` */
     const int64_t *windows;    /* (B): identities of the rows, or NULL */
+    PassReady *ready;          /* or NULL */
+    void *ready_context;
 } PassInput;
 
 /* `loss`: sum of nats over the targets that count, `count` of them. */

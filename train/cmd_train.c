@@ -69,10 +69,10 @@ static TrainSet whole_model(const ModelConfig *config)
                       .block_end = config->n_layers};
 }
 
-static Status plan_of(const TrainSettings *s, const Run *run, const ModelConfig *config,
-                      const Schedule *schedule, TrainPlan *plan, Err *err)
+static Status plan_of(const Run *run, const ModelConfig *config, const Schedule *schedule,
+                      TrainPlan *plan, Err *err)
 {
-    TrainConfig train = run_train_config(&s->run, schedule, config->context);
+    TrainConfig train = run_train_config(run, schedule, config->context);
     TrainSet trained = whole_model(config);
     return train_plan(config, run->compute, DTYPE_F32, &trained, &train, plan, err);
 }
@@ -80,7 +80,7 @@ static Status plan_of(const TrainSettings *s, const Run *run, const ModelConfig 
 static Status dry_run(const TrainSettings *s, const Run *run, const ModelConfig *config,
                       const Schedule *schedule, Err *err)
 {
-    TrainConfig c = run_train_config(&s->run, schedule, config->context);
+    TrainConfig c = run_train_config(run, schedule, config->context);
     TrainSet trained = whole_model(config);
     printf("model       %" PRId64 " blocks of width %" PRId64 ", vocabulary %" PRId64 "\n",
            config->n_layers, config->d_model, config->vocab_size);
@@ -136,7 +136,7 @@ static Status train_model(const TrainSettings *s, Run *run, const ModelConfig *c
     }
     config = &run->model->config;
     TrainPlan plan;
-    TRY(plan_of(s, run, config, schedule, &plan, err));
+    TRY(plan_of(run, config, schedule, &plan, err));
     RunOpening opening = {
         .number = 1, .count = 1, .blocks = s->run.init ? 0 : config->n_layers, .trains = "all"};
     if (!restore)
@@ -200,8 +200,7 @@ static Status train_run(const void *settings, const StringList *positionals, Err
     Status status = run_open(&run, &s->run, options_json(&verb_train, s), err);
     if (status == STATUS_OK)
         status = run_verb(s, &run, err);
-    run_close(&run);
-    return status;
+    return run_close(&run, status, err);
 }
 
 const Verb verb_train = {

@@ -26,6 +26,7 @@ static Status collect(void *context, const ParamRef *ref, Err *err)
     item->grad.data = NULL;
     item->decay = ref->info.decay;
     item->offset = job->used;
+    item->layer = ref->layer;
     int64_t count = tensor_count(&item->grad);
     grads->count += count;
     job->used += (count + ALIGN - 1) / ALIGN * ALIGN;

@@ -10,6 +10,7 @@ typedef struct TrainedParam {
     Param *param;
     Tensor grad;    /* shape of the master; inside Grads.flat */
     int64_t offset; /* of the first element in Grads.flat */
+    int64_t layer;  /* -1: the embedding's; n_layers: the head's */
     bool decay;
 } TrainedParam;
 

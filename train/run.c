@@ -145,9 +145,12 @@ static Status open_folder(Run *run, Err *err)
                        s->out);
     if (s->resume && !exists)
         log_warn("%s holds no checkpoint yet: starting from the beginning", s->out);
-    TRY(file_make_folder(s->out, err));
+    if (run->ranks.is_first)
+        TRY(file_make_folder(s->out, err));
     if (exists)
         TRY(read_place(run, err));
+    if (!run->ranks.is_first)
+        return STATUS_OK;
     int64_t lines = json_integer_value(json_object_get(run->place, "metrics_lines"));
     return metrics_open(&run->metrics, s->out, lines, err);
 }
@@ -171,13 +174,17 @@ static Status check_settings(const RunSettings *s, Err *err)
 Status run_open(Run *run, const RunSettings *settings, json_t *options, Err *err)
 {
     *run = (Run){.settings = settings, .options = options, .history = json_array()};
+    RanksWish wish = {.kind = settings->comm,
+                      .device = settings->device,
+                      .count = settings->ranks,
+                      .count_given = options_given("ranks")};
+    TRY(ranks_open(&run->ranks, &run->device, &wish, err));
     TRY(check_settings(settings, err));
     if (!settings->out && !settings->dry_run)
         return err_set(err, "where to? -o FOLDER");
     const char *source = settings->init ? settings->init : settings->table;
     if (!source)
         return err_set(err, "a new model stands on a table: --table FILE ('cambium embed')");
-    TRY(device_open(&run->device, settings->device, err));
     if (settings->deterministic && run->device.ops->deterministic)
         run->device.ops->deterministic(run->device.queue);
     TRY(choose_dtype(run, err));
@@ -189,19 +196,20 @@ Status run_open(Run *run, const RunSettings *settings, json_t *options, Err *err
     return open_folder(run, err);
 }
 
-void run_close(Run *run)
+Status run_close(Run *run, Status status, Err *err)
 {
     metrics_close(run->metrics);
     model_free(run->model);
     container_close(run->base);
     tokenizer_free(run->tokenizer);
-    device_close(&run->device);
+    status = ranks_close(&run->ranks, &run->device, status, err);
     json_decref(run->table_meta);
     json_decref(run->history);
     json_decref(run->place);
     json_decref(run->options);
     free(run->model_path);
     *run = (Run){0};
+    return status;
 }
 
 /* ---- models ------------------------------------------------------------------------------------
@@ -302,14 +310,17 @@ static Status save_model(Run *run, const json_t *place, const Trainer *trainer, 
 
 Status run_save(Run *run, const json_t *place, Err *err)
 {
-    return save_model(run, place, NULL, err);
+    TRY(ranks_agree(&run->ranks, STATUS_OK, err));
+    Status status = run->ranks.is_first ? save_model(run, place, NULL, err) : STATUS_OK;
+    return ranks_agree(&run->ranks, status, err);
 }
 
 /* ---- training ----------------------------------------------------------------------------------
  */
 
-TrainConfig run_train_config(const RunSettings *s, const Schedule *schedule, int64_t context)
+TrainConfig run_train_config(const Run *run, const Schedule *schedule, int64_t context)
 {
+    const RunSettings *s = run->settings;
     TrainConfig c = train_config_default();
     c.schedule = *schedule;
     c.schedule.floor = s->floor;
@@ -319,7 +330,8 @@ TrainConfig run_train_config(const RunSettings *s, const Schedule *schedule, int
     c.micro_batch = s->micro_batch;
     c.context = context;
     c.seed = (uint64_t)s->seed;
-    c.ranks = (int)s->ranks;
+    c.ranks = run->ranks.count;
+    c.processes = run->ranks.comm != NULL;
     c.eval_every = s->eval_every;
     c.eval_tokens = s->eval_tokens;
     c.save_every = s->save_every;
@@ -362,29 +374,41 @@ static void add_history(Run *run, const RunStage *stage, const TrainerStatus *st
     run->flops = status->flops;
 }
 
-Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err)
+/* A trainer that stands where the stage begins or goes on. */
+static Status new_trainer(Trainer **out, const Run *run, const RunStage *stage, Hooks *hooks,
+                          Err *err)
 {
     TRY(check_data(run, stage->data, err));
+    TrainerSetup setup = {.model = run->model,
+                          .trained = stage->trained,
+                          .config =
+                              run_train_config(run, &stage->schedule, run->model->config.context),
+                          .sources = stage->data->sources,
+                          .n_sources = stage->data->count,
+                          .prefix = stage->prefix,
+                          .metrics = run->metrics,
+                          .fields = stage->fields,
+                          .tokens_before = run->tokens,
+                          .flops_before = run->flops,
+                          .hooks = {.context = hooks, .save = on_save, .sample = on_sample},
+                          .quiet = !run->ranks.is_first,
+                          .comm = run->ranks.comm};
+    TRY(trainer_new(out, &setup, err));
+    return stage->restore ? trainer_restore(*out, run->base, err) : STATUS_OK;
+}
+
+Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err)
+{
     Hooks hooks = {.run = run, .stage = stage};
-    TrainerSetup setup = {
-        .model = run->model,
-        .trained = stage->trained,
-        .config = run_train_config(run->settings, &stage->schedule, run->model->config.context),
-        .sources = stage->data->sources,
-        .n_sources = stage->data->count,
-        .prefix = stage->prefix,
-        .metrics = run->metrics,
-        .fields = stage->fields,
-        .tokens_before = run->tokens,
-        .flops_before = run->flops,
-        .hooks = {.context = &hooks, .save = on_save, .sample = on_sample}};
-    Trainer *trainer;
-    TRY(trainer_new(&trainer, &setup, err));
-    Status status = STATUS_OK;
-    if (stage->restore)
-        status = trainer_restore(trainer, run->base, err);
-    if (status == STATUS_OK)
-        status = trainer_run(trainer, err);
+    Trainer *trainer = NULL;
+    Status status = ranks_agree(&run->ranks, new_trainer(&trainer, run, stage, &hooks, err), err);
+    if (status != STATUS_OK) {
+        trainer_free(trainer);
+        return status;
+    }
+    run->ranks.in_phase = true;
+    status = trainer_run(trainer, err);
+    run->ranks.in_phase = status == STATUS_FAIL;
     *out = trainer_status(trainer);
     if (status == STATUS_STOPPED)
         log_info("stopped after step %" PRId64 " of %" PRId64 "; %s holds it, and --resume goes on",
@@ -402,6 +426,8 @@ Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err)
 
 void run_write_opening(const Run *run, const RunOpening *opening, const TrainPlan *plan)
 {
+    if (!run->metrics)
+        return;
     metrics_write(
         run->metrics,
         json_pack(

@@ -6,11 +6,12 @@
 
 #include "core/cli/options.h"
 #include "core/io/checkpoint.h"
+#include "train/ranks.h"
 #include "train/trainer.h"
 
 /* Options that both verbs have. */
 typedef struct RunSettings {
-    char *out, *table, *init, *device, *dtype, *prompt;
+    char *out, *table, *init, *device, *dtype, *prompt, *comm;
     StringList data;
     int64_t batch, micro_batch, seed, ranks;
     int64_t eval_every, eval_tokens, save_every, sample_every, log_every;
@@ -52,8 +53,17 @@ typedef struct RunSettings {
          "N",           "0",        "rows computed at once (0: all; gradients are accumulated)",   \
          NULL,          0,          NULL},                                                         \
         {"ranks", OPTION_INT, RUN_OPTION(Settings, field, ranks),                                  \
-         "N",     "1",        "data-parallel ranks",                                               \
+         "N",     "1",        "data-parallel ranks (under mpirun: its processes)",                 \
          NULL,    0,          NULL},                                                               \
+        {"comm",                                                                                   \
+         OPTION_CHOICE,                                                                            \
+         RUN_OPTION(Settings, field, comm),                                                        \
+         NULL,                                                                                     \
+         "auto",                                                                                   \
+         "what joins ranks (auto: threads; under mpirun nccl where each has a GPU, else mpi)",     \
+         "auto|threads|mpi|nccl",                                                                  \
+         0,                                                                                        \
+         NULL},                                                                                    \
         {"device", OPTION_TEXT, RUN_OPTION(Settings, field, device),                               \
          "NAME",   "auto",      "where to compute: auto, cpu or cuda",                             \
          NULL,     0,           NULL},                                                             \
@@ -131,6 +141,7 @@ void run_data_close(RunData *data);
 typedef struct Run {
     const RunSettings *settings;
     json_t *options; /* those that decide the run; see train/run_options.h */
+    Ranks ranks;
     Device device;
     DType compute;
     char *model_path; /* FOLDER/model.h5 */
@@ -138,19 +149,21 @@ typedef struct Run {
     TableInfo table;
     json_t *table_meta; /* what `table` borrows from */
     Model *model;
-    Container *base; /* the file that the model came from, or NULL */
-    Metrics *metrics;
-    json_t *history; /* a list: stages that are finished */
-    json_t *place;   /* /run of the checkpoint that is resumed, or NULL */
-    int64_t tokens;  /* trained by finished stages */
+    Container *base;  /* the file that the model came from, or NULL */
+    Metrics *metrics; /* NULL in processes that are not the first */
+    json_t *history;  /* a list: stages that are finished */
+    json_t *place;    /* /run of the checkpoint that is resumed, or NULL */
+    int64_t tokens;   /* trained by finished stages */
     double flops;
 } Run;
 
-/* Opens device, tokenizer, table and, unless it is a dry run, the folder. A folder that holds a run
- * already is refused unless --resume is given; with it, `place` says where that run stands, and
- * `options` (the verb's own, by options_json; taken) must be those that it was started with. */
+/* Opens ranks and device, tokenizer, table and, unless it is a dry run, the folder. A folder that
+ * holds a run already is refused unless --resume is given; with it, `place` says where that run
+ * stands, and `options` (the verb's own, by options_json; taken) must be those that it was started
+ * with. To be closed also when it fails. */
 Status run_open(Run *run, const RunSettings *settings, json_t *options, Err *err);
-void run_close(Run *run);
+/* Returns what the verb should: a run of several processes has failed when one of them has. */
+Status run_close(Run *run, Status status, Err *err);
 
 /* A new model, its values set. */
 Status run_new_model(Run *run, const ModelConfig *config, Err *err);
@@ -178,12 +191,12 @@ typedef struct RunOpening {
     const char *trains;
 } RunOpening;
 void run_write_opening(const Run *run, const RunOpening *opening, const TrainPlan *plan);
-TrainConfig run_train_config(const RunSettings *settings, const Schedule *schedule,
-                             int64_t context);
+TrainConfig run_train_config(const Run *run, const Schedule *schedule, int64_t context);
 /* Trains; on success the history has the stage (with `fields`) but nothing says that it is done
  * until run_save. STATUS_STOPPED: saved, and --resume goes on. */
 Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err);
-/* Saves the model without a trainer's state: between stages. */
+/* Saves the model without a trainer's state: between stages. Collective; the first process saves,
+ * once no other reads the last checkpoint any more. */
 Status run_save(Run *run, const json_t *place, Err *err);
 
 #endif

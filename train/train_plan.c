@@ -59,10 +59,10 @@ static Status measure(Model *model, const TrainConfig *config, TrainPlan *plan, 
     Grads *grads;
     TRY(grads_new(&grads, model, true, err));
     int64_t rows = config->micro_batch ? config->micro_batch : config->batch / config->ranks;
-    plan->bytes_grads = tensor_bytes(&grads->flat) * (size_t)config->ranks;
+    plan->bytes_grads = tensor_bytes(&grads->flat) * (size_t)train_own_ranks(config);
     plan->bytes_moments = optimizer_bytes(grads);
     plan->bytes_activations =
-        pass_bytes(model, grads, rows, config->context) * (size_t)config->ranks;
+        pass_bytes(model, grads, rows, config->context) * (size_t)train_own_ranks(config);
     grads_free(grads);
     return STATUS_OK;
 }
@@ -129,7 +129,7 @@ Status train_plan(const ModelConfig *config, DType compute, DType table, const T
     out->flops_per_token_cached = (double)(config->n_layers - lowest) * block + f.head + backward;
     int64_t rows = train->micro_batch ? train->micro_batch : train->batch / train->ranks;
     out->bytes_scratch =
-        (size_t)(train->ranks * loss_scratch(config, compute, rows * train->context) +
+        (size_t)(train_own_ranks(train) * loss_scratch(config, compute, rows * train->context) +
                  saving_bytes(config));
     out->bytes = process_bytes + out->bytes_weights + out->bytes_grads + out->bytes_moments +
                  out->bytes_activations + out->bytes_scratch;

@@ -120,7 +120,7 @@ Status train_time(const Device *device, const ModelConfig *model, DType compute,
 {
     /* Ranks that are threads share the cores: together they are as fast as one with their rows. */
     int64_t own = config->batch / config->ranks;
-    int64_t rows = (config->micro_batch ? config->micro_batch : own) * config->ranks;
+    int64_t rows = (config->micro_batch ? config->micro_batch : own) * train_own_ranks(config);
     RigSetup whole = {.device = device,
                       .config = model,
                       .compute = compute,

@@ -11,8 +11,13 @@
 
 TrainConfig train_config_default(void)
 {
-    TrainConfig c = {
-        .batch = 16, .context = 256, .ranks = 1, .eval_tokens = 65536, .log_every = 10, .seed = 1};
+    TrainConfig c = {.batch = 16,
+                     .context = 256,
+                     .ranks = 1,
+                     .bucket_bytes = BUCKET_BYTES,
+                     .eval_tokens = 65536,
+                     .log_every = 10,
+                     .seed = 1};
     c.schedule = schedule_default();
     c.adamw = adamw_default();
     return c;
@@ -35,6 +40,8 @@ static Status check_config(const TrainerSetup *setup, Err *err)
                        "micro-batches of %" PRId64 " rows do not fill the %" PRId64
                        " rows that a rank has; choose a divisor",
                        c->micro_batch, own);
+    CHECK(c->processes == (setup->comm != NULL) && (!setup->comm || setup->comm->size == c->ranks),
+          "the ranks of a trainer and of its communicator");
     if (setup->prefix && c->ranks != 1)
         return err_set(err, "a cached prefix works with one rank");
     if (setup->n_sources < 1 || setup->n_sources > LOADER_MAX_SOURCES)
@@ -48,6 +55,7 @@ static Status rank_init(Trainer *t, int r, Err *err)
     const TrainConfig *c = &t->setup.config;
     TrainRank *rank = &t->ranks[r];
     rank->model = *t->setup.model;
+    rank->number = c->processes ? t->setup.comm->rank : r;
     if (r > 0) {
         rank->model.device.queue = NULL;
         TRY(rank->model.device.ops->queue_new(&rank->model.device.queue, err));
@@ -62,8 +70,9 @@ static Status rank_init(Trainer *t, int r, Err *err)
                            .batch = c->batch,
                            .window = c->context,
                            .seed = c->seed,
-                           .rank = r,
+                           .rank = rank->number,
                            .ranks = c->ranks};
+    bucket_sum_init(&rank->sum, rank->grads, c->bucket_bytes);
     rank->loader = loader_new(&loader, err);
     if (!rank->loader)
         return STATUS_FAIL;
@@ -79,6 +88,7 @@ static Status rank_init(Trainer *t, int r, Err *err)
 static void rank_clear(TrainRank *rank, bool owns_queue)
 {
     pass_free(rank->pass);
+    bucket_sum_clear(&rank->sum);
     grads_free(rank->grads);
     loader_free(rank->loader);
     free(rank->tokens);
@@ -125,11 +135,11 @@ Status trainer_new(Trainer **out, const TrainerSetup *setup, Err *err)
                                 .loss = NAN,
                                 .eval_loss = NAN,
                                 .eval_bpb = NAN};
-    t->ranks = xcalloc((size_t)c->ranks, sizeof *t->ranks);
+    t->ranks = xcalloc((size_t)train_own_ranks(c), sizeof *t->ranks);
     DType table = setup->model->substrate.table.dtype;
     Status status = train_plan(&setup->model->config, setup->model->compute, table, &setup->trained,
                                c, &t->plan, err);
-    for (int r = 0; r < c->ranks && status == STATUS_OK; r++)
+    for (int r = 0; r < train_own_ranks(c) && status == STATUS_OK; r++)
         status = rank_init(t, r, err);
     if (status == STATUS_OK)
         status = optimizer_new(&t->optimizer, setup->model, t->ranks[0].grads, &c->adamw, err);
@@ -146,7 +156,7 @@ void trainer_free(Trainer *t)
     if (!t)
         return;
     optimizer_free(t->optimizer);
-    for (int r = 0; r < t->setup.config.ranks; r++)
+    for (int r = 0; r < train_own_ranks(&t->setup.config); r++)
         rank_clear(&t->ranks[r], r > 0);
     free(t->ranks);
     free(t);
@@ -174,8 +184,14 @@ json_t *trainer_line(const Trainer *t, const char *event)
 
 /* ---- one step ------------------------------------------------------------------------------- */
 
-/* The gradients and the loss (sum of nats) of this rank's rows. */
-static Status rank_gradients(Trainer *t, TrainRank *rank, int number, double *loss, Err *err)
+static TrainRank *rank_of(Trainer *t, const Comm *comm)
+{
+    return &t->ranks[t->setup.config.processes ? 0 : comm->rank];
+}
+
+/* The gradients and the loss (sum of nats) of this rank's rows. With the last of them the sums over
+ * ranks start, as soon as backward has made what they need. */
+static Status rank_gradients(Trainer *t, TrainRank *rank, Comm *comm, double *loss, Err *err)
 {
     const TrainConfig *c = &t->setup.config;
     int64_t own = c->batch / c->ranks, T = c->context;
@@ -195,9 +211,14 @@ static Status rank_gradients(Trainer *t, TrainRank *rank, int number, double *lo
                            .grad_scale = 1.0f / (float)(c->batch * T),
                            .dropout = {.p = (float)t->setup.model->config.dropout,
                                        .seed = hash_mix64(c->seed ^ hash_mix64(step)),
-                                       .token = (uint64_t)((number * own + row) * T)},
+                                       .token = (uint64_t)((rank->number * own + row) * T)},
                            .prefix = t->setup.prefix ? &t->prefix : NULL,
                            .windows = rank->windows + row};
+        if (comm->size > 1 && row + t->micro_batch == own) {
+            bucket_sum_begin(&rank->sum, comm, rank->model.device.queue);
+            input.ready = bucket_sum_ready;
+            input.ready_context = &rank->sum;
+        }
         double part;
         int64_t count;
         TRY(pass_run(rank->pass, &input, &part, &count, err));
@@ -216,26 +237,26 @@ static Status not_finite(Trainer *t, const char *what, Err *err)
                    t->status.step + 1, what, name ? name : "the loss alone");
 }
 
-/* All ranks run this; the first one steps the optimizer while the others wait. */
+/* All ranks run this; of those in one process the first steps the optimizer while the others wait.
+ */
 static Status train_step(Trainer *t, Comm *comm, Err *err)
 {
     const TrainConfig *c = &t->setup.config;
-    TrainRank *rank = &t->ranks[comm->rank];
+    TrainRank *rank = rank_of(t, comm);
     double loss;
-    TRY(rank_gradients(t, rank, comm->rank, &loss, err));
+    TRY(rank_gradients(t, rank, comm, &loss, err));
     if (comm->size > 1) {
-        Collective reduce = {
-            .kind = COLLECTIVE_ALL_REDUCE, .send = rank->grads->flat, .recv = rank->grads->flat};
-        TRY(comm_run(comm, rank->model.device.queue, &reduce, err));
+        TRY(bucket_sum_end(&rank->sum, err));
         TRY(comm_sum_host(comm, &loss, 1, err));
     }
-    if (comm->rank == 0) {
+    if (rank == t->ranks) {
         loss /= (double)(c->batch * c->context);
-        if (!isfinite(loss))
+        /* Processes all see the same; the first one says so. */
+        if (!isfinite(loss) && comm->rank == 0)
             return not_finite(t, "loss", err);
         t->lr = schedule_lr(&c->schedule, t->status.step);
         TRY(optimizer_step(t->optimizer, t->lr, &t->grad_norm, err));
-        if (!isfinite(t->grad_norm))
+        if (!isfinite(t->grad_norm) && comm->rank == 0)
             return not_finite(t, "gradient", err);
         t->status.loss = loss;
         t->status.step++;
@@ -316,10 +337,15 @@ static Status rank_main(void *context, Comm *comm, Err *err)
     bool go_on = t->status.step < t->setup.config.schedule.steps;
     while (go_on) {
         TRY(train_step(t, comm, err));
-        if (comm->rank == 0)
+        double stopped = 0.0;
+        if (comm->rank == 0) {
             TRY(between_steps(t, err));
-        TRY(comm_barrier(comm, err));
-        go_on = t->status.step < t->setup.config.schedule.steps && !t->stopped;
+            stopped = t->stopped;
+        }
+        TRY(comm_max_host(comm, &stopped, 1, err));
+        if (stopped != 0.0 && rank_of(t, comm) == t->ranks)
+            t->stopped = true;
+        go_on = t->status.step < t->setup.config.schedule.steps && stopped == 0.0;
         TRY(comm_barrier(comm, err)); /* nobody begins the next step before all have looked */
     }
     return STATUS_OK;
@@ -337,12 +363,14 @@ Status trainer_run(Trainer *t, Err *err)
         t->bar.first = t->status.step;
     }
     Status status;
-    if (c->ranks == 1) {
+    if (c->processes) {
+        status = rank_main(t, t->setup.comm, err);
+    } else if (c->ranks == 1) {
         Comm *self = comm_self_new(ops);
         status = rank_main(t, self, err);
         comm_free(self);
     } else {
-        status = comm_run_threads(ops, c->ranks, NULL, rank_main, t, err);
+        status = comm_run_threads(ops, c->ranks, t->setup.wire, rank_main, t, err);
     }
     progress_end(&t->bar);
     t->status.seconds = clock_seconds() - t->started;

@@ -12,6 +12,7 @@
 
 #include <jansson.h>
 
+#include "core/comm/comm.h"
 #include "core/io/container.h"
 #include "train/backward.h"
 #include "train/loader.h"
@@ -26,7 +27,9 @@ typedef struct TrainConfig {
     int64_t micro_batch;  /* rows that a rank computes at once; 0: batch / ranks */
     int64_t context;      /* tokens of a row */
     uint64_t seed;        /* of the data's order and of dropout */
-    int ranks;            /* thread ranks; 1: this thread alone */
+    int ranks;            /* data-parallel ranks */
+    bool processes;       /* each rank is a process of its own, else a thread of this one */
+    int64_t bucket_bytes; /* gradients that ranks sum at once, while backward goes on */
     int64_t eval_every;   /* steps; 0: only at the end */
     int64_t eval_tokens;  /* of each source's validation split; 0: all */
     int64_t save_every;   /* steps; 0: only at the end */
@@ -35,6 +38,11 @@ typedef struct TrainConfig {
 } TrainConfig;
 
 TrainConfig train_config_default(void);
+/* Ranks that this process computes. */
+static inline int train_own_ranks(const TrainConfig *config)
+{
+    return config->processes ? 1 : config->ranks;
+}
 
 typedef struct Trainer Trainer;
 
@@ -63,6 +71,9 @@ typedef struct TrainerSetup {
     double flops_before;
     TrainerHooks hooks;
     bool quiet; /* no progress bar */
+    Comm *comm; /* config.processes: this process's place among them; borrowed. Every process has a
+                   trainer of its own; hooks, metrics and evaluation are the first one's alone */
+    const CommWire *wire; /* between threads, to measure overlap; NULL: none */
 } TrainerSetup;
 
 /* Fails when the settings make no sense, or memory is short. */

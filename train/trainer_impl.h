@@ -4,15 +4,19 @@
 
 #include "core/base/log.h"
 #include "core/comm/comm.h"
+#include "train/buckets.h"
 #include "train/trainer.h"
 
 /* What one rank has of its own. Ranks that are threads share the weights: their Model is a copy of
- * the first one's with a queue of its own, and the first rank alone runs the optimizer. */
+ * the first one's with a queue of its own, and the first rank alone runs the optimizer. A rank that
+ * is a process has its own of everything: all make the same step of the same numbers. */
 typedef struct TrainRank {
+    int number;  /* among all ranks */
     Model model; /* a shallow copy; owns its queue unless it is the first */
     Grads *grads;
     Pass *pass;
     Loader *loader;
+    BucketSum sum;
     int32_t *tokens; /* (batch / ranks, T + 1) */
     int64_t *windows;
     int32_t *ids, *targets, *bytes; /* (micro_batch, T) */
@@ -23,7 +27,7 @@ struct Trainer {
     LoaderSource sources[LOADER_MAX_SOURCES];
     int64_t micro_batch;
     TrainPlan plan;
-    TrainRank *ranks;
+    TrainRank *ranks; /* (train_own_ranks) */
     Optimizer *optimizer;
     PrefixCache prefix;  /* counts the hits of setup.prefix */
     int64_t prefix_hits; /* tokens whose prefix was not computed */

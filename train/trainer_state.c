@@ -85,7 +85,7 @@ static Status restore_from(Trainer *t, const json_t *json, const Container *cont
     LoaderState state = {{0}};
     for (size_t i = 0; i < json_array_size(drawn); i++)
         state.drawn[i] = json_integer_value(json_array_get(drawn, i));
-    for (int r = 0; r < t->setup.config.ranks; r++)
+    for (int r = 0; r < train_own_ranks(&t->setup.config); r++)
         TRY(loader_restore(t->ranks[r].loader, &state, err));
     t->status.step = json_integer_value(json_object_get(json, "step"));
     t->status.tokens = json_integer_value(json_object_get(json, "tokens"));

@@ -94,6 +94,12 @@ CommLaunch comm_launch(void);
  * without freeing it, or after comm_abort, ends all others with it. */
 Status comm_mpi_new(const Backend *ops, Comm **out, Err *err);
 
+/* GPUs, by the plug-in cambium_nccl.so: one rank for each of `over`'s, which stays in use for
+ * numbers on the host and must outlive this one. Collective. Each rank's device is a GPU of its
+ * own. Sums are NCCL's: the same in every run of the same ranks, but not in the order of the ranks.
+ */
+Status comm_nccl_new(Comm *over, const Device *device, Comm **out, Err *err);
+
 /* ---- threads -------------------------------------------------------------------------------- */
 
 /* A wire that is slower than memory, for measuring overlap on one machine: a collective's result is

@@ -28,3 +28,19 @@ Status comm_mpi_new(const Backend *ops, Comm **out, Err *err)
     memcpy(&make, &symbol, sizeof make);
     return make(ops, out, err);
 }
+
+Status comm_nccl_new(Comm *over, const Device *device, Comm **out, Err *err)
+{
+    CommNcclNew *make;
+    *out = NULL;
+    if (!device->ops->native_stream)
+        return err_set(err,
+                       "NCCL joins GPUs, and this device is %s; use --comm mpi or --device "
+                       "cuda",
+                       device->ops->name);
+    void *symbol = plugin_symbol("cambium_nccl.so", "cambium_nccl_new", err);
+    if (!symbol)
+        return err_wrap(err, "no NCCL here (it is built where nvcc and nccl.h are found)");
+    memcpy(&make, &symbol, sizeof make);
+    return make(over, device, out, err);
+}

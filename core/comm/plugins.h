@@ -8,4 +8,8 @@
 typedef Status CommMpiNew(const Backend *ops, Comm **out, Err *err);
 CommMpiNew cambium_mpi_new;
 
+/* cambium_nccl.so: `cambium_nccl_new`; see comm_nccl_new. */
+typedef Status CommNcclNew(Comm *over, const Device *device, Comm **out, Err *err);
+CommNcclNew cambium_nccl_new;
+
 #endif
