@@ -3,6 +3,7 @@
 #   make CONF=debug            another configuration: release (default), debug, asan, tsan, fuzz
 #   make DEVELOPER=1           warnings are errors
 #   make test RUN=tokenizer    only the tests whose name contains the word
+#   make demo DEVICE=cuda      the demo on a GPU
 #   make CUDA=off              without the CUDA backend (default: on where nvcc is found)
 #   make CUDA_ARCHS="80 90"    the GPUs it is compiled for (default: 90; newer ones run its PTX)
 #
@@ -257,7 +258,7 @@ test-programs: all $(TEST_PROGRAMS) $(if $(EMULATED_TESTS),$(EMULATED_TESTS) $(E
 # ---- the main job ---------------------------------------------------------------------------------
 .PHONY: demo
 demo: build-all ## render, grow two specialists, merge, measure and talk (about 6 minutes)
-	@tests/demo/run $(PROGRAM)
+	@tests/demo/run $(PROGRAM) build/demo$(if $(DEVICE),-$(DEVICE)) $(DEVICE)
 
 # ---- proof ----------------------------------------------------------------------------------------
 .PHONY: test
