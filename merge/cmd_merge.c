@@ -14,6 +14,7 @@ typedef struct MergeSettings {
     char *out, *rule, *weights, *tune, *table;
     double forget;
     int64_t tune_tokens, adapter_top, adapter_hidden, seed;
+    char *device;
     bool verify, json;
 } MergeSettings;
 
@@ -40,6 +41,8 @@ static const Option merge_options[] = {
     {"seed", OPTION_INT, AT(seed), "S", "1", "adapter: its start", NULL, 0, NULL},
     {"table", OPTION_TEXT, AT(table), "FILE", NULL,
      "the substrate, for experts whose files left it out", NULL, 0, NULL},
+    {"device", OPTION_TEXT, AT(device), "NAME", "auto",
+     "where weights are fitted and the result is verified: auto, cpu or cuda", NULL, 0, NULL},
     {"verify", OPTION_FLAG, AT(verify), NULL, "true",
      "compare the merged model with the rule applied to its parts (--no-verify)", NULL, 0, NULL},
     {"json", OPTION_FLAG, AT(json), NULL, NULL, "print JSON", NULL, 0, NULL},
@@ -120,9 +123,11 @@ static Status check_settings(const MergeSettings *s, MergeRule rule, Err *err)
 /* Loads the merged file as it is written so far. */
 static Status load_merged(const Job *job, LoadedModel *model, Err *err)
 {
-    char automatic[] = "auto", exact[] = "float32";
-    LoadSettings load = {
-        .device = automatic, .weights = exact, .kv = exact, .table = job->settings->table};
+    char exact[] = "float32";
+    LoadSettings load = {.device = job->settings->device,
+                         .weights = exact,
+                         .kv = exact,
+                         .table = job->settings->table};
     return load_model(model, job->draft.temporary, &load, err);
 }
 

@@ -66,7 +66,7 @@ check "killed and resumed, the file is the same to the last bit" interrupted
 
 # shellcheck disable=SC2086
 for l in a b; do check "grow $l on the GPU" "$P" grow --device cuda --stages 1+1 --tokens 128 --data $l.pack -o $l --dtype float32 $run; done
-check "merge" "$C" merge a/model.h5 b/model.h5 --rule bayes -o ab.h5
+check "merge, verified on the GPU" "$P" merge a/model.h5 b/model.h5 --rule bayes --device cuda -o ab.h5
 text() { "$1" infer ab.h5 --device "$2" --weights "$3" --prompt "1 2 3" --temperature 0 --max-tokens 8 -q; }
 same_text() { [ -n "$(text "$C" cpu "$1")" ] && [ "$(text "$C" cpu "$1")" = "$(text "$P" cuda "$1")" ]; }
 check "a merged model says the same on both" same_text float32
