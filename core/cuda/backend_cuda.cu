@@ -16,6 +16,14 @@ int device_processors()
     return processors;
 }
 
+void device_enter()
+{
+    static __thread bool entered;
+    if (!entered)
+        cudaSetDevice(device_number);
+    entered = true;
+}
+
 static const char *cuda_description()
 {
     return description;
@@ -34,7 +42,7 @@ bool queue_check(Queue *queue, cudaError_t code, const char *what)
     return false;
 }
 
-/* A size in words, in one of four buffers in turn. */
+/* A size in words, in the caller's buffer. */
 static const char *size_text(size_t bytes, char *text, size_t size)
 {
     if (bytes >= (size_t)1 << 30)
@@ -76,6 +84,7 @@ static Status out_of_memory(Err *err, size_t bytes, const char *what)
 
 static Status cuda_alloc(void **out, size_t bytes, const char *what, Err *err)
 {
+    device_enter();
     cudaError_t code = cudaMalloc(out, bytes ? bytes : (size_t)MEM_ALIGN);
     if (code == cudaSuccess)
         return STATUS_OK;
@@ -115,6 +124,7 @@ void *queue_scratch(Queue *queue, size_t bytes, const char *what)
 
 static void move(Queue *queue, void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
 {
+    device_enter();
     if (bytes && !queue->failed)
         queue_check(queue, cudaMemcpyAsync(to, from, bytes, kind, queue->stream), "copying");
 }
@@ -161,8 +171,7 @@ static void cuda_queue_free(Queue *queue)
 
 static Status cuda_queue_new(Queue **out, Err *err)
 {
-    /* The thread that works on a queue may be a new one, which starts on device 0. */
-    cudaSetDevice(device_number);
+    device_enter();
     Queue *queue = (Queue *)xcalloc(1, sizeof *queue);
     cudaError_t code = cudaStreamCreateWithFlags(&queue->stream, cudaStreamNonBlocking);
     if (code != cudaSuccess) {
@@ -187,6 +196,7 @@ struct Event {
 
 static Status cuda_event_new(Event **out, Err *err)
 {
+    device_enter();
     Event *event = (Event *)xcalloc(1, sizeof *event);
     cudaError_t code = cudaEventCreateWithFlags(&event->event, cudaEventDisableTiming);
     if (code != cudaSuccess) {

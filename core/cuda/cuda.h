@@ -37,6 +37,9 @@ void *queue_scratch(Queue *queue, size_t bytes, const char *what);
 /* Keeps the first failure of a queue; true when `code` is none. */
 bool queue_check(Queue *queue, cudaError_t code, const char *what);
 
+/* Makes the process's GPU that of the calling thread, which else would be on GPU 0. */
+void device_enter();
+
 /* Streaming multiprocessors of the device in use. */
 int device_processors();
 
@@ -52,6 +55,7 @@ void launch(Queue *queue, dim3 grid, dim3 block, size_t shared, Args... args)
 {
     if (queue->failed || grid.x == 0 || grid.y == 0 || grid.z == 0)
         return;
+    device_enter();
 #ifdef CAMBIUM_EMULATE
     emulate_launch(queue->stream, __PRETTY_FUNCTION__, grid, block, shared,
                    [=] { Kernel(args...); });
