@@ -4,7 +4,7 @@
 #include "core/cpu/cpu.h"
 #include "core/cpu/product.h"
 #include "core/cpu/quant_kernels.h"
-#include "core/cpu/ref_quant.h"
+#include "core/tensor/shapes.h"
 
 enum { FEW_ROWS = 16 }; /* up to here reading w is the work, not the products */
 

@@ -2,23 +2,7 @@
 
 #include "core/cpu/cpu.h"
 #include "core/cpu/quant_row.h"
-
-void gemm_i8_check(const GemmI8Args *args)
-{
-    const Tensor *a = &args->a, *w = &args->w, *c = &args->c;
-    CHECK(a->n_dims == 2 && w->n_dims == 2 && c->n_dims == 2, "a, w and c are matrices");
-    CHECK(a->shape[1] == w->shape[1] && c->shape[0] == a->shape[0] && c->shape[1] == w->shape[0],
-          "(%lld, %lld) times (%lld, %lld)^T into (%lld, %lld)", (long long)a->shape[0],
-          (long long)a->shape[1], (long long)w->shape[0], (long long)w->shape[1],
-          (long long)c->shape[0], (long long)c->shape[1]);
-    CHECK(is_compute_type(a->dtype) && is_compute_type(c->dtype) && w->dtype == DTYPE_I8,
-          "types %s, %s, %s", dtype_name(a->dtype), dtype_name(w->dtype), dtype_name(c->dtype));
-    CHECK(args->scales.dtype == DTYPE_F32 && tensor_count(&args->scales) == w->shape[0],
-          "one float32 scale per row of w");
-    CHECK(!tensor_present(&args->bias) ||
-              (args->bias.dtype == DTYPE_F32 && tensor_count(&args->bias) == w->shape[0]),
-          "one float32 bias per row of w");
-}
+#include "core/tensor/shapes.h"
 
 void ref_gemm_i8(Queue *queue, const GemmI8Args *args)
 {
@@ -36,17 +20,6 @@ void ref_gemm_i8(Queue *queue, const GemmI8Args *args)
             sum = sum * (double)scales[n] + (bias ? (double)bias[n] : 0.0);
             element_put(cpu_ptr(&args->c), args->c.dtype, m * N + n, (float)sum);
         }
-}
-
-void quantise_check(const QuantiseArgs *args)
-{
-    CHECK(is_compute_type(args->x.dtype) && args->q.dtype == DTYPE_I8 &&
-              args->scales.dtype == DTYPE_F32,
-          "types %s, %s, %s", dtype_name(args->x.dtype), dtype_name(args->q.dtype),
-          dtype_name(args->scales.dtype));
-    CHECK(tensor_same_shape(&args->x, &args->q) &&
-              tensor_count(&args->scales) == tensor_rows(&args->x),
-          "q has x's shape and every row one scale");
 }
 
 void ref_quantise(Queue *queue, const QuantiseArgs *args)

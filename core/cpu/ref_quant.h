@@ -7,8 +7,4 @@
 void ref_gemm_i8(Queue *queue, const GemmI8Args *args);
 void ref_quantise(Queue *queue, const QuantiseArgs *args);
 
-/* Aborts when shapes or types are wrong. */
-void gemm_i8_check(const GemmI8Args *args);
-void quantise_check(const QuantiseArgs *args);
-
 #endif

@@ -102,6 +102,21 @@ template <typename F> void with_type(DType dtype, F f)
         f(Type<bf16>());
 }
 
+/* The same for the pages of a KV store, which may also be int8. */
+template <typename F> void with_page_type(DType dtype, F f)
+{
+    if (dtype == DTYPE_I8)
+        f(Type<int8_t>());
+    else
+        with_type(dtype, f);
+}
+
+/* Whether accesses of `bytes` may start there. */
+static inline bool aligned_to(const void *address, size_t bytes)
+{
+    return (uintptr_t)address % bytes == 0;
+}
+
 /* The operations, as the table wants them: cuda_gemm(queue, args) and so on. */
 #define CUDA_OP(name, Args, f32, bf16) void cuda_##name(Queue *queue, const Args *args);
 CAMBIUM_OPS(CUDA_OP)

@@ -19,5 +19,7 @@ void act_backward_check(const ActBackwardArgs *args);
 void head_loss_check(const HeadLossArgs *args);
 void adamw_check(const AdamwArgs *args);
 void weighted_sum_check(const WeightedSumArgs *args);
+void gemm_i8_check(const GemmI8Args *args);
+void quantise_check(const QuantiseArgs *args);
 
 #endif
