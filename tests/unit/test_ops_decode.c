@@ -16,6 +16,7 @@
 typedef struct Store {
     int64_t H, K, D, page_size, R, longest, queries;
     DType type, pages, out;
+    bool uneven; /* the first sequence is much longer, and gives its queries in two pieces */
 } Store;
 
 static float scale_of(const Store *s)
@@ -25,7 +26,8 @@ static float scale_of(const Store *s)
 
 static int64_t length_of(const Store *s, int64_t r)
 {
-    return s->longest > r ? s->longest - r : 0;
+    int64_t shorter = s->uneven ? r * 200 : r;
+    return s->longest > shorter ? s->longest - shorter : 0;
 }
 
 static int64_t max_pages(const Store *s)
@@ -98,8 +100,9 @@ static void try_decode(Store s)
     int32_t *rows = xmalloc((size_t)N * sizeof *rows), *limits = xmalloc((size_t)N * sizeof *rows);
     int32_t *table = xmalloc((size_t)(s.R * max_pages(&s)) * sizeof *table);
     for (int64_t n = 0; n < N; n++) {
-        int64_t limit = length_of(&s, n / s.queries) - s.queries + 1 + n % s.queries;
-        rows[n] = (int32_t)(n / s.queries);
+        int64_t query = s.uneven ? (n + s.queries / 2) % N : n;
+        int64_t limit = length_of(&s, query / s.queries) - s.queries + 1 + query % s.queries;
+        rows[n] = (int32_t)(query / s.queries);
         limits[n] = (int32_t)(limit > 0 ? limit : 0);
     }
     int64_t n_pages = add_table(&p, &s, table);
@@ -130,11 +133,11 @@ static void decode_agrees(void **state)
     (void)state;
     const Store stores[] = {
         /* H, K, D, page_size, R, longest, queries */
-        {1, 1, 1, 1, 1, 1, 1, 0, 0, 0},       {3, 1, 17, 3, 3, 17, 1, 0, 0, 0},
-        {4, 4, 64, 16, 3, 65, 1, 0, 0, 0},    {8, 2, 64, 16, 2, 1500, 1, 0, 0, 0},
-        {8, 1, 128, 5, 2, 63, 1, 0, 0, 0},    {6, 3, 32, 16, 2, 2100, 3, 0, 0, 0},
-        {4, 2, 16, 7, 3, 130, 65, 0, 0, 0},   {9, 3, 80, 16, 2, 300, 17, 0, 0, 0},
-        {16, 1, 64, 16, 1, 1300, 1, 0, 0, 0}, {2, 1, 48, 4, 4, 3, 2, 0, 0, 0},
+        {1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0},       {3, 1, 17, 3, 3, 17, 1, 0, 0, 0, 0},
+        {4, 4, 64, 16, 3, 65, 1, 0, 0, 0, 0},    {8, 2, 64, 16, 2, 1500, 1, 0, 0, 0, 0},
+        {8, 1, 128, 5, 2, 63, 1, 0, 0, 0, 0},    {6, 3, 32, 16, 2, 2100, 3, 0, 0, 0, 0},
+        {4, 2, 16, 7, 3, 130, 65, 0, 0, 0, 0},   {9, 3, 80, 16, 2, 300, 17, 0, 0, 0, 0},
+        {16, 1, 64, 16, 1, 1300, 1, 0, 0, 0, 0}, {2, 1, 48, 4, 4, 3, 2, 0, 0, 0, 0},
     };
     const DType types[][3] = {
         {DTYPE_F32, DTYPE_F32, DTYPE_F32},   {DTYPE_BF16, DTYPE_BF16, DTYPE_BF16},
@@ -149,6 +152,30 @@ static void decode_agrees(void **state)
             store.out = types[j][2];
             try_decode(store);
         }
+}
+
+/* A prompt's rows: 130 of two sequences of different lengths, so that a block of rows meets both,
+ * in an order that comes back to the first. */
+static void prefill_agrees(void **state)
+{
+    (void)state;
+    const DType types[][3] = {{DTYPE_F32, DTYPE_F32, DTYPE_F32},
+                              {DTYPE_BF16, DTYPE_BF16, DTYPE_BF16},
+                              {DTYPE_BF16, DTYPE_I8, DTYPE_F32}};
+    const int64_t heads[][3] = {{4, 2, 64}, {1, 1, 40}, {40, 2, 16}, {5, 1, 128}}; /* H, K, D */
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+        for (size_t j = 0; j < sizeof types / sizeof *types; j++)
+            try_decode((Store){.H = heads[i][0],
+                               .K = heads[i][1],
+                               .D = heads[i][2],
+                               .page_size = 16,
+                               .R = 2,
+                               .longest = 333,
+                               .queries = 65,
+                               .uneven = true,
+                               .type = types[j][0],
+                               .pages = types[j][1],
+                               .out = types[j][2]});
 }
 
 /* A sequence gives the same bits alone and among others. */
@@ -283,6 +310,7 @@ int main(void)
     backend_cpu_register();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decode_agrees),
+        cmocka_unit_test(prefill_agrees),
         cmocka_unit_test(decode_of_one_is_decode_of_many),
         cmocka_unit_test(merge_agrees),
         cmocka_unit_test(write_agrees),
