@@ -138,6 +138,7 @@ static void decode_agrees(void **state)
         {8, 1, 128, 5, 2, 63, 1, 0, 0, 0, 0},    {6, 3, 32, 16, 2, 2100, 3, 0, 0, 0, 0},
         {4, 2, 16, 7, 3, 130, 65, 0, 0, 0, 0},   {9, 3, 80, 16, 2, 300, 17, 0, 0, 0, 0},
         {16, 1, 64, 16, 1, 1300, 1, 0, 0, 0, 0}, {2, 1, 48, 4, 4, 3, 2, 0, 0, 0, 0},
+        {2, 1, 200, 16, 1, 90, 1, 0, 0, 0, 0},   {2, 1, 304, 16, 1, 70, 1, 0, 0, 0, 0},
     };
     const DType types[][3] = {
         {DTYPE_F32, DTYPE_F32, DTYPE_F32},   {DTYPE_BF16, DTYPE_BF16, DTYPE_BF16},
@@ -162,7 +163,7 @@ static void prefill_agrees(void **state)
     const DType types[][3] = {{DTYPE_F32, DTYPE_F32, DTYPE_F32},
                               {DTYPE_BF16, DTYPE_BF16, DTYPE_BF16},
                               {DTYPE_BF16, DTYPE_I8, DTYPE_F32}};
-    const int64_t heads[][3] = {{4, 2, 64}, {1, 1, 40}, {40, 2, 16}, {5, 1, 128}}; /* H, K, D */
+    const int64_t heads[][3] = {{4, 2, 64}, {1, 1, 136}, {40, 2, 16}, {5, 1, 128}}; /* H, K, D */
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
         for (size_t j = 0; j < sizeof types / sizeof *types; j++)
             try_decode((Store){.H = heads[i][0],
@@ -285,7 +286,8 @@ static void write_agrees(void **state)
     for (int i = 0; i < 5; i++)
         for (int j = 0; j < 6; j++) {
             DType type = j % 2 ? DTYPE_BF16 : DTYPE_F32, pages = types[j / 2];
-            int64_t N = parity_sizes[i], D = parity_sizes[(i + j) % 5], K = 3, page_size = 7;
+            int64_t N = parity_sizes[i], K = 3, page_size = 7;
+            int64_t D = i == 1 ? 64 : parity_sizes[(i + j) % 5];
             int32_t slots[65];
             for (int64_t n = 0; n < N; n++)
                 slots[n] = n % 5 == 3 ? -1 : (int32_t)((n * 29) % (10 * page_size));
