@@ -119,12 +119,10 @@ static void build_forward(CudnnGraph *g, const AttnShape &s, bool with_lse)
     x = score_op(g, s, CUDNN_POINTWISE_SUB, x, max);
     x = score_op(g, s, CUDNN_POINTWISE_EXP, x);
     graph_reduce(g, CUDNN_REDUCE_TENSOR_ADD, sum, x);
-    if (with_lse) {
-        Descriptor log = row_values(g, s);
-        graph_pointwise(g, CUDNN_POINTWISE_LOG, CUDNN_DATA_FLOAT, log, sum);
-        graph_pointwise(g, CUDNN_POINTWISE_ADD, CUDNN_DATA_FLOAT, statistic(g, ID_LSE, s), max,
-                        log);
-    }
+    /* The pattern has the statistics always; nobody reads them where they are not wanted. */
+    Descriptor log = row_values(g, s), lse = with_lse ? statistic(g, ID_LSE, s) : row_values(g, s);
+    graph_pointwise(g, CUDNN_POINTWISE_LOG, CUDNN_DATA_FLOAT, log, sum);
+    graph_pointwise(g, CUDNN_POINTWISE_ADD, CUDNN_DATA_FLOAT, lse, max, log);
     Descriptor weights = scores(g, s, CUDNN_DATA_BFLOAT16);
     graph_pointwise(g, CUDNN_POINTWISE_DIV, CUDNN_DATA_FLOAT, weights, x, sum);
     graph_matmul(g, rows(g, ID_OUT, s, s.H), weights, rows(g, ID_V, s, s.K));
