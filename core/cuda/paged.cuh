@@ -142,7 +142,8 @@ template <typename T, int DP, int KEYS, int STAGES> struct PagedTiles {
         constexpr int CHUNKS = DP / PER;
         const int64_t *rows = key_row + tile % 2 * KEYS;
         T *stage = data + tile % STAGES * 2 * SIDE;
-        for (int c = (int)threadIdx.x; c < KEYS * CHUNKS; c += PAGED_THREADS) {
+        int chunks = tile < n_tiles ? KEYS * CHUNKS : 0;
+        for (int c = (int)threadIdx.x; c < chunks; c += PAGED_THREADS) {
             int key = c / CHUNKS, first = c % CHUNKS * PER;
             if (first >= columns)
                 continue;

@@ -21,7 +21,7 @@ template <typename T, int V> __global__ void rope_kernel(RopeParams p)
     for (int i = (int)threadIdx.x; i < p.half; i += (int)blockDim.x) {
         double angle = position * (double)p.inv_freq[i];
         float c, s;
-        sincosf((float)(angle - turn * rint(angle / turn)), &s, &c);
+        sincosf((float)(angle - turn * rint(angle * (1.0 / turn))), &s, &c);
         cosine[i] = c * p.scale;
         sine[i] = s * p.sign * p.scale;
     }
