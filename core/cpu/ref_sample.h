@@ -9,10 +9,4 @@ void ref_top_k(Queue *queue, const TopKArgs *args);
 void ref_log_softmax(Queue *queue, const LogSoftmaxArgs *args);
 void ref_mix(Queue *queue, const MixArgs *args);
 
-/* Abort when shapes or types are wrong. */
-void sample_check(const SampleArgs *args);
-void top_k_check(const TopKArgs *args);
-void log_softmax_check(const LogSoftmaxArgs *args);
-void mix_check(const MixArgs *args);
-
 #endif

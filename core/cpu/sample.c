@@ -5,7 +5,7 @@
 
 #include "core/base/parallel.h"
 #include "core/cpu/cpu.h"
-#include "core/cpu/ref_sample.h"
+#include "core/tensor/sample_check.h"
 #include "core/cpu/sample_kernels.h"
 
 /* ---- log_softmax and mix --------------------------------------------------------------------- */

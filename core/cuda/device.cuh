@@ -37,6 +37,11 @@ static __device__ __forceinline__ float to_f32(int8_t x)
     return (float)x;
 }
 
+static __device__ __forceinline__ float to_f32(uint8_t x)
+{
+    return (float)x;
+}
+
 template <typename T> __device__ __forceinline__ T from_f32(float x);
 
 template <> __device__ __forceinline__ float from_f32<float>(float x)

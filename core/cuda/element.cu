@@ -1,5 +1,5 @@
-/* Operations that stream over elements or rows: casts, weighted sums, dropout, gathers, the search for
- * what is not finite. */
+/* Operations that stream over elements or rows: casts, weighted sums, dropout, gathers, the search
+ * for what is not finite. */
 #include "core/cuda/map.cuh"
 
 /* ---- cast ----------------------------------------------------------------------------------- */
@@ -31,11 +31,11 @@ void cuda_cast(Queue *queue, const CastArgs *args)
           dtype_name(args->x.dtype), dtype_name(args->y.dtype));
     bool aligned = is_aligned(args->x.data) && is_aligned(args->y.data);
     if (args->x.dtype == DTYPE_F32)
-        map(queue, n, aligned, Cast<float, bf16>{device_at<float>(&args->x),
-                                                 device_at<bf16>(&args->y)});
+        map(queue, n, aligned,
+            Cast<float, bf16>{device_at<float>(&args->x), device_at<bf16>(&args->y)});
     else
-        map(queue, n, aligned, Cast<bf16, float>{device_at<bf16>(&args->x),
-                                                 device_at<float>(&args->y)});
+        map(queue, n, aligned,
+            Cast<bf16, float>{device_at<bf16>(&args->x), device_at<float>(&args->y)});
 }
 
 /* ---- weighted sum --------------------------------------------------------------------------- */
@@ -181,8 +181,7 @@ __global__ void gather_kernel(const Unit *x, const int32_t *rows, Unit *out, int
         out[(int64_t)blockIdx.x * units + i] = from[i];
 }
 
-template <typename Unit>
-static void gather(Queue *queue, const GatherRowsArgs *args, int64_t bytes)
+template <typename Unit> static void gather(Queue *queue, const GatherRowsArgs *args, int64_t bytes)
 {
     int64_t units = bytes / (int64_t)sizeof(Unit);
     launch<gather_kernel<Unit>>(queue, (unsigned)tensor_count(&args->rows), row_threads(units), 0,

@@ -1,5 +1,5 @@
-/* Kernels that do the same to every element: a functor says what, `f.template run<N>(i)` for elements
- * [i, i + N). */
+/* Kernels that do the same to every element: a functor says what, `f.template run<N>(i)` for
+ * elements [i, i + N). */
 #ifndef CAMBIUM_CORE_CUDA_MAP_CUH
 #define CAMBIUM_CORE_CUDA_MAP_CUH
 
@@ -52,8 +52,8 @@ template <typename F> void map(Queue *queue, int64_t n, bool aligned, F f)
 {
     int64_t wide = aligned ? n / MAP_WIDTH * MAP_WIDTH : 0;
     int64_t per_block = (int64_t)MAP_THREADS * (aligned ? MAP_WIDTH : 1);
-    unsigned threads = n < per_block ? row_threads(aligned ? ceil_div(n, MAP_WIDTH) : n)
-                                     : (unsigned)MAP_THREADS;
+    unsigned threads =
+        n < per_block ? row_threads(aligned ? ceil_div(n, MAP_WIDTH) : n) : (unsigned)MAP_THREADS;
     launch<map_kernel<F>>(queue, stride_blocks(n, per_block), threads, 0, wide, n, f);
 }
 

@@ -21,9 +21,7 @@ template <typename X, typename Y, bool LAYER, bool KEPT> __global__ void norm_ke
     float *row = KEPT ? (float *)shared_memory() : (float *)0;
     int64_t at = (int64_t)blockIdx.x * p.C;
     const X *x = (const X *)p.x + at;
-    auto again = [&](int64_t j) {
-        return KEPT ? row[j] : p.sum ? p.sum[at + j] : to_f32(x[j]);
-    };
+    auto again = [&](int64_t j) { return KEPT ? row[j] : p.sum ? p.sum[at + j] : to_f32(x[j]); };
     float total = 0.0f;
     for (int64_t j = threadIdx.x; j < p.C; j += blockDim.x) {
         float value = to_f32(x[j]);
@@ -97,8 +95,8 @@ struct NormBackwardParams {
     bool accumulate;
 };
 
-/* With xhat the normalised row and g = dy * weight: dx = rstd (g - mean(g) - xhat mean(g xhat)); root
- * mean square norm has no mean(g). One block a row. */
+/* With xhat the normalised row and g = dy * weight: dx = rstd (g - mean(g) - xhat mean(g xhat));
+ * root mean square norm has no mean(g). One block a row. */
 template <typename Y, bool LAYER> __global__ void norm_backward_kernel(NormBackwardParams p)
 {
     __shared__ float partial[WARP];
@@ -173,21 +171,20 @@ static void norm_backward(Queue *queue, const NormBackwardArgs *args, const Norm
     launch<norm_backward_kernel<Y, LAYER>>(queue, (unsigned)p.N, row_threads(p.C), 0, p);
     if (!args->dweight.data && !args->dbias.data)
         return;
-    int64_t splits = ceil_div(p.N, 64);
-    splits = splits < SPLITS_MAX ? splits : SPLITS_MAX;
+    int64_t splits = ceil_div(p.N, 64), most = SPLITS_MAX;
+    splits = splits < most ? splits : most;
     int64_t rows = ceil_div(p.N, splits);
     float *partial = (float *)queue_scratch(queue, (size_t)(splits * 2 * p.C) * sizeof(float),
                                             "a norm's gradients");
     if (!partial)
         return;
-    launch<norm_weights_kernel<Y, LAYER>>(
-        queue, dim3((unsigned)ceil_div(p.C, WARP), (unsigned)splits), SUM_LANES * WARP, 0, p,
-        partial, rows);
+    launch<norm_weights_kernel<Y, LAYER>>(queue,
+                                          dim3((unsigned)ceil_div(p.C, WARP), (unsigned)splits),
+                                          SUM_LANES * WARP, 0, p, partial, rows);
     unsigned threads = row_threads(p.C);
-    launch<norm_weights_sum_kernel>(queue, (unsigned)ceil_div(p.C, threads), threads, 0,
-                                    (const float *)partial, p.C, (int)splits,
-                                    device_at<float>(&args->dweight),
-                                    device_at<float>(&args->dbias));
+    launch<norm_weights_sum_kernel>(
+        queue, (unsigned)ceil_div(p.C, threads), threads, 0, (const float *)partial, p.C,
+        (int)splits, device_at<float>(&args->dweight), device_at<float>(&args->dbias));
 }
 
 void cuda_norm_backward(Queue *queue, const NormBackwardArgs *args)

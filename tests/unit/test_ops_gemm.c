@@ -83,11 +83,12 @@ static void gemm_odd_sizes(void **state)
 static void gemm_model_sizes(void **state)
 {
     (void)state;
-    /* Cut by columns, by rows with a rest, a long sum, few rows. */
-    const int64_t sizes[4][3] = {{100, 300, 96}, {333, 65, 70}, {17, 33, 2500}, {5, 700, 300}};
+    /* Cut by columns, by rows with a rest, a long sum, few rows, whole vectors. */
+    const int64_t sizes[5][3] = {
+        {100, 300, 96}, {333, 65, 70}, {17, 33, 2500}, {5, 700, 300}, {19, 264, 40}};
     for (int type = 0; type < 2; type++)
         for (int g = 0; g < (int)(sizeof gemm_cases / sizeof *gemm_cases); g++)
-            for (int i = 0; i < 4; i++)
+            for (int i = 0; i < 5; i++)
                 check_gemm(&gemm_cases[g], types[type], types[(g + type) % 2 ? type : 0],
                            sizes[i][0], sizes[i][1], sizes[i][2]);
 }

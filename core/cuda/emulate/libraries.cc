@@ -1,14 +1,46 @@
-/* NVIDIA's libraries are not emulated: our own kernels do what they would have done. */
+/* Stand-ins for NVIDIA's libraries: products are made on the host, all else is refused, so that our
+ * own kernels do it. */
 #include "core/cuda/attn_fused.h"
+#include "core/cuda/emulate/tasks.h"
 #include "core/cuda/products.h"
 
 void products_free(LtCache *)
 {
 }
 
-bool products_run(Queue *, const GemmArgs *)
+/* A product as cuBLASLt makes it, on the host. It refuses sizes that are not multiples of four, so
+ * that what follows a library's product and our own kernel both run in tests. */
+static void product(const GemmArgs &args, GemmDims d)
 {
-    return false;
+    int64_t a_row = args.a_transposed ? 1 : d.K, a_k = args.a_transposed ? d.M : 1;
+    int64_t b_row = args.b_transposed ? d.K : 1, b_k = args.b_transposed ? 1 : d.N;
+    with_type(args.a.dtype, [&](auto in) {
+        with_type(args.c.dtype, [&](auto out) {
+            using T = typename decltype(in)::type;
+            using C = typename decltype(out)::type;
+            const T *a = device_at<T>(&args.a), *b = device_at<T>(&args.b);
+            for (int64_t i = 0; i < d.M * d.N; i++) {
+                C *c = device_at<C>(&args.c, i);
+                float sum = args.bias.data ? *device_at<float>(&args.bias, i % d.N) : 0.0f;
+                for (int64_t k = 0; k < d.K; k++)
+                    sum +=
+                        to_f32(a[i / d.N * a_row + k * a_k]) * to_f32(b[i % d.N * b_row + k * b_k]);
+                *c = from_f32<C>(args.accumulate ? sum + to_f32(*c) : sum);
+            }
+        });
+    });
+}
+
+bool products_run(Queue *queue, const GemmArgs *args)
+{
+    GemmArgs copy = *args;
+    GemmDims d = gemm_dims(args);
+    CHECK(args->act == ACT_NONE && (!args->bias.data || args->c.dtype == DTYPE_F32),
+          "not a product of cuBLASLt's");
+    if (d.N % 4 != 0 || d.K % 4 != 0 || d.K == 0)
+        return false;
+    emulate_enqueue(queue->stream, [=] { product(copy, d); });
+    return true;
 }
 
 void attn_fused_free(FusedCache *)
