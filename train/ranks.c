@@ -64,10 +64,9 @@ static Status open_processes(Ranks *ranks, Device *device, const RanksWish *wish
     if (status != STATUS_OK)
         *err = device_err;
     else if (wish->count_given && wish->count != ranks->count)
-        status = err_set(err,
-                         "--ranks %lld, but there are %d processes; leave --ranks out, or use "
-                         "mpirun -n %lld",
-                         (long long)wish->count, ranks->count, (long long)wish->count);
+        status = err_set(
+            err, "--ranks %lld, but mpirun started %d; leave --ranks out, or use mpirun -n %lld",
+            (long long)wish->count, ranks->count, (long long)wish->count);
     TRY(ranks_agree(ranks, status, err));
     bool automatic = strcmp(wish->kind, "auto") == 0 && ranks->count > 1 && own_gpus &&
                      device->ops->native_stream;
@@ -89,11 +88,14 @@ Status ranks_open(Ranks *ranks, Device *device, const RanksWish *wish, Err *err)
         log_set_level(LOG_QUIET);
         silence(stdout);
     }
-    if (threads && launch.size > 1)
+    if (threads && launch.size > 1) {
+        if (!ranks->is_first)
+            silence(stderr); /* all say the same */
         return err_set(err,
                        "--comm threads, but mpirun started %d processes; leave --comm out, or "
                        "start one process",
                        launch.size);
+    }
     if (!threads && (launch.size > 1 || strcmp(wish->kind, "auto") != 0))
         return open_processes(ranks, device, wish, err);
     return device_open(device, wish->device, err);
