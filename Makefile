@@ -2,6 +2,7 @@
 #
 #   make CONF=debug            another configuration: release (default), debug, asan, tsan, fuzz
 #   make DEVELOPER=1           warnings are errors
+#   make MPI=off NCCL=off      without these plug-ins (default: on where their compilers are found)
 #   make test RUN=tokenizer    only the tests whose name contains the word
 #   make demo DEVICE=cuda      the demo on a GPU
 #   make CUDA=off              without the CUDA backend (default: on where nvcc is found)
@@ -129,7 +130,12 @@ EMULATED_TESTS := $(if $(filter tsan fuzz,$(CONF)),,$(addprefix $(EMULATED)/,\
 MPICC ?= $(shell command -v mpicc)
 MPI ?= $(if $(MPICC),on,off)
 MPI_PLUGIN := $(if $(filter on,$(MPI)),$(if $(filter fuzz,$(CONF)),,$(OUT)/cambium_mpi.so))
-PLUGINS := $(CUDA_PLUGIN) $(MPI_PLUGIN)
+# NCCL: on where nvcc and nccl.h are found.
+NCCL_HOME := $(if $(NVCC),$(patsubst %/include/nccl.h,%,$(firstword \
+             $(wildcard $(CUDA_HOME)/include/nccl.h /usr/include/nccl.h))))
+NCCL ?= $(if $(NCCL_HOME),on,off)
+NCCL_PLUGIN := $(if $(filter on,$(NCCL)),$(if $(filter fuzz,$(CONF)),,$(OUT)/cambium_nccl.so))
+PLUGINS := $(if $(filter fuzz,$(CONF)),,$(CUDA_PLUGIN)) $(MPI_PLUGIN) $(NCCL_PLUGIN)
 
 TEST_SOURCES := $(sort $(wildcard tests/unit/test_*.c))
 TEST_SUPPORT := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard tests/support/*.c)))
@@ -188,6 +194,11 @@ $(OUT)/cambium_mpi.so: core/comm/mpi/comm_mpi.c $(OUT)/gen/flags
 	@mkdir -p $(OUT)/core/comm/mpi
 	OMPI_CC=$(firstword $(CC)) $(MPICC) $(BASE_FLAGS) $(CFLAGS) -MF $(OUT)/core/comm/mpi/comm_mpi.d \
 	    -shared -o $@ $< $(LDFLAGS)
+$(OUT)/cambium_nccl.so: core/comm/nccl/comm_nccl.c $(OUT)/gen/flags
+	@mkdir -p $(OUT)/core/comm/nccl
+	$(CC) $(BASE_FLAGS) -isystem $(CUDA_HOME)/include $(CFLAGS) -MF $(OUT)/core/comm/nccl/comm_nccl.d \
+	    -shared -o $@ $< $(LDFLAGS) -L$(CUDA_HOME)/lib64 -L$(NCCL_HOME)/lib64 \
+	    -Wl,-rpath,$(CUDA_HOME)/lib64 -lnccl -lcudart
 # Tests open plug-ins from their own folder.
 $(OUT)/tests/cambium_%.so: $(OUT)/cambium_%.so
 	@mkdir -p $(@D)
