@@ -5,7 +5,8 @@
  * Collectives are started and waited for, so that computing can go on in between. All ranks of a
  * communicator start the same collectives in the same order; at most COMM_IN_FLIGHT are in flight.
  * Between start and wait the send buffer must not be written nor the receive buffer touched.
- * Sums are made in the order of the ranks, whatever arrives first: results are deterministic.
+ * Sums are made in the order of the ranks, whatever arrives first: results are deterministic, and
+ * the same for threads and processes (NCCL has an order of its own).
  * Each rank's Comm belongs to that rank's thread. */
 #ifndef CAMBIUM_CORE_COMM_COMM_H
 #define CAMBIUM_CORE_COMM_COMM_H
@@ -103,7 +104,9 @@ Status comm_nccl_new(Comm *over, const Device *device, Comm **out, Err *err);
 /* ---- threads -------------------------------------------------------------------------------- */
 
 /* A wire that is slower than memory, for measuring overlap on one machine: a collective's result is
- * there `latency` seconds + bytes received / `bandwidth` after the last rank started it. */
+ * there `latency` seconds + bytes received / `bandwidth` after the last rank started it. Those in
+ * flight share the bandwidth, one after the other. The host waits for the wire: times mean
+ * something on synchronous devices. */
 typedef struct CommWire {
     double latency;   /* seconds; 0: none */
     double bandwidth; /* bytes per second; 0: unlimited */

@@ -6,6 +6,7 @@
  * A receiver's queue waits for the senders' work before it reads, and each queue's later work waits
  * for all who read its buffers. An event is waited for only after it was recorded: ranks meet in
  * between. */
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
@@ -38,7 +39,7 @@ typedef struct Slot {
     const CommRequest **posted;  /* (size): by rank */
     Event **points[POINT_COUNT]; /* (size): by rank, made by its first collective in this slot */
     int n_posted, n_reduced, n_done, n_left;
-    double last_post; /* clock of the last rank that started */
+    double wire_start; /* clock: all ranks have started, and the wire is free for this one */
 } Slot;
 
 struct Group {
@@ -49,6 +50,7 @@ struct Group {
     int size;
     int members; /* communicators alive */
     CommWire wire;
+    double wire_free; /* clock: when the wire has taken all that was started */
     Slot slots[COMM_IN_FLIGHT];
     /* A plain barrier, and what ranks lay open between two of them. */
     int arrived;
@@ -374,6 +376,15 @@ static Status move(ThreadComm *self, const CommRequest *request, Slot *slot, Err
 
 /* ---- start and wait ------------------------------------------------------------------------- */
 
+/* How long the simulated wire takes for what a rank receives. */
+static double wire_seconds(const Group *group, const CommRequest *request)
+{
+    if (group->wire.bandwidth <= 0.0 || group->size == 1 ||
+        request->what.kind == COLLECTIVE_BARRIER)
+        return 0.0;
+    return (double)tensor_bytes(&request->what.recv) / group->wire.bandwidth;
+}
+
 static Status threads_start(Comm *comm, CommRequest *request, Err *err)
 {
     ThreadComm *self = (ThreadComm *)comm;
@@ -389,27 +400,19 @@ static Status threads_start(Comm *comm, CommRequest *request, Err *err)
         pthread_cond_wait(&group->changed, &group->world->lock);
     mark(self, request, slot, POINT_SENT);
     slot->posted[comm->rank] = request;
-    slot->last_post = clock_seconds();
-    if (++slot->n_posted == group->size)
+    if (++slot->n_posted == group->size) {
+        slot->wire_start = fmax(clock_seconds(), group->wire_free);
+        group->wire_free = slot->wire_start + wire_seconds(group, request);
         pthread_cond_broadcast(&group->changed);
+    }
     Status status = group->world->aborted ? failed_elsewhere(err) : STATUS_OK;
     pthread_mutex_unlock(&group->world->lock);
     return status;
 }
 
-static size_t bytes_received(const CommRequest *request, int size)
+static void wait_for_wire(const Group *group, double received)
 {
-    if (request->what.kind == COLLECTIVE_BARRIER || size == 1)
-        return 0;
-    return tensor_bytes(&request->what.recv);
-}
-
-static void wait_for_wire(const Group *group, double last_post, size_t bytes)
-{
-    double ready = last_post + group->wire.latency;
-    if (group->wire.bandwidth > 0.0)
-        ready += (double)bytes / group->wire.bandwidth;
-    double left = ready - clock_seconds();
+    double left = received + group->wire.latency - clock_seconds();
     if (left <= 0.0)
         return;
     struct timespec nap = {(time_t)left, (long)((left - (double)(time_t)left) * 1e9)};
@@ -425,13 +428,13 @@ static Status threads_wait(Comm *comm, CommRequest *request, Err *err)
     self->finished++;
     pthread_mutex_lock(&group->world->lock);
     Status status = await_all(group, &slot->n_posted, err);
-    double last_post = slot->last_post;
+    double wire_start = slot->wire_start;
     pthread_mutex_unlock(&group->world->lock);
     TRY(status);
     follow(self, request, slot, POINT_SENT);
     TRY(move(self, request, slot, err));
     mark(self, request, slot, POINT_READ);
-    wait_for_wire(group, last_post, bytes_received(request, comm->size));
+    wait_for_wire(group, wire_start + wire_seconds(group, request));
     TRY(announce(group, &slot->n_done, err));
     follow(self, request, slot, POINT_READ);
     pthread_mutex_lock(&group->world->lock);

@@ -294,6 +294,32 @@ static void a_batch_in_parts_is_the_batch(void **state)
     }
 }
 
+/* Sums over ranks in many buckets, some, and one: the same bits. */
+static void sums_in_buckets_are_the_sum(void **state)
+{
+    (void)state;
+    static const int64_t bytes[] = {INT64_MAX, 1, 4096};
+    Values want = {0};
+    for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++) {
+        Model *model = new_model(DTYPE_F32);
+        TrainerSetup setup = setup_for(model, 4, NULL);
+        setup.trained.block_begin = 0;
+        setup.config.batch = 8;
+        setup.config.micro_batch = 1;
+        setup.config.bucket_bytes = bytes[i];
+        run(&setup, NULL, STATUS_OK);
+        Values got = values_of(model);
+        if (i == 0) {
+            want = got;
+        } else {
+            assert_memory_equal(want.items, got.items, (size_t)want.count * sizeof(float));
+            free(got.items);
+        }
+        model_free(model);
+    }
+    free(want.items);
+}
+
 static void the_loss_falls_and_frozen_values_stay(void **state)
 {
     (void)state;
@@ -374,6 +400,7 @@ int main(void)
         cmocka_unit_test(resumed_is_undisturbed_to_the_last_bit),
         cmocka_unit_test(a_finished_run_resumes_to_its_figures),
         cmocka_unit_test(a_batch_in_parts_is_the_batch),
+        cmocka_unit_test(sums_in_buckets_are_the_sum),
         cmocka_unit_test(the_loss_falls_and_frozen_values_stay),
         cmocka_unit_test(a_frozen_tensor_that_changes_is_an_error),
         cmocka_unit_test(a_loss_that_is_not_finite_names_the_step_and_the_tensor),
