@@ -104,8 +104,7 @@ static __device__ __forceinline__ Kept keep_top_k(const Row &row, int64_t k)
     if (k <= 0 || k >= row.V)
         return Kept{0, row.V};
     uint32_t key = find_key<false>(row, (double)k);
-    double higher = key == 0xffffffffu ? 0.0 : above<false>(row, key + 1);
-    return Kept{key, k - (int64_t)higher};
+    return Kept{key, k - (int64_t)above<false>(row, key + 1)};
 }
 
 /* Of those kept, the fewest largest whose mass reaches top_p of theirs. */
@@ -113,14 +112,15 @@ static __device__ __forceinline__ Kept keep_top_p(const Row &row, Kept kept, dou
 {
     if (!(top_p > 0.0 && top_p < 1.0))
         return kept;
-    double higher = kept.key == 0xffffffffu ? 0.0 : above<true>(row, kept.key + 1);
-    int64_t at_key = (int64_t)above<false>(row, kept.key) -
-                     (int64_t)(kept.key == 0xffffffffu ? 0.0 : above<false>(row, kept.key + 1));
+    double higher = above<true>(row, kept.key + 1);
+    int64_t at_key =
+        (int64_t)above<false>(row, kept.key) - (int64_t)above<false>(row, kept.key + 1);
     int64_t ties = kept.ties < at_key ? kept.ties : at_key;
-    double wanted = top_p * (higher + (double)ties * weight_at(row, kept.key));
+    double at_ties = ties > 0 ? (double)ties * weight_at(row, kept.key) : 0.0;
+    double wanted = top_p * (higher + at_ties);
     if (higher >= wanted) {
         kept.key = find_key<true>(row, wanted);
-        higher = kept.key == 0xffffffffu ? 0.0 : above<true>(row, kept.key + 1);
+        higher = above<true>(row, kept.key + 1);
         ties = row.V;
     }
     double each = weight_at(row, kept.key), missing = ceil((wanted - higher) / each);

@@ -34,9 +34,11 @@ check "a table and packs" bash -c "
 
 steps=${CUDA_STEPS:-6}
 run="--batch 2 --context 16 --heads 2 --kv-heads 1 --save-every 2 --log-every 1 --eval-tokens 64 --lr 5e-3 -t t.h5 -q"
-train() { # program, device, type, folder
+train() { # program, device, type, folder, further options
+    local program=$1 device=$2 type=$3 out=$4
+    shift 4
     # shellcheck disable=SC2086
-    "$1" train --device "$2" --dtype "$3" --layers 2 --tokens $((steps * 32)) --data a.pack -o "$4" $run
+    "$program" train --device "$device" --dtype "$type" --layers 2 --tokens $((steps * 32)) --data a.pack -o "$out" $run "$@"
 }
 losses() { sed -nE 's/.*"event":"train".*"loss":([0-9.e+-]+).*/\1/p' "$1/metrics.jsonl"; }
 near() { # folders, largest relative difference of a loss
