@@ -123,7 +123,8 @@ EMULATED_FLAGS := -std=c++17 -x c++ -I. -O1 -g -fPIC -fvisibility=hidden -fno-om
 # These run a second time with the emulated device. (The thread sanitizer cannot share a process
 # with the address sanitizer.)
 EMULATED_TESTS := $(if $(filter tsan fuzz,$(CONF)),,$(addprefix $(EMULATED)/,\
-                  $(basename $(notdir $(wildcard tests/unit/test_ops_*.c)))))
+                  $(basename $(notdir $(wildcard tests/unit/test_ops_*.c))) \
+                  test_model_golden test_decoder))
 
 # ---- communicators: plug-ins beside the program ---------------------------------------------------
 # Open MPI: on where mpicc is found; `make MPI=off` goes without.
@@ -314,7 +315,7 @@ uninstall: ## remove them from there
 
 .PHONY: format
 format: ## apply clang-format
-	clang-format -i $$(git ls-files '*.c' '*.h' '*.cu' '*.cuh')
+	clang-format -i $$(git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.cc')
 
 # What make would run, as the list that editors and clang-tidy read.
 compile_commands.json: force ## how each file is compiled, for editors

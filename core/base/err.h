@@ -42,8 +42,9 @@ Status err_wrap(Err *err, const char *format, ...) __attribute__((format(printf,
     } while (0)
 
 /* A broken invariant is a bug of ours: say where, print a backtrace, abort. */
-__attribute__((noreturn)) void check_failed(const char *file, int line, const char *condition, const char *format,
-                            ...) __attribute__((format(printf, 4, 5)));
+__attribute__((noreturn)) void check_failed(const char *file, int line, const char *condition,
+                                            const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 #define CHECK(condition, ...)                                                                      \
     do {                                                                                           \

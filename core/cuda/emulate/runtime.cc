@@ -1,6 +1,7 @@
 /* Streams whose work waits until somebody waits for it. */
 #include "core/cuda/emulate/runtime.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,7 +100,7 @@ static size_t memory_size()
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int)
 {
     memset(properties, 0, sizeof *properties);
-    strcpy(properties->name, "emulated on the host");
+    snprintf(properties->name, sizeof properties->name, "emulated on the host");
     properties->major = 9;
     properties->multiProcessorCount = 3;
     properties->totalGlobalMem = memory_size();
