@@ -185,8 +185,6 @@ Status run_open(Run *run, const RunSettings *settings, json_t *options, Err *err
     const char *source = settings->init ? settings->init : settings->table;
     if (!source)
         return err_set(err, "a new model stands on a table: --table FILE ('cambium embed')");
-    if (settings->deterministic && run->device.ops->deterministic)
-        run->device.ops->deterministic(run->device.queue);
     TRY(choose_dtype(run, err));
     run->options = run_options_that_decide(run->options, run->compute);
     TRY(read_source(run, source, err));

@@ -72,7 +72,7 @@ typedef struct RunSettings {
          RUN_OPTION(Settings, field, deterministic),                                               \
          NULL,                                                                                     \
          NULL,                                                                                     \
-         "the same bits in every run on a GPU too (always so on the CPU)",                         \
+         "the same bits in every run (they are without it too: every sum has one order)",          \
          NULL,                                                                                     \
          0,                                                                                        \
          NULL},                                                                                    \

@@ -3,6 +3,7 @@
 
 #include "core/base/parallel.h"
 #include "core/cli/options.h"
+#include "core/comm/comm.h"
 #include "core/tensor/backend.h"
 
 typedef struct InfoSettings {
@@ -32,6 +33,14 @@ static void print_device(const char *name)
     printf("%-10s %.1f of %.1f GB are free\n", "", (double)free_bytes / 1e9, (double)total / 1e9);
 }
 
+static void print_comm(const char *kind)
+{
+    char text[128];
+    Err err;
+    bool found = comm_describe(kind, text, sizeof text, &err) == STATUS_OK;
+    printf("%-10s %s%s\n", kind, found ? "" : "none: ", found ? text : err.text);
+}
+
 static Status info_run(const void *settings, const StringList *positionals, Err *err)
 {
     (void)positionals, (void)err;
@@ -40,6 +49,8 @@ static Status info_run(const void *settings, const StringList *positionals, Err 
     if (info->devices) {
         print_device("cpu");
         print_device("cuda");
+        print_comm("mpi");
+        print_comm("nccl");
     }
     return STATUS_OK;
 }

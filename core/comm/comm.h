@@ -101,6 +101,10 @@ Status comm_mpi_new(const Backend *ops, Comm **out, Err *err);
  */
 Status comm_nccl_new(Comm *over, const Device *device, Comm **out, Err *err);
 
+/* What the plug-in of a kind ("mpi", "nccl") stands on ("Open MPI 4.1.4"), or why it is not there.
+ */
+Status comm_describe(const char *kind, char *text, size_t size, Err *err);
+
 /* ---- threads -------------------------------------------------------------------------------- */
 
 /* A wire that is slower than memory, for measuring overlap on one machine: a collective's result is

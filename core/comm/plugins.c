@@ -1,5 +1,6 @@
 #include "core/comm/plugins.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,4 +44,17 @@ Status comm_nccl_new(Comm *over, const Device *device, Comm **out, Err *err)
         return err_wrap(err, "no NCCL here (it is built where nvcc and nccl.h are found)");
     memcpy(&make, &symbol, sizeof make);
     return make(over, device, out, err);
+}
+
+Status comm_describe(const char *kind, char *text, size_t size, Err *err)
+{
+    char file[64];
+    CommPluginDescribe *describe;
+    snprintf(file, sizeof file, "cambium_%s.so", kind);
+    void *symbol = plugin_symbol(file, "cambium_describe", err);
+    if (!symbol)
+        return STATUS_FAIL;
+    memcpy(&describe, &symbol, sizeof describe);
+    describe(text, size);
+    return STATUS_OK;
 }

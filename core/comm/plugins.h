@@ -12,4 +12,8 @@ CommMpiNew cambium_mpi_new;
 typedef Status CommNcclNew(Comm *over, const Device *device, Comm **out, Err *err);
 CommNcclNew cambium_nccl_new;
 
+/* Both: the library behind the plug-in, for people. Starts nothing. */
+typedef void CommPluginDescribe(char *text, size_t size);
+CommPluginDescribe cambium_describe;
+
 #endif

@@ -269,11 +269,6 @@ static void cuda_memory(size_t *free_bytes, size_t *total_bytes)
     cudaMemGetInfo(free_bytes, total_bytes);
 }
 
-static void cuda_deterministic(Queue *queue)
-{
-    queue->deterministic = true;
-}
-
 static void *cuda_native_stream(Queue *queue)
 {
     return (void *)queue->stream;
@@ -307,7 +302,6 @@ static void fill_table()
     cuda.graph_launch = cuda_graph_launch;
     cuda.graph_free = cuda_graph_free;
     cuda.memory = cuda_memory;
-    cuda.deterministic = cuda_deterministic;
     cuda.native_stream = cuda_native_stream;
 #define CUDA_FIELD(name, Args, f32, bf16) cuda.name = cuda_##name;
     CAMBIUM_OPS(CUDA_FIELD)

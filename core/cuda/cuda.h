@@ -23,7 +23,6 @@ struct Queue {
     void *scratch;
     size_t scratch_bytes;
     bool capturing;
-    bool deterministic; /* the same bits in every run are wanted */
     bool failed;
     Err err; /* the first failure, where `failed` */
     LtCache *products;

@@ -48,9 +48,6 @@ typedef struct Backend {
     /* Bytes of device memory that nobody uses, and all there are; NULL where the host's memory is
      * the device's. */
     void (*memory)(size_t *free_bytes, size_t *total_bytes);
-    /* From now on the queue takes only ways whose results are the same bits in every run, where
-     * those differ from the fastest ones; NULL where they never do. */
-    void (*deterministic)(Queue *queue);
 
     /* The queue as the device's own libraries know it (cudaStream_t); NULL on the CPU. */
     void *(*native_stream)(Queue *queue);

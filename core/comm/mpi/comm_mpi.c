@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <mpi.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -187,6 +188,16 @@ Status cambium_mpi_new(const Backend *ops, Comm **out, Err *err)
     TRY(make(ops, world, out, err));
     ((MpiComm *)*out)->is_world = true;
     return STATUS_OK;
+}
+
+void cambium_describe(char *text, size_t size)
+{
+    char version[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+    int length;
+    MPI_Get_library_version(version, &length);
+    /* "Open MPI v4.1.4, package: ..." */
+    snprintf(text, size, "%.*s; for processes that mpirun starts", (int)strcspn(version, ","),
+             version);
 }
 
 static Status mpi_split(Comm *comm, int color, Comm **out, Err *err)

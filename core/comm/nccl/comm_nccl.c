@@ -6,6 +6,7 @@
  * that NCCL's ranks find each other by, go over another communicator. */
 #include <cuda_runtime.h>
 #include <nccl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,6 +146,16 @@ static Status make(Comm *over, const Backend *ops, Comm **out, Err *err)
 Status cambium_nccl_new(Comm *over, const Device *device, Comm **out, Err *err)
 {
     return make(over, device->ops, out, err);
+}
+
+void cambium_describe(char *text, size_t size)
+{
+    int version = 0, gpus = 0;
+    ncclGetVersion(&version);
+    if (cudaGetDeviceCount(&gpus) != cudaSuccess)
+        gpus = 0;
+    snprintf(text, size, "NCCL %d.%d.%d; %d GPUs", version / 10000, version / 100 % 100,
+             version % 100, gpus);
 }
 
 static Status nccl_split(Comm *comm, int color, Comm **out, Err *err)
