@@ -256,6 +256,9 @@ static Status train_step(Trainer *t, Comm *comm, Err *err)
             return not_finite(t, "loss", err);
         t->lr = schedule_lr(&c->schedule, t->status.step);
         TRY(optimizer_step(t->optimizer, t->lr, &t->grad_norm, err));
+        /* Ranks that are threads read these weights on queues of their own. */
+        if (comm->size > 1)
+            TRY(t->setup.model->device.ops->queue_wait(t->setup.model->device.queue, err));
         if (!isfinite(t->grad_norm) && comm->rank == 0)
             return not_finite(t, "gradient", err);
         t->status.loss = loss;

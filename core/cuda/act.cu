@@ -6,12 +6,6 @@ static __device__ __forceinline__ float sigmoid(float x)
     return 1.0f / (1.0f + expf(-x));
 }
 
-/* The normal distribution's Phi; by erfc, because 1 + erf cancels where x is negative. */
-static __device__ __forceinline__ float normal_cdf(float x)
-{
-    return 0.5f * erfcf(-0.70710678f * x);
-}
-
 template <typename T> struct Gelu {
     const T *x;
     T *y;

@@ -78,6 +78,12 @@ static __device__ __forceinline__ float fast_exp(float x)
 #endif
 }
 
+/* The normal distribution's Phi; by erfc, because 1 + erf cancels where x is negative. */
+static __device__ __forceinline__ float normal_cdf(float x)
+{
+    return 0.5f * erfcf(-0.70710678f * x);
+}
+
 /* ---- vectors -------------------------------------------------------------------------------- */
 
 /* N elements that move as one aligned access. */

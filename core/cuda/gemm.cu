@@ -22,7 +22,7 @@ struct ProductParams {
 
 static __device__ __forceinline__ float gelu(float x)
 {
-    return 0.5f * x * (1.0f + erff(x * 0.70710678f));
+    return x * normal_cdf(x);
 }
 
 /* tile[k][r] = element (row + r, depth + k), zero outside; consecutive threads read consecutive
