@@ -121,6 +121,7 @@ Status ranks_agree(Ranks *ranks, Status status, Err *err)
     ranks->is_over = true;
     if ((int)failed == comm->size - comm->rank)
         return STATUS_FAIL;
+    ranks->is_silent = true;
     silence(stderr);
     return err_set(err, "another rank failed");
 }
@@ -142,6 +143,8 @@ Status ranks_close(Ranks *ranks, Device *device, Status status, Err *err)
     if (ranks->comm && ranks->in_phase && ranks->over)
         comm_abort(ranks->over);
     comm_free(ranks->over);
+    if (ranks->is_silent)
+        status = STATUS_OK;
     *ranks = (Ranks){0};
     device_close(device);
     return status;

@@ -18,19 +18,21 @@ typedef struct RanksWish {
 } RanksWish;
 
 typedef struct Ranks {
-    int count;     /* of all */
-    Comm *comm;    /* of the processes; NULL: the ranks are threads of this one */
-    Comm *over;    /* what `comm` stands on, or NULL */
-    bool is_first; /* this process prints and writes */
-    bool in_phase; /* set by the owner while it works without agreeing */
-    bool is_over;  /* all have heard that one failed */
+    int count;      /* of all */
+    Comm *comm;     /* of the processes; NULL: the ranks are threads of this one */
+    Comm *over;     /* what `comm` stands on, or NULL */
+    bool is_first;  /* this process prints and writes */
+    bool in_phase;  /* set by the owner while it works without agreeing */
+    bool is_over;   /* all have heard that one failed */
+    bool is_silent; /* it was another one, which says so */
 } Ranks;
 
 /* Opens this process's device and meets the other processes, if there are any. To be closed also
  * when it fails. */
 Status ranks_open(Ranks *ranks, Device *device, const RanksWish *wish, Err *err);
-/* Closes both, says what happened to the others, and returns what this process should: a run has
- * failed when one of its processes has. */
+/* Closes both, says what happened to the others, and returns what this process should. Where
+ * another process failed, that one alone returns it: mpirun ends all as soon as one leaves with an
+ * error, and it could be this one, before the other has said why. */
 Status ranks_close(Ranks *ranks, Device *device, Status status, Err *err);
 
 /* Collective: STATUS_OK when no process has failed; else STATUS_FAIL, and the first of those that

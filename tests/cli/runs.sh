@@ -56,7 +56,8 @@ check "a shape beside --init is refused" fails_with "--d-ff is for a new model" 
 # ---- a run that is stopped ----
 long=(--batch 4 --context 32 --heads 2 --layers 1 --steps 100000 -t t.h5 --data a.pack)
 stopped() {
-    timeout -s INT 60 "$C" train "${long[@]}" -o stopped 2>said &
+    # (In the background timeout would send the signal twice, and the second one ends the run at once.)
+    timeout --foreground -s INT 60 "$C" train "${long[@]}" -o stopped 2>said &
     until grep -qs '"step":10,' stopped/metrics.jsonl; do kill -0 $! || return 1; sleep 0.1; done
     kill -INT $!
     wait $!
