@@ -214,6 +214,20 @@ static void embed_agrees(void **state)
         }
 }
 
+/* Words that come many times, in rows of more components than a block has threads. */
+static void embed_backward_many(void **state)
+{
+    (void)state;
+    const int64_t N = 290, V = 7, n_embed = 300;
+    Parity p;
+    parity_begin(&p, "embed_backward of many tokens");
+    parity_integers(&p, tensor_1d(NULL, DTYPE_I32, N), 0, V);
+    parity_normal(&p, tensor_2d(NULL, DTYPE_F32, N, n_embed), 0.0, 1.0);
+    parity_normal(&p, tensor_2d(NULL, DTYPE_F32, V, n_embed), 0.0, 1.0);
+    parity_check(&p, "embed_backward", DTYPE_F32, call_embed_backward, NULL);
+    parity_end(&p);
+}
+
 int main(void)
 {
     backend_cpu_register();
@@ -224,6 +238,7 @@ int main(void)
         cmocka_unit_test(sample_agrees),
         cmocka_unit_test(sample_follows_probabilities),
         cmocka_unit_test(embed_agrees),
+        cmocka_unit_test(embed_backward_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
