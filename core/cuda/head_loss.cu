@@ -1,54 +1,94 @@
 /* Fused head, softmax and cross-entropy: logits are made for some rows at a time. */
+#include "core/cuda/map.cuh"
+#include "core/cuda/row.cuh"
 #include "core/cuda/sum_rows.h"
 
-enum { LOSS_ROWS = 64, LOSS_THREADS = 1024 };
-static const int64_t LOSS_BYTES = (int64_t)256 << 20; /* of logits at a time */
+enum { LOSS_ROWS = 64 };
+/* Bytes of logits at a time; few under emulation, so that tests meet several chunks. */
+#ifdef CAMBIUM_EMULATE
+static const int64_t LOSS_BYTES = 64 << 10;
+#else
+static const int64_t LOSS_BYTES = 256 << 20;
+#endif
+
+/* exp as exact as the logits: bfloat16 ones are off by far more than the quick one is. */
+template <typename T> __device__ __forceinline__ float exp_of(float x)
+{
+    return sizeof(T) == sizeof(float) ? expf(x) : fast_exp(x);
+}
+
+/* What a logit is measured from: the largest one, unless all are minus infinity (or not numbers,
+ * which then stay visible in the sum). */
+static __device__ __forceinline__ float base_of(float largest)
+{
+    return largest == -INFINITY ? 0.0f : largest;
+}
 
 /* One block a row of logits (rows, V): the loss, and, with GRADIENT, in place of the logits their
- * gradient (softmax - one hot) * grad_scale. A row whose target is negative has neither. */
-template <typename T, bool GRADIENT>
+ * gradient (softmax - one hot) * grad_scale. A row whose target is negative has neither; one whose
+ * target is no word has the loss NaN. W logits are read at once. */
+template <typename T, int W, bool GRADIENT>
 __global__ void loss_kernel(T *logits, const int32_t *targets, float *losses, int64_t V,
                             float grad_scale)
 {
     __shared__ float partial[WARP];
     T *row = logits + (int64_t)blockIdx.x * V;
     int32_t target = targets[blockIdx.x];
+    int64_t first = (int64_t)threadIdx.x * W, step = (int64_t)blockDim.x * W;
+    float x[W];
     if (target < 0) {
         if (threadIdx.x == 0)
             losses[blockIdx.x] = 0.0f;
-        for (int64_t v = threadIdx.x; GRADIENT && v < V; v += blockDim.x)
-            row[v] = from_f32<T>(0.0f);
+        for (int i = 0; i < W; i++)
+            x[i] = 0.0f;
+        for (int64_t v = first; GRADIENT && v < V; v += step)
+            store_f32<W>(row, v, x);
         return;
     }
     /* Each thread keeps its largest value and the sum relative to it: one pass over the logits. */
     float max = -INFINITY, sum = 0.0f;
-    for (int64_t v = threadIdx.x; v < V; v += blockDim.x) {
-        float x = to_f32(row[v]);
-        if (x > max) {
-            sum = sum * expf(max - x) + 1.0f;
-            max = x;
-        } else {
-            sum += x == -INFINITY ? 0.0f : expf(x - max);
-        }
+    for (int64_t v = first; v < V; v += step) {
+        load_f32<W>(row, v, x);
+        float before = max;
+        for (int i = 0; i < W; i++)
+            max = fmaxf(max, x[i]);
+        float base = base_of(max);
+        sum *= exp_of<T>(before - base);
+        for (int i = 0; i < W; i++)
+            sum += exp_of<T>(x[i] - base);
     }
-    float largest = block_max(max, partial);
-    sum = block_sum(max == -INFINITY ? 0.0f : sum * expf(max - largest), partial);
-    float of_target = to_f32(row[target]);
-    __syncthreads(); /* nobody overwrites it before all have read it */
+    float base = base_of(block_max(max, partial));
+    sum = block_sum(sum * exp_of<T>(max - base), partial);
     if (threadIdx.x == 0)
-        losses[blockIdx.x] = largest - of_target + logf(sum);
+        losses[blockIdx.x] = target < V ? base - to_f32(row[target]) + logf(sum) : NAN;
     if (!GRADIENT)
         return;
+    __syncthreads(); /* the target's logit has been read */
     float scale = grad_scale / sum;
-    for (int64_t v = threadIdx.x; v < V; v += blockDim.x) {
-        float p = expf(to_f32(row[v]) - largest) * scale;
-        row[v] = from_f32<T>(v == target ? p - grad_scale : p);
+    for (int64_t v = first; v < V; v += step) {
+        load_f32<W>(row, v, x);
+        for (int i = 0; i < W; i++) {
+            x[i] = exp_of<T>(x[i] - base) * scale;
+            x[i] -= v + i == target ? grad_scale : 0.0f;
+        }
+        store_f32<W>(row, v, x);
     }
 }
 
-static unsigned loss_threads(int64_t V)
+template <typename T, bool GRADIENT>
+static void launch_loss(Queue *queue, const HeadLossArgs *args, const Tensor *logits, int64_t begin)
 {
-    return V >= LOSS_THREADS ? (unsigned)LOSS_THREADS : (unsigned)(ceil_div(V, WARP) * WARP);
+    unsigned rows = (unsigned)logits->shape[0];
+    int64_t V = logits->shape[1];
+    T *data = (T *)logits->data;
+    const int32_t *targets = device_at<const int32_t>(&args->targets, begin);
+    float *losses = device_at<float>(&args->losses, begin);
+    if (V % MAP_WIDTH == 0)
+        launch<loss_kernel<T, MAP_WIDTH, GRADIENT>>(queue, rows, wide_threads(V / MAP_WIDTH), 0,
+                                                    data, targets, losses, V, args->grad_scale);
+    else
+        launch<loss_kernel<T, 1, GRADIENT>>(queue, rows, wide_threads(V), 0, data, targets, losses,
+                                            V, args->grad_scale);
 }
 
 /* The rows whose logits are made at once. */
@@ -57,12 +97,6 @@ static int64_t chunk_rows(int64_t N, int64_t V, DType type)
     int64_t rows = LOSS_BYTES / (V * (int64_t)dtype_bytes(type)) / LOSS_ROWS * LOSS_ROWS;
     rows = rows < LOSS_ROWS ? (int64_t)LOSS_ROWS : rows;
     return rows < N ? rows : N;
-}
-
-/* Rows [begin, begin + rows) of an optional tensor. */
-static Tensor part_of(const Tensor *t, int64_t begin, int64_t rows)
-{
-    return t->data ? tensor_slice(t, begin, rows) : *t;
 }
 
 static void chunk_gradients(Queue *queue, const HeadLossArgs *args, const Tensor *dlogits,
@@ -104,32 +138,28 @@ void cuda_head_loss(Queue *queue, const HeadLossArgs *args)
     if (!scratch)
         return;
     Tensor x_all = tensor_as_2d(&args->x, N, C);
-    for (int64_t begin = 0; begin < N; begin += chunk) {
+    int64_t begin = 0;
+    do { /* once even without rows: gradients that are not added to become zero */
         int64_t rows = N - begin < chunk ? N - begin : chunk;
-        Tensor logits = tensor_2d(scratch, type, rows, V);
+        Tensor logits = tensor_2d(scratch, type, rows, V), dx = {};
         Tensor x = tensor_slice(&x_all, begin, rows);
-        Tensor dx = {};
         if (args->dx.data) {
             dx = tensor_as_2d(&args->dx, N, C);
-            dx = part_of(&dx, begin, rows);
+            dx = tensor_slice(&dx, begin, rows);
         }
         GemmArgs product = {};
         product.a = x, product.b = args->weight, product.c = logits, product.bias = args->bias;
         product.b_transposed = true;
         cuda_gemm(queue, &product);
-        const int32_t *targets = device_at<const int32_t>(&args->targets, begin);
-        float *losses = device_at<float>(&args->losses, begin);
-        with_type(type, [&](auto tag) {
-            using T = typename decltype(tag)::type;
-            if (gradient)
-                launch<loss_kernel<T, true>>(queue, (unsigned)rows, loss_threads(V), 0,
-                                             (T *)scratch, targets, losses, V, args->grad_scale);
-        });
-        if (!gradient)
-            launch<loss_kernel<float, false>>(queue, (unsigned)rows, loss_threads(V), 0,
-                                              (float *)scratch, targets, losses, V, 0.0f);
-        else
+        if (!gradient) {
+            launch_loss<float, false>(queue, args, &logits, begin);
+        } else {
+            with_type(type, [&](auto tag) {
+                launch_loss<typename decltype(tag)::type, true>(queue, args, &logits, begin);
+            });
             chunk_gradients(queue, args, &logits, &x, &dx, begin == 0,
                             (float *)(scratch + logits_bytes));
-    }
+        }
+        begin += chunk;
+    } while (begin < N);
 }

@@ -94,7 +94,17 @@ static void head_loss_many_chunks(void **state)
         check(&cases[0], &(HeadShape){130, 24, 5003, types[type], types[type]});
         check(&cases[1], &(HeadShape){515, 8, 1031, types[type], DTYPE_F32});
         check(&cases[2], &(HeadShape){130, 24, 5003, types[type], types[type]});
+        check(&cases[5], &(HeadShape){150, 16, 1208, types[type], types[type]});
+        check(&cases[2], &(HeadShape){70, 16, 1208, types[type], types[type]});
     }
+}
+
+/* A rank without tokens adds nothing, and what is not added to becomes zero. */
+static void head_loss_no_rows(void **state)
+{
+    (void)state;
+    for (int k = 0; k < (int)(sizeof cases / sizeof *cases); k++)
+        check(&cases[k], &(HeadShape){0, 7, 19, DTYPE_BF16, DTYPE_F32});
 }
 
 /* Ignored rows cost nothing and give nothing, also when all are. */
@@ -153,9 +163,9 @@ int main(void)
 {
     backend_cpu_register();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(head_loss_odd_sizes),   cmocka_unit_test(head_loss_many_chunks),
-        cmocka_unit_test(head_loss_all_ignored), cmocka_unit_test(head_loss_large_logits),
-        cmocka_unit_test(head_loss_gradients),
+        cmocka_unit_test(head_loss_odd_sizes),    cmocka_unit_test(head_loss_many_chunks),
+        cmocka_unit_test(head_loss_no_rows),      cmocka_unit_test(head_loss_all_ignored),
+        cmocka_unit_test(head_loss_large_logits), cmocka_unit_test(head_loss_gradients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
