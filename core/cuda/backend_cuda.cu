@@ -100,11 +100,19 @@ static void cuda_free(void *data)
     cudaFree(data);
 }
 
+void *queue_memory(Queue *queue, size_t bytes, const char *what)
+{
+    void *memory = NULL;
+    if (!queue->failed && cuda_alloc(&memory, bytes, what, &queue->err) != STATUS_OK)
+        queue->failed = true;
+    return memory;
+}
+
 void *queue_scratch(Queue *queue, size_t bytes, const char *what)
 {
     if (queue->failed)
         return NULL;
-    if (bytes <= queue->scratch_bytes)
+    if (queue->scratch && bytes <= queue->scratch_bytes)
         return queue->scratch;
     CHECK(!queue->capturing, "%s wants new scratch while work is being recorded", what);
     if (queue->scratch && !queue_check(queue, cudaStreamSynchronize(queue->stream), what))
@@ -114,11 +122,8 @@ void *queue_scratch(Queue *queue, size_t bytes, const char *what)
     queue->scratch_bytes = 0;
     char name[96];
     snprintf(name, sizeof name, "the kernel scratch of %s", what);
-    if (cuda_alloc(&queue->scratch, bytes, name, &queue->err) != STATUS_OK) {
-        queue->failed = true;
-        return NULL;
-    }
-    queue->scratch_bytes = bytes;
+    queue->scratch = queue_memory(queue, bytes, name);
+    queue->scratch_bytes = queue->scratch ? bytes : 0;
     return queue->scratch;
 }
 

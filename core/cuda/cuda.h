@@ -33,6 +33,10 @@ struct Queue {
  * takes all it needs at once. NULL (and a failed queue) when there is none left: return then. */
 void *queue_scratch(Queue *queue, size_t bytes, const char *what);
 
+/* Device memory that the caller keeps and frees (cudaFree). NULL, and a failed queue, when there is
+ * none left. */
+void *queue_memory(Queue *queue, size_t bytes, const char *what);
+
 /* Keeps the first failure of a queue; true when `code` is none. */
 bool queue_check(Queue *queue, cudaError_t code, const char *what);
 

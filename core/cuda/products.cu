@@ -26,11 +26,16 @@ struct Plan {
 };
 
 struct LtCache {
-    cublasLtHandle_t handle;
+    cublasLtHandle_t handle; /* NULL: the library did not start */
     void *workspace;
     int n_plans;
     Plan plans[PLANS];
 };
+
+static bool done(cublasStatus_t status)
+{
+    return status == CUBLAS_STATUS_SUCCESS;
+}
 
 static void plan_clear(Plan *plan)
 {
@@ -55,18 +60,29 @@ void products_free(LtCache *cache)
     free(cache);
 }
 
-/* The queue's cache, made by its first product; NULL where that fails. */
+/* Our own kernel is far slower, so its use is told, once. */
+static void tell_refusal(const char *why)
+{
+    static int told;
+    if (!__atomic_exchange_n(&told, 1, __ATOMIC_RELAXED))
+        log_info("cuBLASLt %s: Cambium's own, slower kernel makes such products", why);
+}
+
+/* The queue's cache, made by its first product; NULL, and a failed queue, where there is no memory
+ * for it. */
 static LtCache *cache_of(Queue *queue)
 {
     if (queue->products)
         return queue->products;
     CHECK(!queue->capturing, "a queue's first product while work is being recorded");
-    LtCache *cache = (LtCache *)xcalloc(1, sizeof *cache);
-    if (cublasLtCreate(&cache->handle) != CUBLAS_STATUS_SUCCESS ||
-        cudaMalloc(&cache->workspace, WORKSPACE) != cudaSuccess) {
-        cudaGetLastError(); /* the next call must not see it */
-        products_free(cache);
+    void *workspace = queue_memory(queue, WORKSPACE, "the workspace of matrix products");
+    if (!workspace)
         return NULL;
+    LtCache *cache = (LtCache *)xcalloc(1, sizeof *cache);
+    cache->workspace = workspace;
+    if (!done(cublasLtCreate(&cache->handle))) {
+        cache->handle = NULL;
+        tell_refusal("did not start");
     }
     queue->products = cache;
     return cache;
@@ -98,11 +114,6 @@ static PlanKey key_of(const GemmArgs *args, GemmDims d)
 static cudaDataType_t type_of(int32_t dtype)
 {
     return dtype == DTYPE_F32 ? CUDA_R_32F : CUDA_R_16BF;
-}
-
-static bool done(cublasStatus_t status)
-{
-    return status == CUBLAS_STATUS_SUCCESS;
 }
 
 static bool set(cublasLtMatmulDesc_t product, cublasLtMatmulDescAttributes_t what,
@@ -141,20 +152,24 @@ static bool prefer(cublasLtMatmulPreference_t p, cublasLtMatmulPreferenceAttribu
 }
 
 /* The first algorithm that the heuristic names: the same one in every run, which a choice by timing
- * would not be. Its sums are made in one order (split sums go through the workspace, which only
- * this queue's stream uses). */
+ * would not be. Its sums are made in one order: parts of a split sum go through the workspace,
+ * which only this queue's stream uses, as float32 (in bfloat16, the output's type, they would lose
+ * what the accumulation in float32 is for). */
 static bool choose_algorithm(LtCache *cache, Plan *plan, const PlanKey *k)
 {
     cublasLtMatmulPreference_t preference;
     if (!done(cublasLtMatmulPreferenceCreate(&preference)))
         return false;
     uint64_t workspace = WORKSPACE;
+    uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE; /* or none */
     uint32_t a = (uint32_t)k->b_align, b = (uint32_t)k->a_align, d = (uint32_t)k->c_align;
     cublasLtMatmulHeuristicResult_t found;
     int count = 0;
     bool chosen =
         prefer(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
                sizeof workspace) &&
+        prefer(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions,
+               sizeof reductions) &&
         prefer(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &a, sizeof a) &&
         prefer(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &b, sizeof b) &&
         prefer(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &d, sizeof d) &&
@@ -196,6 +211,8 @@ static Plan *plan_of(LtCache *cache, const PlanKey *key)
     plan->key = *key;
     plan->used = true;
     plan->refused = !describe(plan, key) || !choose_algorithm(cache, plan, key);
+    if (plan->refused)
+        tell_refusal("has no way to do a product");
     return plan;
 }
 
@@ -208,7 +225,7 @@ bool products_run(Queue *queue, const GemmArgs *args)
         return false;
     device_enter();
     LtCache *cache = cache_of(queue);
-    if (!cache)
+    if (!cache || !cache->handle)
         return false;
     PlanKey key = key_of(args, d);
     Plan *plan = plan_of(cache, &key);
@@ -218,8 +235,11 @@ bool products_run(Queue *queue, const GemmArgs *args)
     if (bias && !set(plan->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias))
         return false;
     float one = 1.0f, beta = args->accumulate ? 1.0f : 0.0f;
-    return done(cublasLtMatmul(cache->handle, plan->product, &one, args->b.data, plan->a,
-                               args->a.data, plan->b, &beta, args->c.data, plan->d, args->c.data,
-                               plan->d, &plan->algorithm, cache->workspace, WORKSPACE,
-                               queue->stream));
+    plan->refused = !done(cublasLtMatmul(cache->handle, plan->product, &one, args->b.data, plan->a,
+                                         args->a.data, plan->b, &beta, args->c.data, plan->d,
+                                         args->c.data, plan->d, &plan->algorithm, cache->workspace,
+                                         WORKSPACE, queue->stream));
+    if (plan->refused)
+        tell_refusal("could not launch a product");
+    return !plan->refused;
 }
