@@ -65,6 +65,7 @@ __global__ void __launch_bounds__(THREADS) product_kernel(ProductParams p)
         }
         __syncthreads();
     }
+#pragma unroll /* else the sums would live in memory */
     for (int i = 0; i < ROWS; i++)
         for (int j = 0; j < COLS; j++) {
             int64_t r = row + my_row + i, n = column + my_column + j;
