@@ -73,6 +73,21 @@ static void norm_odd_sizes(void **state)
     }
 }
 
+/* Rows longer than a GPU's shared memory holds, in vectors and one by one. */
+static void norm_long_rows(void **state)
+{
+    (void)state;
+    static const int64_t lengths[] = {4096, 16384, 16388, 20001, 65536};
+    for (int i = 0; i < 10; i++) {
+        const NormCase *n = &norm_cases[i % 5];
+        Parity p;
+        parity_begin(&p, "norm case %d, rows of %d", i % 5, (int)lengths[i / 2]);
+        build_norm(&p, types[i % 2], types[i / 2 % 2], 2, lengths[i / 2]);
+        parity_check(&p, "norm", types[i / 2 % 2], call_norm, n);
+        parity_end(&p);
+    }
+}
+
 typedef struct BackwardCase {
     NormKind kind;
     bool accumulate, weights;
@@ -117,17 +132,27 @@ static void check_backward(const BackwardCase *b, DType type, int64_t N, int64_t
     parity_end(&p);
 }
 
+static const BackwardCase backward_cases[] = {
+    {NORM_LAYER, false, true}, {NORM_LAYER, true, false}, {NORM_RMS, true, true}};
+
 static void norm_backward_odd_sizes(void **state)
 {
     (void)state;
-    static const BackwardCase cases[] = {
-        {NORM_LAYER, false, true}, {NORM_LAYER, true, false}, {NORM_RMS, true, true}};
     for (int type = 0; type < 2; type++)
         for (int k = 0; k < 3; k++)
             for (int i = 0; i < 6; i++)
                 for (int j = 0; j < 5; j++)
-                    check_backward(&cases[k], types[type], i < 5 ? parity_sizes[i] : 300,
+                    check_backward(&backward_cases[k], types[type], i < 5 ? parity_sizes[i] : 300,
                                    parity_sizes[j]);
+}
+
+/* Long rows, and so many rows that they are added up in larger groups. */
+static void norm_backward_large_sizes(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][2] = {{5, 1024}, {6, 8192}, {5, 8200}, {2, 20001}, {4500, 3}};
+    for (int i = 0; i < 10; i++)
+        check_backward(&backward_cases[i % 3], types[i % 2], sizes[i / 2][0], sizes[i / 2][1]);
 }
 
 /* Gradients of sum(y * r): backward gets r as dy. */
@@ -181,8 +206,8 @@ int main(void)
 {
     backend_cpu_register();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(norm_odd_sizes),
-        cmocka_unit_test(norm_backward_odd_sizes),
+        cmocka_unit_test(norm_odd_sizes),          cmocka_unit_test(norm_long_rows),
+        cmocka_unit_test(norm_backward_odd_sizes), cmocka_unit_test(norm_backward_large_sizes),
         cmocka_unit_test(norm_gradients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
