@@ -149,6 +149,44 @@ static void sample_agrees(void **state)
         }
 }
 
+/* Penalties for more tokens than travel at once, of a list that the caller reuses at once. */
+static void call_sample_with_list(const Device *device, const Tensor *t, const void *context)
+{
+    enum { N = 6, RECENT = 2500 };
+    SampleRule rules[N];
+    int32_t *recent = xmalloc((size_t)(N * RECENT) * sizeof *recent);
+    int64_t V = t[0].shape[1];
+    (void)context;
+    for (int n = 0; n < N; n++) {
+        for (int i = 0; i < RECENT; i++)
+            recent[n * RECENT + i] = (int32_t)((i * 3 + n) % V);
+        rules[n] = (SampleRule){.temperature = n ? 0.9f : 0.0f,
+                                .uniform = 0.15f * (float)n,
+                                .top_p = n == 3 ? 0.8f : 0.0f,
+                                .repetition_penalty = 1.5f,
+                                .recent = recent + n * RECENT,
+                                .n_recent = RECENT - 7 * n};
+    }
+    SampleArgs args = {t[0], t[1], t[2], rules};
+    device->ops->sample(device->queue, &args);
+    for (int i = 0; i < N * RECENT; i++)
+        recent[i] = INT32_MAX;
+    memset(rules, 0xff, sizeof rules);
+    free(recent);
+}
+
+static void sample_with_long_lists(void **state)
+{
+    (void)state;
+    Parity p;
+    parity_begin(&p, "sample, 2500 recent tokens");
+    parity_normal(&p, tensor_2d(NULL, DTYPE_F32, 6, 8009), 0.0, 2.0);
+    parity_output(&p, tensor_1d(NULL, DTYPE_I32, 6));
+    parity_output(&p, tensor_1d(NULL, DTYPE_F32, 6));
+    parity_check(&p, "sample", DTYPE_F32, call_sample_with_list, NULL);
+    parity_end(&p);
+}
+
 /* Frequencies follow the probabilities: 4,000 draws with evenly spread numbers. */
 static void sample_follows_probabilities(void **state)
 {
@@ -232,11 +270,9 @@ int main(void)
 {
     backend_cpu_register();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(log_softmax_agrees),
-        cmocka_unit_test(mix_agrees),
-        cmocka_unit_test(top_k_agrees),
-        cmocka_unit_test(sample_agrees),
-        cmocka_unit_test(sample_follows_probabilities),
+        cmocka_unit_test(log_softmax_agrees),     cmocka_unit_test(mix_agrees),
+        cmocka_unit_test(top_k_agrees),           cmocka_unit_test(sample_agrees),
+        cmocka_unit_test(sample_with_long_lists), cmocka_unit_test(sample_follows_probabilities),
         cmocka_unit_test(embed_agrees),
         cmocka_unit_test(embed_backward_many),
     };

@@ -79,6 +79,72 @@ static void adamw_first_step(void **state)
     parity_end(&p);
 }
 
+enum { MANY = 101, MANY_COLUMNS = 67 }; /* parameters, more than a GPU takes with one launch */
+
+/* Tensors (MANY, MANY_COLUMNS) whose rows are the parameters, most of them unaligned. */
+static void call_adamw_of_many(const Device *device, const Tensor *t, const void *context)
+{
+    (void)context;
+    AdamwItem items[MANY];
+    for (int i = 0; i < MANY; i++) {
+        Tensor rows[5];
+        for (int k = 0; k < 5; k++)
+            rows[k] = tensor_slice(&t[k], i, 1);
+        items[i] = (AdamwItem){rows[0], rows[1], rows[2], rows[3], rows[4], 0.001f * (float)i};
+    }
+    AdamwArgs args = {.items = items,
+                      .n_items = MANY,
+                      .lr = 1e-2f,
+                      .beta1 = 0.9f,
+                      .beta2 = 0.95f,
+                      .eps = 1e-8f,
+                      .step = 3};
+    device->ops->adamw(device->queue, &args);
+    for (int i = 0; i < MANY; i++)
+        items[i] = (AdamwItem){0}; /* the list is the caller's again */
+}
+
+static void adamw_of_many(void **state)
+{
+    (void)state;
+    Tensor shape = tensor_2d(NULL, DTYPE_F32, MANY, MANY_COLUMNS);
+    for (int type = 0; type < 2; type++) {
+        Parity p;
+        parity_begin(&p, "adamw of many, copies %s", dtype_name(types[type]));
+        for (int k = 0; k < 3; k++)
+            parity_normal(&p, shape, 0, 1);
+        parity_integers(&p, shape, 0, 3);
+        parity_output(&p, tensor_2d(NULL, types[type], MANY, MANY_COLUMNS));
+        parity_check(&p, "adamw", types[type], call_adamw_of_many, NULL);
+        parity_end(&p);
+    }
+}
+
+static void call_grad_norm_of_many(const Device *device, const Tensor *t, const void *context)
+{
+    (void)context;
+    Tensor items[MANY];
+    for (int i = 0; i < MANY; i++)
+        items[i] = tensor_slice(&t[0], i, 1);
+    GradNormArgs args = {
+        .items = items, .n_items = MANY, .max_norm = 1.0f, .norm = t[1], .clip = t[2]};
+    device->ops->grad_norm(device->queue, &args);
+    for (int i = 0; i < MANY; i++)
+        items[i] = (Tensor){0};
+}
+
+static void grad_norm_of_many(void **state)
+{
+    (void)state;
+    Parity p;
+    parity_begin(&p, "grad_norm of many");
+    parity_normal(&p, tensor_2d(NULL, DTYPE_F32, MANY, MANY_COLUMNS), 0, 1);
+    parity_output(&p, tensor_1d(NULL, DTYPE_F32, 1));
+    parity_output(&p, tensor_1d(NULL, DTYPE_F32, 1));
+    parity_check(&p, "grad_norm", DTYPE_F32, call_grad_norm_of_many, NULL);
+    parity_end(&p);
+}
+
 static void call_grad_norm(const Device *device, const Tensor *t, const void *context)
 {
     GradNormArgs args = {
@@ -141,6 +207,37 @@ static void weighted_sum_parity(void **state)
                 parity_check(&p, "weighted_sum", y, call_weighted_sum, &cases[k]);
                 parity_end(&p);
             }
+        }
+    }
+}
+
+static void call_sum_of_many(const Device *device, const Tensor *t, const void *context)
+{
+    Tensor x[MANY];
+    float weights[MANY];
+    for (int i = 0; i < MANY; i++) {
+        x[i] = tensor_slice(&t[0], i, 1);
+        weights[i] = 0.01f * (float)(i - 40);
+    }
+    WeightedSumArgs args = {
+        .x = x, .weights = weights, .n = MANY, .y = t[1], .accumulate = *(const bool *)context};
+    device->ops->weighted_sum(device->queue, &args);
+    for (int i = 0; i < MANY; i++)
+        x[i] = (Tensor){0}, weights[i] = NAN;
+}
+
+static void weighted_sum_of_many(void **state)
+{
+    (void)state;
+    for (int accumulate = 0; accumulate < 2; accumulate++) {
+        for (int type = 0; type < 4; type++) {
+            bool adds = accumulate != 0;
+            Parity p;
+            parity_begin(&p, "weighted_sum of many, types %d, accumulate %d", type, accumulate);
+            parity_normal(&p, tensor_2d(NULL, types[type & 1], MANY, MANY_COLUMNS), 0, 1);
+            parity_normal(&p, tensor_1d(NULL, types[type >> 1], MANY_COLUMNS), 0, 1);
+            parity_check(&p, "weighted_sum", types[type >> 1], call_sum_of_many, &adds);
+            parity_end(&p);
         }
     }
 }
@@ -275,11 +372,12 @@ int main(void)
 {
     backend_cpu_register();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(adamw_parity),          cmocka_unit_test(adamw_first_step),
-        cmocka_unit_test(grad_norm_parity),      cmocka_unit_test(weighted_sum_parity),
-        cmocka_unit_test(cast_parity),           cmocka_unit_test(cast_large),
-        cmocka_unit_test(dropout_parity),        cmocka_unit_test(gather_rows_parity),
-        cmocka_unit_test(non_finite_finds_each),
+        cmocka_unit_test(adamw_parity),         cmocka_unit_test(adamw_first_step),
+        cmocka_unit_test(grad_norm_parity),     cmocka_unit_test(weighted_sum_parity),
+        cmocka_unit_test(cast_parity),          cmocka_unit_test(cast_large),
+        cmocka_unit_test(adamw_of_many),        cmocka_unit_test(grad_norm_of_many),
+        cmocka_unit_test(weighted_sum_of_many), cmocka_unit_test(dropout_parity),
+        cmocka_unit_test(gather_rows_parity),   cmocka_unit_test(non_finite_finds_each),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
