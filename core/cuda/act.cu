@@ -71,8 +71,8 @@ void cuda_act(Queue *queue, const ActArgs *args)
 {
     act_check(args);
     int64_t n = tensor_count(&args->x);
-    bool aligned =
-        is_aligned(args->x.data) && is_aligned(args->y.data) && is_aligned(args->gate.data);
+    bool aligned = aligned_to(args->x.data, 16) && aligned_to(args->y.data, 16) &&
+                   aligned_to(args->gate.data, 16);
     with_type(args->x.dtype, [&](auto type) {
         using T = typename decltype(type)::type;
         const T *x = device_at<T>(&args->x), *gate = device_at<T>(&args->gate);
@@ -88,9 +88,9 @@ void cuda_act_backward(Queue *queue, const ActBackwardArgs *args)
 {
     act_backward_check(args);
     int64_t n = tensor_count(&args->x);
-    bool aligned = is_aligned(args->x.data) && is_aligned(args->dy.data) &&
-                   is_aligned(args->dx.data) && is_aligned(args->gate.data) &&
-                   is_aligned(args->dgate.data);
+    bool aligned = aligned_to(args->x.data, 16) && aligned_to(args->dy.data, 16) &&
+                   aligned_to(args->dx.data, 16) && aligned_to(args->gate.data, 16) &&
+                   aligned_to(args->dgate.data, 16);
     with_type(args->x.dtype, [&](auto type) {
         using T = typename decltype(type)::type;
         const T *x = device_at<T>(&args->x), *gate = device_at<T>(&args->gate);

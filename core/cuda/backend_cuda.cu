@@ -9,19 +9,10 @@
 
 static char description[512];
 static int processors;
-static int device_number; /* the device of this process: one process, one GPU */
 
 int device_processors()
 {
     return processors;
-}
-
-void device_enter()
-{
-    static __thread bool entered;
-    if (!entered)
-        cudaSetDevice(device_number);
-    entered = true;
 }
 
 static const char *cuda_description()
@@ -84,7 +75,6 @@ static Status out_of_memory(Err *err, size_t bytes, const char *what)
 
 static Status cuda_alloc(void **out, size_t bytes, const char *what, Err *err)
 {
-    device_enter();
     cudaError_t code = cudaMalloc(out, bytes ? bytes : (size_t)MEM_ALIGN);
     if (code == cudaSuccess)
         return STATUS_OK;
@@ -129,7 +119,6 @@ void *queue_scratch(Queue *queue, size_t bytes, const char *what)
 
 static void move(Queue *queue, void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
 {
-    device_enter();
     if (bytes && !queue->failed)
         queue_check(queue, cudaMemcpyAsync(to, from, bytes, kind, queue->stream), "copying");
 }
@@ -144,12 +133,12 @@ static void cuda_download(Queue *queue, void *host, const void *device, size_t b
     move(queue, host, device, bytes, cudaMemcpyDeviceToHost);
 }
 
-static void cuda_copy(Queue *queue, void *to, const void *from, size_t bytes)
+void queue_copy(Queue *queue, void *to, const void *from, size_t bytes)
 {
     move(queue, to, from, bytes, cudaMemcpyDeviceToDevice);
 }
 
-static void cuda_zero(Queue *queue, void *device, size_t bytes)
+void queue_zero(Queue *queue, void *device, size_t bytes)
 {
     if (bytes && !queue->failed)
         queue_check(queue, cudaMemsetAsync(device, 0, bytes, queue->stream), "clearing memory");
@@ -176,7 +165,6 @@ static void cuda_queue_free(Queue *queue)
 
 static Status cuda_queue_new(Queue **out, Err *err)
 {
-    device_enter();
     Queue *queue = (Queue *)xcalloc(1, sizeof *queue);
     cudaError_t code = cudaStreamCreateWithFlags(&queue->stream, cudaStreamNonBlocking);
     if (code != cudaSuccess) {
@@ -201,7 +189,6 @@ struct Event {
 
 static Status cuda_event_new(Event **out, Err *err)
 {
-    device_enter();
     Event *event = (Event *)xcalloc(1, sizeof *event);
     cudaError_t code = cudaEventCreateWithFlags(&event->event, cudaEventDisableTiming);
     if (code != cudaSuccess) {
@@ -292,8 +279,8 @@ static void fill_table()
     cuda.free = cuda_free;
     cuda.upload = cuda_upload;
     cuda.download = cuda_download;
-    cuda.copy = cuda_copy;
-    cuda.zero = cuda_zero;
+    cuda.copy = queue_copy;
+    cuda.zero = queue_zero;
     cuda.adopt = cuda_adopt;
     cuda.queue_new = cuda_queue_new;
     cuda.queue_free = cuda_queue_free;
@@ -319,16 +306,6 @@ static void version_text(int version, char *text, size_t size)
     snprintf(text, size, "%d.%d", version / 1000, version % 1000 / 10);
 }
 
-/* The GPU of this process: among several, ranks of one machine take one each (LOCAL_RANK and
- * OMPI_COMM_WORLD_LOCAL_RANK number them). */
-static int choose_device(int count)
-{
-    const char *rank = getenv("OMPI_COMM_WORLD_LOCAL_RANK");
-    if (!rank)
-        rank = getenv("LOCAL_RANK");
-    return rank ? atoi(rank) % count : 0;
-}
-
 /* How the program finds this plug-in: the backend, or NULL and the reason. */
 extern "C" __attribute__((visibility("default"))) const Backend *cambium_backend(Err *err)
 {
@@ -350,13 +327,12 @@ extern "C" __attribute__((visibility("default"))) const Backend *cambium_backend
                     code == cudaSuccess ? "none is there" : cudaGetErrorString(code));
         return NULL;
     }
-    device_number = choose_device(count);
+    /* One process, one GPU: the first that it sees. Ranks that are processes are shown one each, by
+     * CUDA_VISIBLE_DEVICES, before this plug-in is opened (train/ranks.c). */
     cudaDeviceProp p;
-    code = cudaSetDevice(device_number);
-    if (code == cudaSuccess)
-        code = cudaGetDeviceProperties(&p, device_number);
+    code = cudaGetDeviceProperties(&p, 0);
     if (code != cudaSuccess) {
-        err_set(err, "GPU %d cannot be used: %s", device_number, cudaGetErrorString(code));
+        err_set(err, "the GPU cannot be used: %s", cudaGetErrorString(code));
         return NULL;
     }
     if (p.major < 8) {

@@ -37,11 +37,12 @@ void *queue_scratch(Queue *queue, size_t bytes, const char *what);
  * none left. */
 void *queue_memory(Queue *queue, size_t bytes, const char *what);
 
+/* Enqueue a copy within the device's memory, and zeros. */
+void queue_copy(Queue *queue, void *to, const void *from, size_t bytes);
+void queue_zero(Queue *queue, void *device, size_t bytes);
+
 /* Keeps the first failure of a queue; true when `code` is none. */
 bool queue_check(Queue *queue, cudaError_t code, const char *what);
-
-/* Makes the process's GPU that of the calling thread, which else would be on GPU 0. */
-void device_enter();
 
 /* Streaming multiprocessors of the device in use. */
 int device_processors();
@@ -58,7 +59,6 @@ void launch(Queue *queue, dim3 grid, dim3 block, size_t shared, Args... args)
 {
     if (queue->failed || grid.x == 0 || grid.y == 0 || grid.z == 0)
         return;
-    device_enter();
 #ifdef CAMBIUM_EMULATE
     emulate_launch(queue->stream, __PRETTY_FUNCTION__, grid, block, shared,
                    [=] { Kernel(args...); });
@@ -86,10 +86,10 @@ static inline unsigned stride_blocks(int64_t n, int64_t per_block)
     return (unsigned)(blocks < most ? blocks : most);
 }
 
-/* Threads of a block that works on one row of `n` elements: whole warps, at most 256. */
-static inline unsigned row_threads(int64_t n)
+/* Threads of a block that works on one row of `n` elements: whole warps, at most `most`. */
+static inline unsigned row_threads(int64_t n, int64_t most = 256)
 {
-    return n >= 256 ? 256u : (unsigned)(ceil_div(n < 1 ? 1 : n, WARP) * WARP);
+    return (unsigned)(n >= most ? most : ceil_div(n < 1 ? 1 : n, WARP) * WARP);
 }
 
 template <typename T> struct Type {
@@ -114,7 +114,7 @@ template <typename F> void with_page_type(DType dtype, F f)
         with_type(dtype, f);
 }
 
-/* Whether accesses of `bytes` may start there. */
+/* Whether accesses of `bytes` may start there; an absent tensor (NULL) is in nobody's way. */
 static inline bool aligned_to(const void *address, size_t bytes)
 {
     return (uintptr_t)address % bytes == 0;

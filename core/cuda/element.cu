@@ -20,16 +20,12 @@ void cuda_cast(Queue *queue, const CastArgs *args)
     int64_t n = tensor_count(&args->x);
     CHECK(tensor_count(&args->y) == n, "cast: shapes");
     if (args->x.dtype == args->y.dtype) {
-        if (n && !queue->failed)
-            queue_check(queue,
-                        cudaMemcpyAsync(args->y.data, args->x.data, tensor_bytes(&args->x),
-                                        cudaMemcpyDeviceToDevice, queue->stream),
-                        "copying");
+        queue_copy(queue, args->y.data, args->x.data, tensor_bytes(&args->x));
         return;
     }
     CHECK(is_compute_type(args->x.dtype) && is_compute_type(args->y.dtype), "cast: %s to %s",
           dtype_name(args->x.dtype), dtype_name(args->y.dtype));
-    bool aligned = is_aligned(args->x.data) && is_aligned(args->y.data);
+    bool aligned = aligned_to(args->x.data, 16) && aligned_to(args->y.data, 16);
     if (args->x.dtype == DTYPE_F32)
         map(queue, n, aligned,
             Cast<float, bf16>{device_at<float>(&args->x), device_at<bf16>(&args->y)});
@@ -75,13 +71,13 @@ void cuda_weighted_sum(Queue *queue, const WeightedSumArgs *args)
         using Y = typename decltype(type)::type;
         for (int64_t at = 0; at == 0 || at < args->n; at += SUM_INPUTS) {
             WeightedSum<Y> sum = {};
-            bool aligned = is_aligned(args->y.data);
+            bool aligned = aligned_to(args->y.data, 16);
             for (; sum.n < SUM_INPUTS && at + sum.n < args->n; sum.n++) {
                 const Tensor *x = &args->x[at + sum.n];
                 sum.x[sum.n] = x->data;
                 sum.weights[sum.n] = args->weights[at + sum.n];
                 sum.narrow[sum.n] = x->dtype == DTYPE_BF16;
-                aligned = aligned && is_aligned(x->data);
+                aligned = aligned && aligned_to(x->data, 16);
             }
             sum.accumulate = args->accumulate || at > 0;
             sum.y = device_at<Y>(&args->y);
@@ -92,32 +88,18 @@ void cuda_weighted_sum(Queue *queue, const WeightedSumArgs *args)
 
 /* ---- dropout -------------------------------------------------------------------------------- */
 
-/* dropout_mix and dropout_keeps of ops.h, which host compilers compile for the host alone. */
-static __device__ __forceinline__ uint32_t mix_bits(uint32_t x)
-{
-    x = (x ^ (x >> 16)) * 0x7feb352du;
-    x = (x ^ (x >> 15)) * 0x846ca68bu;
-    return x ^ (x >> 16);
-}
-
 template <typename T> struct Drop {
     const T *x;
     T *y;
     uint64_t seed, first;
     uint32_t threshold;
     float factor;
-    __device__ __forceinline__ bool keeps(uint64_t index) const
-    {
-        uint32_t low = mix_bits((uint32_t)index ^ (uint32_t)seed);
-        uint32_t high = (uint32_t)(seed >> 32) + (uint32_t)(index >> 32) * 0x9e3779b9u;
-        return mix_bits(low ^ high) >= threshold;
-    }
     template <int N> __device__ __forceinline__ void run(int64_t i) const
     {
         float v[N];
         load_f32<N>(x, i, v);
         for (int j = 0; j < N; j++)
-            v[j] = keeps(first + (uint64_t)(i + j)) ? v[j] * factor : 0.0f;
+            v[j] = dropout_keeps(seed, first + (uint64_t)(i + j), threshold) ? v[j] * factor : 0.0f;
         store_f32<N>(y, i, v);
     }
 };
@@ -128,7 +110,7 @@ void cuda_dropout(Queue *queue, const DropoutArgs *args)
     CHECK(is_compute_type(args->x.dtype) && args->x.dtype == args->y.dtype &&
               tensor_count(&args->x) == tensor_count(&args->y),
           "dropout: shapes or types");
-    bool aligned = is_aligned(args->x.data) && is_aligned(args->y.data);
+    bool aligned = aligned_to(args->x.data, 16) && aligned_to(args->y.data, 16);
     with_type(args->x.dtype, [&](auto type) {
         using T = typename decltype(type)::type;
         Drop<T> drop = {device_at<T>(&args->x),
@@ -160,12 +142,10 @@ template <typename T> struct FindNonFinite {
 void cuda_non_finite(Queue *queue, const NonFiniteArgs *args)
 {
     CHECK(is_compute_type(args->x.dtype) && args->out.dtype == DTYPE_I32, "non_finite: types");
-    if (!queue->failed)
-        queue_check(queue, cudaMemsetAsync(args->out.data, 0, sizeof(int32_t), queue->stream),
-                    "clearing memory");
+    queue_zero(queue, args->out.data, sizeof(int32_t));
     with_type(args->x.dtype, [&](auto type) {
         using T = typename decltype(type)::type;
-        map(queue, tensor_count(&args->x), is_aligned(args->x.data),
+        map(queue, tensor_count(&args->x), aligned_to(args->x.data, 16),
             FindNonFinite<T>{device_at<T>(&args->x), device_at<int32_t>(&args->out)});
     });
 }
@@ -196,7 +176,7 @@ void cuda_gather_rows(Queue *queue, const GatherRowsArgs *args)
               args->out.shape[0] == tensor_count(&args->rows),
           "gather_rows: shapes or types");
     int64_t bytes = (int64_t)tensor_bytes(&args->x) / N;
-    if (bytes % 16 == 0 && is_aligned(args->x.data) && is_aligned(args->out.data))
+    if (bytes % 16 == 0 && aligned_to(args->x.data, 16) && aligned_to(args->out.data, 16))
         gather<uint4>(queue, args, bytes);
     else
         gather<uint8_t>(queue, args, bytes);

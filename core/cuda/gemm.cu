@@ -137,16 +137,11 @@ static void launch_finish(Queue *queue, const GemmArgs *args, GemmDims d, Finish
         launch<finish_kernel<T, W, false>>(queue, rows, threads, 0, p);
 }
 
-static bool aligned(const void *data)
-{
-    return (uintptr_t)data % 16 == 0; /* NULL is */
-}
-
 static void finish(Queue *queue, const GemmArgs *args, GemmDims d, FinishParams p)
 {
     with_type(args->c.dtype, [&](auto type) {
         using T = typename decltype(type)::type;
-        if (d.N % pack_size<T>() == 0 && aligned(p.c) && aligned(p.pre))
+        if (d.N % pack_size<T>() == 0 && aligned_to(p.c, 16) && aligned_to(p.pre, 16))
             launch_finish<T, pack_size<T>()>(queue, args, d, p);
         else
             launch_finish<T, 1>(queue, args, d, p);
@@ -157,7 +152,8 @@ static void finish(Queue *queue, const GemmArgs *args, GemmDims d, FinishParams 
  * is by erf: a second kernel does what it cannot. */
 static bool library_product(Queue *queue, const GemmArgs *args, GemmDims d)
 {
-    bool bias_later = args->bias.data && (args->c.dtype != DTYPE_F32 || !aligned(args->bias.data));
+    bool bias_later =
+        args->bias.data && (args->c.dtype != DTYPE_F32 || !aligned_to(args->bias.data, 16));
     /* The sum with a bias is then rounded twice, which shows where a few elements happen to cancel
      * it out. What fits one tile is not worth the library's call anyway. */
     if (bias_later && d.M * d.N <= TILE * TILE && d.K <= 4 * TILE)

@@ -84,11 +84,12 @@ static void launch_loss(Queue *queue, const HeadLossArgs *args, const Tensor *lo
     const int32_t *targets = device_at<const int32_t>(&args->targets, begin);
     float *losses = device_at<float>(&args->losses, begin);
     if (V % MAP_WIDTH == 0)
-        launch<loss_kernel<T, MAP_WIDTH, GRADIENT>>(queue, rows, wide_threads(V / MAP_WIDTH), 0,
+        launch<loss_kernel<T, MAP_WIDTH, GRADIENT>>(queue, rows,
+                                                    row_threads(V / MAP_WIDTH, VOCAB_THREADS), 0,
                                                     data, targets, losses, V, args->grad_scale);
     else
-        launch<loss_kernel<T, 1, GRADIENT>>(queue, rows, wide_threads(V), 0, data, targets, losses,
-                                            V, args->grad_scale);
+        launch<loss_kernel<T, 1, GRADIENT>>(queue, rows, row_threads(V, VOCAB_THREADS), 0, data,
+                                            targets, losses, V, args->grad_scale);
 }
 
 /* The rows whose logits are made at once. */

@@ -16,9 +16,9 @@ void cuda_log_softmax(Queue *queue, const LogSoftmaxArgs *args)
 {
     log_softmax_check(args);
     int64_t V = tensor_cols(&args->x);
-    launch<log_softmax_kernel>(queue, (unsigned)tensor_rows(&args->x), wide_threads(V), 0,
-                               device_at<const float>(&args->x), device_at<float>(&args->y),
-                               device_at<float>(&args->lse), V);
+    launch<log_softmax_kernel>(queue, (unsigned)tensor_rows(&args->x),
+                               row_threads(V, VOCAB_THREADS), 0, device_at<const float>(&args->x),
+                               device_at<float>(&args->y), device_at<float>(&args->lse), V);
 }
 
 /* ---- mixtures ------------------------------------------------------------------------------- */
@@ -64,11 +64,11 @@ void cuda_mix(Queue *queue, const MixArgs *args)
     float *out = device_at<float>(&args->out);
     size_t shared = (size_t)E * sizeof(double);
     if (args->kind == MIX_PROBS)
-        launch<mix_kernel<true>>(queue, (unsigned)N, wide_threads(V), shared, logits, weights, out,
-                                 N, V, (int)E);
+        launch<mix_kernel<true>>(queue, (unsigned)N, row_threads(V, VOCAB_THREADS), shared, logits,
+                                 weights, out, N, V, (int)E);
     else
-        launch<mix_kernel<false>>(queue, (unsigned)N, wide_threads(V), shared, logits, weights, out,
-                                  N, V, (int)E);
+        launch<mix_kernel<false>>(queue, (unsigned)N, row_threads(V, VOCAB_THREADS), shared, logits,
+                                  weights, out, N, V, (int)E);
 }
 
 /* ---- the largest ---------------------------------------------------------------------------- */
@@ -98,7 +98,7 @@ void cuda_top_k(Queue *queue, const TopKArgs *args)
 {
     top_k_check(args);
     int64_t V = args->x.shape[1];
-    launch<top_k_kernel>(queue, (unsigned)args->x.shape[0], wide_threads(V), 0,
+    launch<top_k_kernel>(queue, (unsigned)args->x.shape[0], row_threads(V, VOCAB_THREADS), 0,
                          device_at<const float>(&args->x), device_at<float>(&args->values),
                          device_at<int32_t>(&args->ids), V, args->values.shape[1]);
 }

@@ -42,11 +42,6 @@ template <typename F> __global__ void map_kernel(int64_t wide, int64_t n, F f)
         f.template run<1>(i);
 }
 
-static inline bool is_aligned(const void *data)
-{
-    return (uintptr_t)data % 16 == 0;
-}
-
 /* `aligned`: all the functor's memory is, to 16 bytes. */
 template <typename F> void map(Queue *queue, int64_t n, bool aligned, F f)
 {

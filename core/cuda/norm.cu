@@ -107,8 +107,8 @@ void cuda_norm(Queue *queue, const NormArgs *args)
                     device_at<float>(&args->mean),
                     device_at<float>(&args->rstd),
                     args->y.data};
-    bool aligned = is_aligned(p.x) && is_aligned(p.residual) && is_aligned(p.weight) &&
-                   is_aligned(p.bias) && is_aligned(p.sum) && is_aligned(p.y);
+    bool aligned = aligned_to(p.x, 16) && aligned_to(p.residual, 16) && aligned_to(p.weight, 16) &&
+                   aligned_to(p.bias, 16) && aligned_to(p.sum, 16) && aligned_to(p.y, 16);
     with_type(args->x.dtype, [&](auto x) {
         with_type(args->y.dtype, [&](auto y) {
             with_width(aligned, C, [&](auto width) {
@@ -279,7 +279,8 @@ void cuda_norm_backward(Queue *queue, const NormBackwardArgs *args)
         if (!p.partial)
             return;
     }
-    bool aligned = is_aligned(p.x) && is_aligned(p.weight) && is_aligned(p.dy) && is_aligned(p.dx);
+    bool aligned = aligned_to(p.x, 16) && aligned_to(p.weight, 16) && aligned_to(p.dy, 16) &&
+                   aligned_to(p.dx, 16);
     with_type(args->dy.dtype, [&](auto y) {
         with_width(aligned, C, [&](auto width) {
             using Y = typename decltype(y)::type;

@@ -223,7 +223,6 @@ bool products_run(Queue *queue, const GemmArgs *args)
           "not a product of cuBLASLt's");
     if (d.M == 0 || d.N == 0 || d.K == 0 || queue->failed)
         return false;
-    device_enter();
     LtCache *cache = cache_of(queue);
     if (!cache || !cache->handle)
         return false;

@@ -8,11 +8,8 @@ extern "C" {
 #include "core/tensor/sample_check.h"
 }
 
-/* Threads of a block for a row of a vocabulary's size: whole warps, at most 1024. */
-static inline unsigned wide_threads(int64_t n)
-{
-    return n >= 1024 ? 1024u : (unsigned)(ceil_div(n, WARP) * WARP);
-}
+/* Threads of a block for a row of a vocabulary's size. */
+enum { VOCAB_THREADS = 1024 };
 
 /* Numbers that rise as the logits do, whatever their sign; what is not a number comes last, with
  * minus infinity, and both zeros are one. */

@@ -252,10 +252,7 @@ void cuda_sample(Queue *queue, const SampleArgs *args)
         float *copy = (float *)queue_scratch(queue, tensor_bytes(&args->logits), "sampling");
         if (!copy)
             return;
-        queue_check(queue,
-                    cudaMemcpyAsync(copy, original, tensor_bytes(&args->logits),
-                                    cudaMemcpyDeviceToDevice, queue->stream),
-                    "copying");
+        queue_copy(queue, copy, original, tensor_bytes(&args->logits));
         for (int64_t n = 0; n < N; n++)
             if (penalises(&args->rules[n]))
                 penalise(queue, original + n * V, copy + n * V, &args->rules[n]);
@@ -269,8 +266,8 @@ void cuda_sample(Queue *queue, const SampleArgs *args)
             list.rules[i] = {rule->temperature, rule->top_p, rule->min_p, rule->uniform,
                              rule->top_k};
         }
-        launch<sample_kernel>(queue, (unsigned)n, wide_threads(V), 0, original + at * V,
-                              rows + at * V, list, device_at<int32_t>(&args->ids, at),
-                              device_at<float>(&args->logprobs, at), V);
+        launch<sample_kernel>(
+            queue, (unsigned)n, row_threads(V, VOCAB_THREADS), 0, original + at * V, rows + at * V,
+            list, device_at<int32_t>(&args->ids, at), device_at<float>(&args->logprobs, at), V);
     }
 }

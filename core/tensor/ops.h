@@ -262,8 +262,15 @@ typedef struct DropoutArgs {
     uint64_t first; /* what the first element's index counts from */
 } DropoutArgs;
 
+/* Kernels draw the same mask by the same two functions: nvcc compiles them for both sides. */
+#ifdef __CUDACC__
+#define DROPOUT_SIDES __host__ __device__
+#else
+#define DROPOUT_SIDES
+#endif
+
 /* A mix of 32 bits in 32-bit arithmetic ("lowbias32", C. Wellons), which vectorises everywhere. */
-static inline uint32_t dropout_mix(uint32_t x)
+static inline DROPOUT_SIDES uint32_t dropout_mix(uint32_t x)
 {
     x = (x ^ (x >> 16)) * 0x7feb352du;
     x = (x ^ (x >> 15)) * 0x846ca68bu;
@@ -272,7 +279,7 @@ static inline uint32_t dropout_mix(uint32_t x)
 
 /* The same mask on every backend: element `index` stays when its random word reaches `threshold`,
  * (uint32_t)(p * 2^32). */
-static inline bool dropout_keeps(uint64_t seed, uint64_t index, uint32_t threshold)
+static inline DROPOUT_SIDES bool dropout_keeps(uint64_t seed, uint64_t index, uint32_t threshold)
 {
     uint32_t low = dropout_mix((uint32_t)index ^ (uint32_t)seed);
     uint32_t high = (uint32_t)(seed >> 32) + (uint32_t)(index >> 32) * 0x9e3779b9u;

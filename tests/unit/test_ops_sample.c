@@ -273,8 +273,7 @@ int main(void)
         cmocka_unit_test(log_softmax_agrees),     cmocka_unit_test(mix_agrees),
         cmocka_unit_test(top_k_agrees),           cmocka_unit_test(sample_agrees),
         cmocka_unit_test(sample_with_long_lists), cmocka_unit_test(sample_follows_probabilities),
-        cmocka_unit_test(embed_agrees),
-        cmocka_unit_test(embed_backward_many),
+        cmocka_unit_test(embed_agrees),           cmocka_unit_test(embed_backward_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

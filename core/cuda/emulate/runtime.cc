@@ -79,17 +79,6 @@ cudaError_t cudaGetDeviceCount(int *count)
     return cudaSuccess;
 }
 
-cudaError_t cudaGetDevice(int *out)
-{
-    *out = 0;
-    return cudaSuccess;
-}
-
-cudaError_t cudaSetDevice(int)
-{
-    return cudaSuccess;
-}
-
 /* The emulated memory's size, so that tests can run out of it: CAMBIUM_EMULATE_MEMORY bytes. */
 static size_t memory_size()
 {
