@@ -153,7 +153,8 @@ static Status train_stage(const GrowJob *job, Run *run, int64_t number, const Ru
     TRY(stage_trained(stage, config, &what.trained, err));
     TrainConfig train = run_train_config(run, &what.schedule, config->context);
     TrainPlan plan;
-    TRY(train_plan(config, run->compute, DTYPE_F32, &what.trained, &train, &plan, err));
+    TRY(train_plan(&run->device, config, run->compute, DTYPE_F32, &what.trained, &train, &plan,
+                   err));
     char trains[80];
     grow_trains_text(&stage->trains, trains, sizeof trains);
     log_info("stage %" PRId64 " of %" PRId64 ": %" PRId64 " blocks, %s train: %.1f M of %.1f M "

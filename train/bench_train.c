@@ -80,8 +80,8 @@ static Status plan_of(const Rig *rig, const TrainSet *set, TrainPlan *plan, Err 
     TrainConfig config = train_config_default();
     config.batch = rig->setup.rows;
     config.context = rig->setup.context;
-    return train_plan(&rig->model->config, rig->model->compute, rig->model->substrate.table.dtype,
-                      set, &config, plan, err);
+    return train_plan(&rig->model->device, &rig->model->config, rig->model->compute,
+                      rig->model->substrate.table.dtype, set, &config, plan, err);
 }
 
 static Status whole(const BenchRun *how, Subject subject, BenchResult *result, Err *err)

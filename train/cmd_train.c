@@ -74,7 +74,7 @@ static Status plan_of(const Run *run, const ModelConfig *config, const Schedule 
 {
     TrainConfig train = run_train_config(run, schedule, config->context);
     TrainSet trained = whole_model(config);
-    return train_plan(config, run->compute, DTYPE_F32, &trained, &train, plan, err);
+    return train_plan(&run->device, config, run->compute, DTYPE_F32, &trained, &train, plan, err);
 }
 
 static Status dry_run(const TrainSettings *s, const Run *run, const ModelConfig *config,

@@ -80,8 +80,8 @@ Status run_dry_stage(const Run *run, const DryStage *stage, FILE *out, Err *err)
 {
     TrainPlan plan;
     TrainTime time;
-    TRY(train_plan(stage->config, run->compute, DTYPE_F32, stage->trained, stage->train, &plan,
-                   err));
+    TRY(train_plan(&run->device, stage->config, run->compute, DTYPE_F32, stage->trained,
+                   stage->train, &plan, err));
     print_plan(&plan, out);
     fflush(out); /* what follows takes a while */
     TRY(train_time(&run->device, stage->config, run->compute, stage->trained, stage->train, &time,

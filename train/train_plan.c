@@ -72,15 +72,15 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* What the CPU's loss keeps beside its arguments: the exponentials of a group of rows, and the
- * parts that dx is summed from, each within the limit of elements that head_loss.c sets. */
-static int64_t loss_scratch(const ModelConfig *c, DType compute, int64_t rows)
+/* What the device keeps beside the arguments of a pass over `rows` tokens. */
+static int64_t loss_scratch(const Backend *ops, const ModelConfig *c, DType compute, int64_t rows)
 {
-    const int64_t limit = 32 << 20, rows_most = 512, parts = 16;
-    rows = smaller(rows, rows_most);
-    int64_t terms = smaller(rows * c->vocab_size * 13 / 12, limit);
-    int64_t dx_parts = smaller(parts * rows * c->d_model, limit);
-    return terms * (int64_t)dtype_bytes(compute) + dx_parts * (int64_t)sizeof(float);
+    static char wanted; /* marks the gradients; nobody reads it */
+    HeadLossArgs shapes = {.x = tensor_2d(NULL, compute, rows, c->d_model),
+                           .weight = tensor_2d(NULL, compute, c->vocab_size, c->d_model),
+                           .dx = tensor_2d(&wanted, DTYPE_F32, rows, c->d_model),
+                           .dweight = tensor_2d(&wanted, DTYPE_F32, c->vocab_size, c->d_model)};
+    return (int64_t)ops->loss_scratch(&shapes);
 }
 
 /* A checkpoint's values pass through memory in pieces, with everything else still there. */
@@ -93,13 +93,11 @@ static int64_t saving_bytes(const ModelConfig *c)
 /* The program, its libraries and their own buffers, as measured. */
 static const size_t process_bytes = 32000000;
 
-Status train_plan(const ModelConfig *config, DType compute, DType table, const TrainSet *trained,
-                  const TrainConfig *train, TrainPlan *out, Err *err)
+Status train_plan(const Device *device, const ModelConfig *config, DType compute, DType table,
+                  const TrainSet *trained, const TrainConfig *train, TrainPlan *out, Err *err)
 {
     *out = (TrainPlan){0};
-    Device device;
-    TRY(device_open(&device, "cpu", err));
-    ModelOptions options = {.device = &device,
+    ModelOptions options = {.device = device,
                             .compute = compute,
                             .weights = compute,
                             .masters = true,
@@ -113,7 +111,6 @@ Status train_plan(const ModelConfig *config, DType compute, DType table, const T
             status = measure(model, train, out, err);
         model_free(model);
     }
-    device_close(&device);
     TRY(status);
     ModelSize size = model_size(config);
     if (config->embedding != EMBEDDING_LEARNED) {
@@ -129,9 +126,11 @@ Status train_plan(const ModelConfig *config, DType compute, DType table, const T
     out->flops_per_token_cached = (double)(config->n_layers - lowest) * block + f.head + backward;
     int64_t rows = train->micro_batch ? train->micro_batch : train->batch / train->ranks;
     out->bytes_scratch =
-        (size_t)(train_own_ranks(train) * loss_scratch(config, compute, rows * train->context) +
-                 saving_bytes(config));
-    out->bytes = process_bytes + out->bytes_weights + out->bytes_grads + out->bytes_moments +
+        (size_t)(train_own_ranks(train) *
+                 loss_scratch(device->ops, config, compute, rows * train->context));
+    if (!device->ops->memory) /* what the host holds counts where it computes, too */
+        out->bytes_scratch += process_bytes + (size_t)saving_bytes(config);
+    out->bytes = out->bytes_weights + out->bytes_grads + out->bytes_moments +
                  out->bytes_activations + out->bytes_scratch;
     return STATUS_OK;
 }

@@ -137,8 +137,8 @@ Status trainer_new(Trainer **out, const TrainerSetup *setup, Err *err)
                                 .eval_bpb = NAN};
     t->ranks = xcalloc((size_t)train_own_ranks(c), sizeof *t->ranks);
     DType table = setup->model->substrate.table.dtype;
-    Status status = train_plan(&setup->model->config, setup->model->compute, table, &setup->trained,
-                               c, &t->plan, err);
+    Status status = train_plan(&setup->model->device, &setup->model->config, setup->model->compute,
+                               table, &setup->trained, c, &t->plan, err);
     for (int r = 0; r < train_own_ranks(c) && status == STATUS_OK; r++)
         status = rank_init(t, r, err);
     if (status == STATUS_OK)

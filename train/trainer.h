@@ -109,15 +109,16 @@ const Model *trainer_model(const Trainer *trainer);
 
 /* ---- planning ------------------------------------------------------------------------------- */
 
-/* What a run takes, computed without allocating (--dry-run). */
+/* What a run takes on a device, computed without allocating (--dry-run). */
 typedef struct TrainPlan {
     int64_t params_total, params_active, params_frozen;
     double flops_per_token; /* forward and backward of what trains; without a cached prefix */
     double flops_per_token_cached; /* with it */
     size_t bytes_weights, bytes_grads, bytes_moments, bytes_activations, bytes_scratch;
-    size_t bytes; /* everything, per process: the peak to expect */
+    size_t bytes; /* everything, per process, in the device's memory: the peak to expect. On the CPU
+                     the process itself is included, on a GPU its context is not. */
 } TrainPlan;
-Status train_plan(const ModelConfig *model, DType compute, DType table, const TrainSet *trained,
-                  const TrainConfig *config, TrainPlan *out, Err *err);
+Status train_plan(const Device *device, const ModelConfig *model, DType compute, DType table,
+                  const TrainSet *trained, const TrainConfig *config, TrainPlan *out, Err *err);
 
 #endif

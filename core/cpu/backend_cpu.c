@@ -169,6 +169,12 @@ static void cpu_event_wait(Queue *queue, Event *event)
     CHECK(event->recorded, "waiting for an event that was never recorded would hang on a GPU");
 }
 
+static size_t ref_loss_scratch(const HeadLossArgs *shapes)
+{
+    (void)shapes;
+    return 0; /* its memory is one row's */
+}
+
 /* ---- the tables ------------------------------------------------------------------------------ */
 
 static const Backend reference = {.abi = BACKEND_ABI,
@@ -189,6 +195,7 @@ static const Backend reference = {.abi = BACKEND_ABI,
                                   .event_free = cpu_event_free,
                                   .event_record = cpu_event_record,
                                   .event_wait = cpu_event_wait,
+                                  .loss_scratch = ref_loss_scratch,
 #define REFERENCE_FIELD(name, Args, f32, bf16) .name = ref_##name,
                                   CAMBIUM_OPS(REFERENCE_FIELD)
 #undef REFERENCE_FIELD
@@ -211,6 +218,7 @@ void backend_cpu_register(void)
     cpu.gemm = cpu_gemm;
     cpu.sum_rows = cpu_sum_rows;
     cpu.head_loss = cpu_head_loss;
+    cpu.loss_scratch = cpu_loss_scratch;
     cpu.adamw = cpu_adamw;
     cpu.grad_norm = cpu_grad_norm;
     cpu.cast = cpu_cast;

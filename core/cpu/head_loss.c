@@ -283,28 +283,43 @@ static void check_targets(const HeadRun *run)
         CHECK(targets[i] < run->V, "head_loss: target %d of %lld", targets[i], (long long)run->V);
 }
 
-void cpu_head_loss(Queue *queue, const HeadLossArgs *args)
+/* Sizes of the whole run and of its scratch; only shapes and types of `args` are looked at. */
+static HeadRun run_of(const HeadLossArgs *args)
 {
-    head_loss_check(args);
     HeadRun run = {.args = args,
                    .N = tensor_rows(&args->x),
                    .C = tensor_cols(&args->x),
                    .V = tensor_rows(&args->weight),
                    .type = args->x.dtype,
                    .gradients = args->dx.data || args->dweight.data || args->dbias.data};
-    check_targets(&run);
-    if (run.N == 0) {
-        ref_head_loss(queue, args); /* only gradients to be cleared, if at all */
-        return;
-    }
     run.converted = run.type == DTYPE_BF16 && !product_has_bf16();
     if (run.converted)
         run.type = DTYPE_F32;
     choose_sizes(&run);
+    return run;
+}
+
+size_t cpu_loss_scratch(const HeadLossArgs *shapes)
+{
+    HeadRun run = run_of(shapes);
     Arena arena;
     arena_init(&arena, NULL, 0);
     lay_out(&run, &arena);
-    arena_init(&arena, cpu_scratch(queue, arena.used), arena.used);
+    return arena.used;
+}
+
+void cpu_head_loss(Queue *queue, const HeadLossArgs *args)
+{
+    head_loss_check(args);
+    if (tensor_rows(&args->x) == 0) {
+        ref_head_loss(queue, args); /* only gradients to be cleared, if at all */
+        return;
+    }
+    HeadRun run = run_of(args);
+    check_targets(&run);
+    size_t bytes = cpu_loss_scratch(args);
+    Arena arena;
+    arena_init(&arena, cpu_scratch(queue, bytes), bytes);
     lay_out(&run, &arena);
     if (run.converted)
         for (int64_t i = 0; i < run.N * run.C; i++)

@@ -294,6 +294,7 @@ static void fill_table()
     cuda.graph_launch = cuda_graph_launch;
     cuda.graph_free = cuda_graph_free;
     cuda.memory = cuda_memory;
+    cuda.loss_scratch = cuda_loss_scratch;
     cuda.native_stream = cuda_native_stream;
 #define CUDA_FIELD(name, Args, f32, bf16) cuda.name = cuda_##name;
     CAMBIUM_OPS(CUDA_FIELD)

@@ -120,6 +120,8 @@ static inline bool aligned_to(const void *address, size_t bytes)
     return (uintptr_t)address % bytes == 0;
 }
 
+size_t cuda_loss_scratch(const HeadLossArgs *shapes); /* as Backend's loss_scratch */
+
 /* The operations, as the table wants them: cuda_gemm(queue, args) and so on. */
 #define CUDA_OP(name, Args, f32, bf16) void cuda_##name(Queue *queue, const Args *args);
 CAMBIUM_OPS(CUDA_OP)

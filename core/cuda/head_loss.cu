@@ -1,5 +1,6 @@
 /* Fused head, softmax and cross-entropy: logits are made for some rows at a time. */
 #include "core/cuda/map.cuh"
+#include "core/cuda/products.h"
 #include "core/cuda/row.cuh"
 #include "core/cuda/sum_rows.h"
 
@@ -123,19 +124,48 @@ static void chunk_gradients(Queue *queue, const HeadLossArgs *args, const Tensor
     }
 }
 
+static bool wants_gradient(const HeadLossArgs *args)
+{
+    return args->dx.data || args->dweight.data || args->dbias.data;
+}
+
+/* In training bfloat16 logits halve the memory that the loss moves; their rounding (2^-9 of a
+ * logit) averages out over tokens. Where losses are the result, they are float32. */
+static DType logits_type(const HeadLossArgs *args)
+{
+    return wants_gradient(args) ? args->x.dtype : DTYPE_F32;
+}
+
+/* Bytes of a chunk's logits; what sums over its rows need lies behind them. */
+static size_t logits_bytes(const HeadLossArgs *args, int64_t chunk)
+{
+    size_t bytes = (size_t)(chunk * tensor_rows(&args->weight)) * dtype_bytes(logits_type(args));
+    return (bytes + 255) / 256 * 256;
+}
+
+static size_t own_scratch(const HeadLossArgs *args, int64_t chunk)
+{
+    return logits_bytes(args, chunk) + sum_rows_scratch(chunk, tensor_rows(&args->weight));
+}
+
+/* One buffer serves all operations of a queue. Beside the loss's there is what attention backward
+ * keeps: what cuDNN wants is known only to its plans, at least the queries' gradient in float32. */
+size_t cuda_loss_scratch(const HeadLossArgs *shapes)
+{
+    int64_t N = tensor_rows(&shapes->x), C = tensor_cols(&shapes->x);
+    int64_t chunk = chunk_rows(N, tensor_rows(&shapes->weight), logits_type(shapes));
+    size_t loss = own_scratch(shapes, chunk), attention = (size_t)(N * C) * sizeof(float);
+    return (loss > attention ? loss : attention) + products_workspace();
+}
+
 void cuda_head_loss(Queue *queue, const HeadLossArgs *args)
 {
     head_loss_check(args);
     int64_t N = tensor_rows(&args->x), V = tensor_rows(&args->weight), C = tensor_cols(&args->x);
-    bool gradient = args->dx.data || args->dweight.data || args->dbias.data;
-    /* In training bfloat16 logits halve the memory that the loss moves; their rounding (2^-9 of a
-     * logit) averages out over tokens. Where losses are the result, they are float32. */
-    DType type = gradient ? args->x.dtype : DTYPE_F32;
+    bool gradient = wants_gradient(args);
+    DType type = logits_type(args);
     int64_t chunk = chunk_rows(N, V, type);
-    size_t logits_bytes = (size_t)(chunk * V) * dtype_bytes(type);
-    logits_bytes = (logits_bytes + 255) / 256 * 256;
-    char *scratch =
-        (char *)queue_scratch(queue, logits_bytes + sum_rows_scratch(chunk, V), "the loss");
+    char *scratch = (char *)queue_scratch(queue, own_scratch(args, chunk), "the loss");
     if (!scratch)
         return;
     Tensor x_all = tensor_as_2d(&args->x, N, C);
@@ -159,7 +189,7 @@ void cuda_head_loss(Queue *queue, const HeadLossArgs *args)
                 launch_loss<typename decltype(tag)::type, true>(queue, args, &logits, begin);
             });
             chunk_gradients(queue, args, &logits, &x, &dx, begin == 0,
-                            (float *)(scratch + logits_bytes));
+                            (float *)(scratch + logits_bytes(args, chunk)));
         }
         begin += chunk;
     } while (begin < N);

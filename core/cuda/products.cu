@@ -48,6 +48,11 @@ static void plan_clear(Plan *plan)
     memset(plan, 0, sizeof *plan);
 }
 
+size_t products_workspace()
+{
+    return WORKSPACE;
+}
+
 void products_free(LtCache *cache)
 {
     if (!cache)

@@ -4,6 +4,8 @@
 
 #include "core/cuda/cuda.h"
 
+size_t products_workspace(); /* bytes that each queue keeps for them */
+
 /* Frees what a queue keeps for its products (handle, descriptors, workspace); NULL is allowed. */
 void products_free(LtCache *cache);
 

@@ -27,7 +27,7 @@ void backend_register(const Backend *backend)
 const char *backend_hole(const Backend *b)
 {
     if (!b->description || !b->alloc || !b->free || !b->upload || !b->download || !b->copy ||
-        !b->zero || !b->adopt)
+        !b->zero || !b->adopt || !b->loss_scratch)
         return "a memory function";
     if (!b->queue_new || !b->queue_free || !b->queue_wait || !b->event_new || !b->event_free ||
         !b->event_record || !b->event_wait)

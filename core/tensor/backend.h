@@ -5,7 +5,7 @@
 
 #include "core/tensor/ops.h"
 
-enum { BACKEND_ABI = 3 }; /* raised with every change of this file or of ops.h */
+enum { BACKEND_ABI = 4 }; /* raised with every change of this file or of ops.h */
 
 typedef struct Event Event;
 typedef struct Graph Graph;
@@ -48,6 +48,11 @@ typedef struct Backend {
     /* Bytes of device memory that nobody uses, and all there are; NULL where the host's memory is
      * the device's. */
     void (*memory)(size_t *free_bytes, size_t *total_bytes);
+
+    /* Bytes that a queue keeps beside the arguments of a training pass's operations, libraries'
+     * included, for a pass that ends in this loss: only shapes, types and which gradients are
+     * wanted (a data that is not NULL) are looked at. */
+    size_t (*loss_scratch)(const HeadLossArgs *shapes);
 
     /* The queue as the device's own libraries know it (cudaStream_t); NULL on the CPU. */
     void *(*native_stream)(Queue *queue);

@@ -4,6 +4,11 @@
 #include "core/cuda/emulate/tasks.h"
 #include "core/cuda/products.h"
 
+size_t products_workspace()
+{
+    return 0;
+}
+
 void products_free(LtCache *)
 {
 }
