@@ -10,6 +10,7 @@ void cpu_act(Queue *queue, const ActArgs *args);
 void cpu_act_backward(Queue *queue, const ActBackwardArgs *args);
 
 void cpu_head_loss(Queue *queue, const HeadLossArgs *args);
+size_t cpu_loss_scratch(const HeadLossArgs *shapes); /* as Backend's loss_scratch */
 void cpu_adamw(Queue *queue, const AdamwArgs *args);
 void cpu_grad_norm(Queue *queue, const GradNormArgs *args);
 void cpu_norm(Queue *queue, const NormArgs *args);

@@ -11,4 +11,7 @@ void ref_attn_decode(Queue *queue, const AttnDecodeArgs *args);
 void ref_attn_merge(Queue *queue, const AttnMergeArgs *args);
 void ref_rope(Queue *queue, const RopeArgs *args);
 
+void ref_attn_pack(Queue *queue, const AttnPackArgs *args);
+void ref_attn_unpack(Queue *queue, const AttnUnpackArgs *args);
+
 #endif

@@ -96,6 +96,40 @@ void attn_merge_check(const AttnMergeArgs *args)
         check_shape(&args->lse, "lse", DTYPE_F32, 2, parts->shape + 1);
 }
 
+int64_t attn_pack_pad(DType type)
+{
+    return (int64_t)(sizeof(float) / dtype_bytes(type));
+}
+
+static void check_packed(const Tensor *packed, const Tensor *values, const Tensor *lse)
+{
+    DType type = packed->dtype;
+    CHECK(is_compute_type(type) && packed->n_dims == 2, "packed must be (rows, D + pad)");
+    int64_t D = packed->shape[1] - attn_pack_pad(type);
+    CHECK(D > 0 && D % 2 == 0, "a packed head of %lld elements", (long long)D);
+    CHECK(values->dtype == type && tensor_count(values) == packed->shape[0] * D,
+          "values do not hold the packed rows");
+    CHECK(lse->dtype == DTYPE_F32 && tensor_count(lse) == packed->shape[0],
+          "lse does not hold one number for each packed row");
+}
+
+void attn_pack_check(const AttnPackArgs *args)
+{
+    const Tensor *values = &args->values;
+    check_packed(&args->packed, values, &args->lse);
+    CHECK(values->n_dims == 3, "values must be (N, H, D)");
+    CHECK(args->n_chunks > 0 && args->n_chunks <= ATTN_PACK_CHUNKS, "%d chunks", args->n_chunks);
+    CHECK(args->cuts[0] == 0 && args->cuts[args->n_chunks] == values->shape[1],
+          "chunks must cover all heads");
+    for (int c = 0; c < args->n_chunks; c++)
+        CHECK(args->cuts[c] <= args->cuts[c + 1], "cuts must rise");
+}
+
+void attn_unpack_check(const AttnUnpackArgs *args)
+{
+    check_packed(&args->packed, &args->values, &args->lse);
+}
+
 void rope_check(const RopeArgs *args)
 {
     const Tensor *x = &args->x;

@@ -128,6 +128,24 @@ typedef struct AttnMergeArgs {
     Tensor parts, part_lse, out, lse;
 } AttnMergeArgs;
 
+/* Partial attentions on their way between ranks: the outputs of some heads and their log-sum-exps
+ * travel in one message. A packed row is one head's output followed by its log-sum-exp, the bits of
+ * a float32: (rows, D + pad) of values' type, pad = 1 element of float32 or 2 of bfloat16.
+ *
+ * attn_pack: values (N, H, D) float32 or bfloat16, D even, lse (N, H) -> packed (N * H, D + pad),
+ * in n_chunks chunks one after the other: chunk c holds heads [cuts[c], cuts[c + 1]) of all N rows,
+ * row by row; cuts (n_chunks + 1, host) rise from 0 to H. attn_unpack takes rows apart again:
+ * packed (M, D + pad) -> values of M * D elements, lse of M. */
+enum { ATTN_PACK_CHUNKS = 128 }; /* at most */
+typedef struct AttnPackArgs {
+    Tensor values, lse, packed;
+    const int32_t *cuts;
+    int32_t n_chunks;
+} AttnPackArgs;
+typedef struct AttnUnpackArgs {
+    Tensor packed, values, lse;
+} AttnUnpackArgs;
+
 /* out (N, C) float32 = scale * table[ids[n]], each component repeated C / n_embed times when the
  * table (V, n_embed) is narrower. ids (N) int32; table float32, bfloat16 or uint8 (bits). */
 typedef struct EmbedArgs {
@@ -300,6 +318,8 @@ static inline DROPOUT_SIDES bool dropout_keeps(uint64_t seed, uint64_t index, ui
     X(kv_write, KvWriteArgs, 0.0, 0.0)                                                             \
     X(attn_decode, AttnDecodeArgs, 1e-10, 5e-5)                                                    \
     X(attn_merge, AttnMergeArgs, 1e-11, 2e-5)                                                      \
+    X(attn_pack, AttnPackArgs, 0.0, 0.0)                                                           \
+    X(attn_unpack, AttnUnpackArgs, 0.0, 0.0)                                                       \
     X(embed, EmbedArgs, 0.0, 0.0)                                                                  \
     X(embed_backward, EmbedBackwardArgs, 1e-12, 1e-12)                                             \
     X(head_loss, HeadLossArgs, 1e-9, 2e-4)                                                         \

@@ -266,6 +266,76 @@ static void merge_agrees(void **state)
         }
 }
 
+/* Uneven chunks, an empty one among them; rows come back in the packed order. */
+static const int32_t pack_cuts[] = {0, 2, 2, 3, 7};
+
+/* Tensors: values, lse, packed, values again, lse again. */
+static void call_pack(const Device *device, const Tensor *t, const void *context)
+{
+    (void)context;
+    AttnPackArgs pack = {
+        .values = t[0], .lse = t[1], .packed = t[2], .cuts = pack_cuts, .n_chunks = 4};
+    device->ops->attn_pack(device->queue, &pack);
+    device->ops->attn_unpack(device->queue,
+                             &(AttnUnpackArgs){.packed = t[2], .values = t[3], .lse = t[4]});
+}
+
+static void pack_agrees(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        DType type = i % 2 ? DTYPE_BF16 : DTYPE_F32;
+        int64_t N = parity_sizes[i / 2], H = 7, D = i < 3 ? 64 : 6;
+        int64_t pad = type == DTYPE_F32 ? 1 : 2;
+        Parity p;
+        parity_begin(&p, "attn_pack N %d D %d", (int)N, (int)D);
+        parity_normal(&p, tensor_3d(NULL, type, N, H, D), 0.1, 1.0);
+        parity_normal(&p, tensor_2d(NULL, DTYPE_F32, N, H), 3.0, 4.0);
+        parity_output(&p, tensor_2d(NULL, type, N * H, D + pad));
+        parity_output(&p, tensor_2d(NULL, type, N * H, D));
+        parity_output(&p, tensor_1d(NULL, DTYPE_F32, N * H));
+        parity_check(&p, "attn_pack", type, call_pack, NULL);
+        parity_end(&p);
+    }
+}
+
+/* Chunk after chunk, row after row: where each head's number must have gone. */
+static void packed_rows_lie_by_chunk(void **state)
+{
+    (void)state;
+    enum { N = 3, H = 7, D = 2 };
+    Device device;
+    Err err;
+    assert_int_equal(device_open(&device, "cpu", &err), STATUS_OK);
+    float values[N * H * D], lse[N * H], packed[N * H * (D + 1)];
+    for (int i = 0; i < N * H; i++) {
+        values[i * D] = (float)i;
+        values[i * D + 1] = (float)i + 0.5f;
+        lse[i] = (float)-i;
+    }
+    Tensor v = tensor_3d(NULL, DTYPE_F32, N, H, D), l = tensor_2d(NULL, DTYPE_F32, N, H);
+    Tensor out = tensor_2d(NULL, DTYPE_F32, N * H, D + 1);
+    assert_int_equal(device_tensor(&device, &v, "values", &err), STATUS_OK);
+    assert_int_equal(device_tensor(&device, &l, "lse", &err), STATUS_OK);
+    assert_int_equal(device_tensor(&device, &out, "packed", &err), STATUS_OK);
+    assert_int_equal(device_upload(&device, &v, values, &err), STATUS_OK);
+    assert_int_equal(device_upload(&device, &l, lse, &err), STATUS_OK);
+    AttnPackArgs args = {.values = v, .lse = l, .packed = out, .cuts = pack_cuts, .n_chunks = 4};
+    device.ops->attn_pack(device.queue, &args);
+    assert_int_equal(device_download(&device, &out, packed, &err), STATUS_OK);
+    int at = 0;
+    for (int c = 0; c < 4; c++)
+        for (int n = 0; n < N; n++)
+            for (int h = pack_cuts[c]; h < pack_cuts[c + 1]; h++, at++) {
+                assert_true(packed[at * 3] == (float)(n * H + h));
+                assert_true(packed[at * 3 + 2] == (float)-(n * H + h));
+            }
+    Tensor *all[] = {&v, &l, &out};
+    for (int i = 0; i < 3; i++)
+        device.ops->free(all[i]->data);
+    device_close(&device);
+}
+
 /* Tensors: k, v, slots, k_pages, v_pages, k_scales, v_scales. */
 static void call_write(const Device *device, const Tensor *t, const void *context)
 {
@@ -315,6 +385,8 @@ int main(void)
         cmocka_unit_test(prefill_agrees),
         cmocka_unit_test(decode_of_one_is_decode_of_many),
         cmocka_unit_test(merge_agrees),
+        cmocka_unit_test(pack_agrees),
+        cmocka_unit_test(packed_rows_lie_by_chunk),
         cmocka_unit_test(write_agrees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
