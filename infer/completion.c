@@ -20,18 +20,16 @@ const char *finish_name(Finish finish)
     return finish == FINISH_LENGTH ? "length" : finish == FINISH_END ? "end" : "stop";
 }
 
-/* The way of one completion's tokens to its text. */
 typedef struct Channel {
     Completion *completion;
-    StreamDecoder decoder;
-    StopMatcher stops;
+    TokenText text;
 } Channel;
 
 typedef struct Run {
     const CompletionOptions *options;
     Channel *channels;
     int64_t n_experts;
-    StrBuf characters, fresh; /* scratch */
+    StrBuf fresh; /* scratch */
 } Run;
 
 static void deliver(Run *run, int64_t index)
@@ -64,11 +62,8 @@ static bool on_token(void *context, int64_t index, int32_t id, float logprob, co
     Run *run = context;
     Channel *channel = &run->channels[index];
     keep_token(run, channel->completion, id, logprob, weights);
-    strbuf_reset(&run->characters);
     strbuf_reset(&run->fresh);
-    stream_decoder_feed(&channel->decoder, id, &run->characters);
-    bool stopped =
-        stop_matcher_feed(&channel->stops, run->characters.data, run->characters.size, &run->fresh);
+    bool stopped = token_text_feed(&channel->text, id, &run->fresh);
     deliver(run, index);
     if (stopped)
         channel->completion->finish = FINISH_STOP;
@@ -81,29 +76,11 @@ static void finish_channel(Run *run, int64_t index, const Generation *g)
     Completion *c = channel->completion;
     if (c->finish != FINISH_STOP) {
         c->finish = g->ended ? FINISH_END : FINISH_LENGTH;
-        strbuf_reset(&run->characters);
         strbuf_reset(&run->fresh);
-        stream_decoder_flush(&channel->decoder, &run->characters);
-        stop_matcher_feed(&channel->stops, run->characters.data, run->characters.size, &run->fresh);
-        stop_matcher_flush(&channel->stops, &run->fresh);
+        token_text_flush(&channel->text, &run->fresh);
         deliver(run, index);
     }
-    stream_decoder_clear(&channel->decoder);
-    stop_matcher_clear(&channel->stops);
-}
-
-/* A prompt's tokens. A text begins after bos, or after the eos of the one before it. */
-static void encode_prompt(const Tokenizer *tokenizer, const char *text, bool specials, IdList *out)
-{
-    const TokenizerSpec *spec = tokenizer_spec(tokenizer);
-    int32_t start = spec->bos >= 0 ? spec->bos : spec->eos;
-    if (start >= 0)
-        id_list_add(out, start);
-    int64_t bytes = (int64_t)strlen(text);
-    if (specials)
-        tokenizer_encode_with_specials(tokenizer, text, bytes, out);
-    else
-        tokenizer_encode(tokenizer, text, bytes, out);
+    token_text_clear(&channel->text);
 }
 
 static Status run_all(const Ensemble *ensemble, const CompletionOptions *o, Run *run,
@@ -148,7 +125,8 @@ Status complete(const Ensemble *ensemble, const Tokenizer *tokenizer, const Comp
                .n_experts = ensemble->n_experts};
     Status status = STATUS_OK;
     for (int64_t i = 0; i < n; i++) {
-        encode_prompt(tokenizer, completions[i].prompt, o->specials, &prompts[i]);
+        tokenizer_encode_prompt(tokenizer, completions[i].prompt,
+                                (int64_t)strlen(completions[i].prompt), o->specials, &prompts[i]);
         if (prompts[i].count == 0 && status == STATUS_OK)
             status = err_set(err, "an empty prompt, and the tokenizer has no token to begin with");
         generations[i] =
@@ -158,9 +136,8 @@ Status complete(const Ensemble *ensemble, const Tokenizer *tokenizer, const Comp
                          .ends = {o->ignore_end ? -1 : spec->eos, o->ignore_end ? -1 : spec->bos}};
         completions[i].n_prompt = prompts[i].count;
         run.channels[i].completion = &completions[i];
-        stream_decoder_init(&run.channels[i].decoder, tokenizer, false,
-                            completions[i].prompt[0] == '\0');
-        stop_matcher_init(&run.channels[i].stops, o->stops);
+        token_text_init(&run.channels[i].text, tokenizer, completions[i].prompt[0] == '\0',
+                        o->stops);
     }
     double started = clock_seconds();
     if (status == STATUS_OK)
@@ -176,7 +153,6 @@ Status complete(const Ensemble *ensemble, const Tokenizer *tokenizer, const Comp
         id_list_clear(&generations[i].output);
         id_list_clear(&prompts[i]);
     }
-    strbuf_clear(&run.characters);
     strbuf_clear(&run.fresh);
     free(run.channels);
     free(generations);

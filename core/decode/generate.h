@@ -3,23 +3,8 @@
 #ifndef CAMBIUM_CORE_DECODE_GENERATE_H
 #define CAMBIUM_CORE_DECODE_GENERATE_H
 
-#include "core/base/rng.h"
 #include "core/decode/decoder.h"
-#include "core/text/tokenizer.h"
-
-typedef struct Sampling {
-    double temperature;        /* 0: always the most probable token */
-    double top_p;              /* 1: off */
-    double min_p;              /* 0: off */
-    double repetition_penalty; /* 1: off */
-    int64_t repetition_window; /* last tokens that the penalty looks at */
-    int64_t top_k;             /* 0: off */
-    uint64_t seed;             /* of the first generation; the others count on from it */
-    bool finish;               /* a wish of the user to stop waits for the end of all generations */
-} Sampling;
-
-Sampling sampling_default(void);
-Status sampling_check(const Sampling *sampling, Err *err);
+#include "core/decode/sampler.h"
 
 typedef struct Generation {
     const int32_t *prompt; /* host, borrowed; at least one token */

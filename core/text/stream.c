@@ -121,3 +121,33 @@ void stop_matcher_flush(StopMatcher *matcher, StrBuf *out)
     strbuf_append(out, matcher->held.data, (size_t)matcher->held.size);
     strbuf_reset(&matcher->held);
 }
+
+void token_text_init(TokenText *text, const Tokenizer *tokenizer, bool at_start,
+                     const StringList *stops)
+{
+    *text = (TokenText){0};
+    stream_decoder_init(&text->decoder, tokenizer, false, at_start);
+    stop_matcher_init(&text->stops, stops);
+}
+
+void token_text_clear(TokenText *text)
+{
+    stream_decoder_clear(&text->decoder);
+    stop_matcher_clear(&text->stops);
+    strbuf_clear(&text->characters);
+}
+
+bool token_text_feed(TokenText *text, int32_t id, StrBuf *out)
+{
+    strbuf_reset(&text->characters);
+    stream_decoder_feed(&text->decoder, id, &text->characters);
+    return stop_matcher_feed(&text->stops, text->characters.data, text->characters.size, out);
+}
+
+void token_text_flush(TokenText *text, StrBuf *out)
+{
+    strbuf_reset(&text->characters);
+    stream_decoder_flush(&text->decoder, &text->characters);
+    stop_matcher_feed(&text->stops, text->characters.data, text->characters.size, out);
+    stop_matcher_flush(&text->stops, out);
+}

@@ -47,4 +47,23 @@ bool stop_matcher_feed(StopMatcher *matcher, const char *text, int64_t bytes, St
 /* The end: appends what was held back. */
 void stop_matcher_flush(StopMatcher *matcher, StrBuf *out);
 
+/* ---- both: the way of a sequence's tokens to its text -----------------------------------------
+ */
+
+typedef struct TokenText {
+    StreamDecoder decoder;
+    StopMatcher stops;
+    StrBuf characters; /* scratch */
+} TokenText;
+
+/* As stream_decoder_init (without names of specials) and stop_matcher_init. */
+void token_text_init(TokenText *text, const Tokenizer *tokenizer, bool at_start,
+                     const StringList *stops);
+void token_text_clear(TokenText *text);
+
+/* Appends the text that this token releases. Returns true once a stop string has come. */
+bool token_text_feed(TokenText *text, int32_t id, StrBuf *out);
+/* The end without a stop string: appends what was held back. */
+void token_text_flush(TokenText *text, StrBuf *out);
+
 #endif

@@ -75,6 +75,11 @@ void tokenizer_encode(const Tokenizer *tokenizer, const char *text, int64_t byte
 void tokenizer_encode_with_specials(const Tokenizer *tokenizer, const char *text, int64_t bytes,
                                     IdList *out);
 
+/* A prompt's ids. A text begins after bos, or after the eos of the one before it, where the
+ * vocabulary has them. `specials`: names of specials become their ids. */
+void tokenizer_encode_prompt(const Tokenizer *tokenizer, const char *text, int64_t bytes,
+                             bool specials, IdList *out);
+
 /* Appends the bytes that the ids stand for. Specials and unused tokens are left out unless
  * `specials`. The space that add_prefix_space put before the text is taken off again (not for
  * byte_level, which cannot know). Ids outside the vocabulary become U+FFFD. */

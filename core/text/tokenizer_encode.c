@@ -404,3 +404,13 @@ void tokenizer_encode_with_specials(const Tokenizer *tokenizer, const char *text
 {
     encode(tokenizer, &tokenizer->named, text, bytes, out);
 }
+
+void tokenizer_encode_prompt(const Tokenizer *tokenizer, const char *text, int64_t bytes,
+                             bool specials, IdList *out)
+{
+    const TokenizerSpec *spec = &tokenizer->spec;
+    int32_t start = spec->bos >= 0 ? spec->bos : spec->eos;
+    if (start >= 0)
+        id_list_add(out, start);
+    encode(tokenizer, specials ? &tokenizer->named : &tokenizer->added, text, bytes, out);
+}
