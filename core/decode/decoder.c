@@ -2,10 +2,12 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/mem.h"
 #include "core/decode/expert_run.h"
 #include "core/decode/mixing.h"
+#include "core/decode/prefix.h"
 
 enum { PAGE_SIZE = 64, CHUNK = 512, SCORE_ROWS = 32 };
 
@@ -23,6 +25,9 @@ struct Decoder {
     float *row_weights; /* adapter: (step rows, n_experts) */
     int64_t *lengths;   /* (max_sequences): positions already in the cache */
     float *weights;     /* (max_sequences, n_experts) */
+    /* Rules that learn from what was seen (bayes), else NULL. */
+    PrefixWeights *prefix;
+    bool *shared; /* (max_sequences): the weights know the next token already */
     /* Device memory. */
     void *memory;
     Tensor expert_logits;       /* (n_experts, max_sequences, V): of this step's items */
@@ -93,6 +98,12 @@ static void place(const Ensemble *ensemble, const DecoderOptions *o, Arena *aren
     take(arena, d ? &d->top_ids : NULL, tensor_2d(NULL, DTYPE_I32, top_rows, top));
 }
 
+/* Whether a sequence's weights move with every token it sees. */
+static bool learns(const Ensemble *ensemble)
+{
+    return ensemble->n_experts > 1 && ensemble->rule == MERGE_BAYES;
+}
+
 size_t decoder_bytes(const Ensemble *ensemble, const DecoderOptions *options)
 {
     DecoderOptions o = with_defaults(options);
@@ -118,6 +129,9 @@ Status decoder_new(Decoder **out, const Ensemble *ensemble, const DecoderOptions
     d->runs = xcalloc((size_t)E, sizeof *d->runs);
     d->lengths = xcalloc((size_t)S, sizeof *d->lengths);
     d->weights = xcalloc((size_t)(S * E), sizeof *d->weights);
+    d->shared = xcalloc((size_t)S, sizeof *d->shared);
+    if (learns(ensemble))
+        d->prefix = prefix_weights_new(S, d->options.max_positions, d->options.page_size, E);
     *out = NULL;
     Arena arena;
     arena_init(&arena, NULL, 0);
@@ -159,6 +173,8 @@ void decoder_free(Decoder *d)
     free(d->row_weights);
     free(d->lengths);
     free(d->weights);
+    free(d->shared);
+    prefix_weights_free(d->prefix);
     free(d);
 }
 
@@ -175,6 +191,7 @@ int64_t decoder_open(Decoder *d)
         sequence = kv_cache_open(expert_run_cache(d->runs[e]));
     if (sequence >= 0) {
         d->lengths[sequence] = 0;
+        d->shared[sequence] = false;
         mixing_start(d->ensemble, d->weights + sequence * d->ensemble->n_experts);
     }
     return sequence;
@@ -191,6 +208,34 @@ int64_t decoder_length(const Decoder *d, int64_t sequence)
     return d->lengths[sequence];
 }
 
+int64_t decoder_free_positions(const Decoder *d)
+{
+    return kv_cache_free_positions(expert_run_cache(d->runs[0]));
+}
+
+int64_t decoder_page_size(const Decoder *d)
+{
+    return d->options.page_size;
+}
+
+int64_t decoder_share(Decoder *d, int64_t sequence, int64_t from, int64_t length)
+{
+    CHECK(d->lengths[sequence] == 0 && length <= d->lengths[from],
+          "%lld positions to share of %lld", (long long)length, (long long)d->lengths[from]);
+    int64_t n_pages = length > 0 ? (length - 1) / d->options.page_size : 0;
+    if (n_pages == 0)
+        return 0;
+    for (int64_t e = 0; e < d->ensemble->n_experts; e++)
+        kv_cache_share(expert_run_cache(d->runs[e]), sequence, from, n_pages);
+    d->lengths[sequence] = n_pages * d->options.page_size;
+    d->shared[sequence] = true;
+    if (d->prefix)
+        memcpy(d->weights + sequence * d->ensemble->n_experts,
+               prefix_weights_share(d->prefix, sequence, from, d->lengths[sequence]),
+               (size_t)d->ensemble->n_experts * sizeof *d->weights);
+    return d->lengths[sequence];
+}
+
 static void truncate_all(Decoder *d, int64_t sequence, int64_t length)
 {
     for (int64_t e = 0; e < d->ensemble->n_experts; e++)
@@ -201,6 +246,7 @@ void decoder_reset(Decoder *d, int64_t sequence)
 {
     truncate_all(d, sequence, 0);
     d->lengths[sequence] = 0;
+    d->shared[sequence] = false;
     mixing_start(d->ensemble, d->weights + sequence * d->ensemble->n_experts);
 }
 
@@ -363,7 +409,7 @@ static Status run_chunk(Decoder *d, const DecodeItem *items, int64_t n_items, in
                         int64_t count, bool score, Err *err)
 {
     int64_t E = d->ensemble->n_experts;
-    bool targets = score || (E > 1 && d->ensemble->rule == MERGE_BAYES);
+    bool targets = score || learns(d->ensemble);
     ExpertRows rows = {.n = count,
                        .tokens = d->tokens + begin,
                        .positions = d->positions + begin,
@@ -409,6 +455,15 @@ static Status previous_logprobs(Decoder *d, int64_t sequence, int32_t token, flo
     return d->device.ops->queue_wait(d->device.queue, err);
 }
 
+/* A sequence saw its token at `position`, to which the experts gave `logp`. */
+static void observe(Decoder *d, int64_t sequence, int64_t position, const float *logp)
+{
+    float *weights = d->weights + sequence * d->ensemble->n_experts;
+    mixing_observe(d->ensemble, weights, logp);
+    if (d->prefix)
+        prefix_weights_keep(d->prefix, sequence, position, weights);
+}
+
 /* Moves a sequence's weights over its item's tokens and, when asked, scores them. */
 static void follow_item(Decoder *d, const DecodeItem *item, int64_t row, float *logprobs)
 {
@@ -428,7 +483,7 @@ static void follow_item(Decoder *d, const DecodeItem *item, int64_t row, float *
             logp[e] = d->logp[e * d->rows_capacity + row + t];
         if (logprobs)
             logprobs[t + 1] = E == 1 ? logp[0] : (float)mixing_logprob(E, weights, logp);
-        mixing_observe(ensemble, weights, logp);
+        observe(d, item->sequence, d->lengths[item->sequence] + t + 1, logp);
     }
 }
 
@@ -439,9 +494,13 @@ static Status follow_first(Decoder *d, const DecodeItem *item, float *first, Err
     int64_t E = d->ensemble->n_experts;
     if (first)
         *first = 0.0f;
-    bool learns = E > 1 && d->ensemble->rule == MERGE_BAYES;
-    if (d->lengths[item->sequence] == 0 || (!first && !learns))
+    int64_t position = d->lengths[item->sequence];
+    if (position == 0 || (!first && !learns(d->ensemble)))
         return STATUS_OK;
+    if (d->shared[item->sequence]) {
+        CHECK(!first, "the first step of a shared sequence cannot score");
+        return STATUS_OK;
+    }
     float *weights = d->weights + item->sequence * E;
     float logp[64];
     TRY(previous_logprobs(d, item->sequence, item->tokens[0], logp, err));
@@ -465,7 +524,7 @@ static Status follow_first(Decoder *d, const DecodeItem *item, float *first, Err
                                 sizeof *first);
         TRY(d->device.ops->queue_wait(d->device.queue, err));
     }
-    mixing_observe(d->ensemble, weights, logp);
+    observe(d, item->sequence, position, logp);
     return STATUS_OK;
 }
 
@@ -539,6 +598,7 @@ static Status step(Decoder *d, const DecodeItem *items, int64_t n_items, float *
         follow_item(d, &items[i], row, logprobs ? logprobs[i] : NULL);
         row += items[i].n_tokens;
         d->lengths[items[i].sequence] += items[i].n_tokens;
+        d->shared[items[i].sequence] = false;
     }
     d->n_items = n_items;
     return finish_step(d, items, n_items, err);

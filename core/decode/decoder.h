@@ -36,6 +36,17 @@ int64_t decoder_length(const Decoder *decoder, int64_t sequence);
 /* Back to the empty sequence with the prior's weights. */
 void decoder_reset(Decoder *decoder, int64_t sequence);
 
+/* An empty sequence takes over what another has computed: `length` is how many tokens from the
+ * beginning are the same in both, all of them in the other's cache. Whole pages are shared, nothing
+ * is copied; returns how many positions the sequence then has (0 when none can be shared). At least
+ * one of the `length` tokens stays to be stepped, so that what follows is the same as without
+ * sharing, the merge weights included. That first step may not score. */
+int64_t decoder_share(Decoder *decoder, int64_t sequence, int64_t from, int64_t length);
+
+/* Positions in pages that no sequence has, and positions of a page. */
+int64_t decoder_free_positions(const Decoder *decoder);
+int64_t decoder_page_size(const Decoder *decoder);
+
 typedef struct DecodeItem {
     int64_t sequence;
     const int32_t *tokens; /* host; borrowed for the call */
@@ -50,8 +61,9 @@ Status decoder_step(Decoder *decoder, const DecodeItem *items, int64_t n_items, 
  * call. Log-probabilities for the rules that mix probabilities, logits for the others. */
 Tensor decoder_logits(const Decoder *decoder);
 
-/* decoder_step, and logprobs[i][t] (host) = log p(items[i].tokens[t] | all before) in nats under
- * the ensemble's rule. The first token of an empty sequence has nothing before it: 0. */
+/* decoder_step, and logprobs[i][t] (host, logprobs[i] NULL: not this item) = log
+ * p(items[i].tokens[t] | all before) in nats under the ensemble's rule. The first token of an empty
+ * sequence has nothing before it: 0. */
 Status decoder_score(Decoder *decoder, const DecodeItem *items, int64_t n_items,
                      float *const *logprobs, Err *err);
 

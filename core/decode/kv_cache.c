@@ -1,6 +1,7 @@
 #include "core/decode/kv_cache.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/mem.h"
 
@@ -20,6 +21,7 @@ struct KvCache {
     int32_t *table; /* (max_sequences, max_pages): the host's copy */
     bool table_changed;
     Sequence *sequences;
+    int32_t *page_users; /* (n_pages): sequences that have it */
     int32_t *free_pages; /* a stack */
     int64_t n_free;
 };
@@ -83,6 +85,7 @@ Status kv_cache_new(KvCache **out, const Device *device, const KvShape *shape, E
     cache->table = xcalloc((size_t)(shape->max_sequences * cache->max_pages), sizeof(int32_t));
     cache->table_changed = true;
     cache->sequences = xcalloc((size_t)shape->max_sequences, sizeof *cache->sequences);
+    cache->page_users = xcalloc((size_t)shape->n_pages, sizeof *cache->page_users);
     cache->free_pages = xcalloc((size_t)shape->n_pages, sizeof *cache->free_pages);
     for (int64_t page = shape->n_pages - 1; page >= 0; page--)
         cache->free_pages[cache->n_free++] = (int32_t)page;
@@ -98,6 +101,7 @@ void kv_cache_free(KvCache *cache)
     free(cache->layers);
     free(cache->table);
     free(cache->sequences);
+    free(cache->page_users);
     free(cache->free_pages);
     free(cache);
 }
@@ -152,9 +156,14 @@ Status kv_cache_extend(KvCache *cache, int64_t sequence, int64_t count, int32_t 
                        "wanted; raise --kv-tokens or run fewer sequences",
                        (long long)cache->n_free, (long long)shape->page_size, (long long)need);
     int32_t *pages = cache->table + sequence * cache->max_pages;
-    for (; need > 0; need--)
-        pages[s->n_pages++] = cache->free_pages[--cache->n_free];
-    cache->table_changed = true;
+    CHECK(s->length % shape->page_size == 0 || cache->page_users[pages[s->n_pages - 1]] == 1,
+          "sequence %lld would write to a page that others read", (long long)sequence);
+    cache->table_changed |= need > 0;
+    for (; need > 0; need--) {
+        int32_t page = cache->free_pages[--cache->n_free];
+        cache->page_users[page] = 1;
+        pages[s->n_pages++] = page;
+    }
     for (int64_t i = 0; i < count; i++) {
         int64_t position = s->length + i;
         slots[i] = (int32_t)(pages[position / shape->page_size] * shape->page_size +
@@ -171,9 +180,28 @@ void kv_cache_truncate(KvCache *cache, int64_t sequence, int64_t length)
           (long long)s->length, (long long)length);
     int64_t keep = pages_for(&cache->shape, length);
     int32_t *pages = cache->table + sequence * cache->max_pages;
-    while (s->n_pages > keep)
-        cache->free_pages[cache->n_free++] = pages[--s->n_pages];
+    while (s->n_pages > keep) {
+        int32_t page = pages[--s->n_pages];
+        if (--cache->page_users[page] == 0)
+            cache->free_pages[cache->n_free++] = page;
+    }
     s->length = length;
+}
+
+void kv_cache_share(KvCache *cache, int64_t sequence, int64_t from, int64_t n_pages)
+{
+    Sequence *to = sequence_of(cache, sequence);
+    const Sequence *donor = sequence_of(cache, from);
+    CHECK(to->n_pages == 0, "sequence %lld is not empty", (long long)sequence);
+    CHECK(n_pages >= 0 && n_pages * cache->shape.page_size <= donor->length,
+          "%lld whole pages of a sequence of %lld", (long long)n_pages, (long long)donor->length);
+    const int32_t *pages = cache->table + from * cache->max_pages;
+    for (int64_t i = 0; i < n_pages; i++)
+        cache->page_users[pages[i]]++;
+    memcpy(cache->table + sequence * cache->max_pages, pages, (size_t)n_pages * sizeof *pages);
+    to->n_pages = n_pages;
+    to->length = n_pages * cache->shape.page_size;
+    cache->table_changed |= n_pages > 0;
 }
 
 void kv_cache_sync(KvCache *cache)

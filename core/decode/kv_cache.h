@@ -31,6 +31,10 @@ int64_t kv_cache_free_positions(const KvCache *cache); /* in free pages */
 /* Makes room for `count` more positions and writes their slots (page * page_size + offset) to
  * `slots` (host). Fails when pages or positions run out; the sequence is then unchanged. */
 Status kv_cache_extend(KvCache *cache, int64_t sequence, int64_t count, int32_t *slots, Err *err);
+/* An empty sequence takes over the first `n_pages` whole pages of another; nothing is copied, and a
+ * page becomes free when its last sequence lets it go. Neither sequence may then be cut within
+ * those pages and go on. */
+void kv_cache_share(KvCache *cache, int64_t sequence, int64_t from, int64_t n_pages);
 /* Forgets all positions from `length` on. */
 void kv_cache_truncate(KvCache *cache, int64_t sequence, int64_t length);
 

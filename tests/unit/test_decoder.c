@@ -265,6 +265,53 @@ static void a_full_cache_refuses_and_changes_nothing(void **state)
     ensemble_free(ensemble);
 }
 
+/* A sequence that took over another's pages goes on as if it had read the text itself, whatever
+ * becomes of the other; a page is free when the last one lets it go. */
+static void a_shared_prefix_is_as_good_as_ones_own(void **state)
+{
+    (void)state;
+    enum { SAME = 23, MORE = 7 };
+    int32_t other[SAME + MORE];
+    memcpy(other, text[0], SAME * sizeof *other);
+    memcpy(other + SAME, text[1], MORE * sizeof *other);
+    for (int rule = MERGE_MEAN; rule <= MERGE_BAYES; rule++) {
+        Ensemble *ensemble = rule == MERGE_WEIGHTED ? one_model() : two_models((MergeRule)rule);
+        Decoder *alone = decoder_for(ensemble, 16), *decoder = decoder_for(ensemble, 16);
+        int64_t s = decoder_open(alone), a = decoder_open(decoder), b = decoder_open(decoder);
+        float want[V], got[V];
+        step(alone, &(DecodeItem){s, other, SAME + MORE}, 1);
+        read_logits(alone, want);
+        step(decoder, &(DecodeItem){a, text[0], LENGTH}, 1);
+        int64_t all = decoder_free_positions(alone) + 30;
+        assert_int_equal(decoder_free_positions(decoder), all - 45);
+        assert_int_equal(decoder_share(decoder, b, a, 5), 0);
+        assert_int_equal(decoder_share(decoder, b, a, SAME), 20);
+        assert_int_equal(decoder_length(decoder, b), 20);
+        assert_int_equal(decoder_free_positions(decoder), all - 45);
+        /* Of a sequence that shares itself, and of one whose donor is gone. */
+        int64_t c = decoder_open(decoder);
+        assert_int_equal(decoder_share(decoder, c, b, 20), 15);
+        decoder_close(decoder, a);
+        assert_int_equal(decoder_free_positions(decoder), all - 20);
+        DecodeItem both[] = {{b, other + 20, SAME + MORE - 20}, {c, other + 15, 3}};
+        step(decoder, both, 2);
+        read_logits(decoder, got);
+        assert_near(got, want, V, 1e-5);
+        assert_near(decoder_weights(decoder, b), decoder_weights(alone, s),
+                    (int)ensemble->n_experts, 1e-5);
+        for (int t = 18; t < SAME + MORE; t++)
+            step(decoder, &(DecodeItem){c, other + t, 1}, 1);
+        read_logits(decoder, got);
+        assert_near(got, want, V, 1e-5);
+        decoder_close(decoder, b);
+        decoder_close(decoder, c);
+        assert_int_equal(decoder_free_positions(decoder), all);
+        decoder_free(alone);
+        decoder_free(decoder);
+        ensemble_free(ensemble);
+    }
+}
+
 /* Strided windows: every token counts once, with the context that the stride promises. */
 static void documents_are_scored_in_windows(void **state)
 {
@@ -339,6 +386,7 @@ int main(void)
         cmocka_unit_test(bayes_follows_its_formula),
         cmocka_unit_test(a_model_merged_with_itself_is_itself),
         cmocka_unit_test(a_full_cache_refuses_and_changes_nothing),
+        cmocka_unit_test(a_shared_prefix_is_as_good_as_ones_own),
         cmocka_unit_test(documents_are_scored_in_windows),
         cmocka_unit_test(generations_do_not_know_their_neighbours),
     };
