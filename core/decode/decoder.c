@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/decode/expert_run.h"
 #include "core/decode/mixing.h"
 #include "core/decode/prefix.h"
 
@@ -16,10 +15,9 @@ struct Decoder {
     DecoderOptions options; /* defaults filled in */
     Device device;
     int64_t vocab;
-    ExpertRun **runs; /* (n_experts) */
+    Runner *runner;
     /* Host side of one chunk, and what the whole step needs. */
-    int32_t *tokens, *positions, *sequences, *limits, *targets; /* (step rows) */
-    int32_t *slots;
+    int32_t *tokens, *positions, *sequences, *targets; /* (step rows) */
     int64_t rows_capacity;
     float *logp;        /* (n_experts, step rows): log p_e of the row's target */
     float *row_weights; /* adapter: (step rows, n_experts) */
@@ -41,7 +39,7 @@ struct Decoder {
     int64_t n_items;            /* of the last step */
 };
 
-static DecoderOptions with_defaults(const DecoderOptions *given)
+DecoderOptions decoder_options_complete(const DecoderOptions *given)
 {
     DecoderOptions o = *given;
     CHECK(o.max_sequences > 0 && o.max_positions > 0, "a decoder needs sequences and positions");
@@ -55,20 +53,6 @@ static DecoderOptions with_defaults(const DecoderOptions *given)
         o.kv_positions =
             o.max_sequences * ((o.max_positions + o.page_size - 1) / o.page_size * o.page_size);
     return o;
-}
-
-static KvShape kv_shape_of(const Model *model, const DecoderOptions *o)
-{
-    return (KvShape){
-        .n_layers = model->config.n_layers,
-        .n_kv_heads = model->config.n_kv_heads,
-        .head_dim = model->config.head_dim,
-        .page_size = o->page_size,
-        .n_pages = (o->kv_positions + o->page_size - 1) / o->page_size,
-        .max_sequences = o->max_sequences,
-        .max_positions = o->max_positions,
-        .dtype = o->kv_dtype,
-    };
 }
 
 static void take(Arena *arena, Tensor *out, Tensor shape)
@@ -106,32 +90,25 @@ static bool learns(const Ensemble *ensemble)
 
 size_t decoder_bytes(const Ensemble *ensemble, const DecoderOptions *options)
 {
-    DecoderOptions o = with_defaults(options);
+    DecoderOptions o = decoder_options_complete(options);
     Arena arena;
     arena_init(&arena, NULL, 0);
     place(ensemble, &o, &arena, NULL);
-    size_t bytes = arena.used;
-    for (int64_t e = 0; e < ensemble->n_experts; e++) {
-        KvShape shape = kv_shape_of(ensemble->experts[e], &o);
-        bytes += expert_run_bytes(ensemble->experts[e], &shape, o.chunk);
-    }
-    return bytes;
+    return arena.used +
+           (o.source ? o.source->bytes(o.source, &o) : runner_local_bytes(ensemble, &o));
 }
 
 Status decoder_new(Decoder **out, const Ensemble *ensemble, const DecoderOptions *options, Err *err)
 {
     Decoder *d = xcalloc(1, sizeof *d);
     d->ensemble = ensemble;
-    d->options = with_defaults(options);
+    d->options = decoder_options_complete(options);
     d->device = ensemble->experts[0]->device;
     d->vocab = ensemble->experts[0]->config.vocab_size;
     int64_t E = ensemble->n_experts, S = d->options.max_sequences;
-    d->runs = xcalloc((size_t)E, sizeof *d->runs);
     d->lengths = xcalloc((size_t)S, sizeof *d->lengths);
     d->weights = xcalloc((size_t)(S * E), sizeof *d->weights);
     d->shared = xcalloc((size_t)S, sizeof *d->shared);
-    if (learns(ensemble))
-        d->prefix = prefix_weights_new(S, d->options.max_positions, d->options.page_size, E);
     *out = NULL;
     Arena arena;
     arena_init(&arena, NULL, 0);
@@ -142,14 +119,16 @@ Status decoder_new(Decoder **out, const Ensemble *ensemble, const DecoderOptions
         arena_init(&arena, d->memory, bytes);
         place(ensemble, &d->options, &arena, d);
     }
-    for (int64_t e = 0; e < E && status == STATUS_OK; e++) {
-        KvShape shape = kv_shape_of(ensemble->experts[e], &d->options);
-        status = expert_run_new(&d->runs[e], ensemble->experts[e], &shape, d->options.chunk, err);
-    }
+    RunnerSource *source = d->options.source;
+    if (status == STATUS_OK)
+        status = source ? source->make(source, &d->options, &d->runner, err)
+                        : runner_local_new(&d->runner, ensemble, &d->options, err);
     if (status != STATUS_OK) {
         decoder_free(d);
         return status;
     }
+    if (learns(ensemble))
+        d->prefix = prefix_weights_new(S, d->options.max_positions, d->runner->unit, E);
     *out = d;
     return STATUS_OK;
 }
@@ -158,17 +137,14 @@ void decoder_free(Decoder *d)
 {
     if (!d)
         return;
-    for (int64_t e = 0; e < d->ensemble->n_experts; e++)
-        expert_run_free(d->runs[e]);
+    if (d->runner)
+        d->runner->table->free(d->runner);
     if (d->memory)
         d->device.ops->free(d->memory);
-    free(d->runs);
     free(d->tokens);
     free(d->positions);
     free(d->sequences);
-    free(d->limits);
     free(d->targets);
-    free(d->slots);
     free(d->logp);
     free(d->row_weights);
     free(d->lengths);
@@ -185,10 +161,7 @@ Device decoder_device(const Decoder *d)
 
 int64_t decoder_open(Decoder *d)
 {
-    int64_t sequence = -1;
-    /* The experts' caches see the same calls and so give the same numbers. */
-    for (int64_t e = 0; e < d->ensemble->n_experts; e++)
-        sequence = kv_cache_open(expert_run_cache(d->runs[e]));
+    int64_t sequence = d->runner->table->open(d->runner);
     if (sequence >= 0) {
         d->lengths[sequence] = 0;
         d->shared[sequence] = false;
@@ -199,8 +172,7 @@ int64_t decoder_open(Decoder *d)
 
 void decoder_close(Decoder *d, int64_t sequence)
 {
-    for (int64_t e = 0; e < d->ensemble->n_experts; e++)
-        kv_cache_close(expert_run_cache(d->runs[e]), sequence);
+    d->runner->table->close(d->runner, sequence);
 }
 
 int64_t decoder_length(const Decoder *d, int64_t sequence)
@@ -210,24 +182,23 @@ int64_t decoder_length(const Decoder *d, int64_t sequence)
 
 int64_t decoder_free_positions(const Decoder *d)
 {
-    return kv_cache_free_positions(expert_run_cache(d->runs[0]));
+    return d->runner->table->free_positions(d->runner);
 }
 
 int64_t decoder_page_size(const Decoder *d)
 {
-    return d->options.page_size;
+    return d->runner->unit;
 }
 
 int64_t decoder_share(Decoder *d, int64_t sequence, int64_t from, int64_t length)
 {
     CHECK(d->lengths[sequence] == 0 && length <= d->lengths[from],
           "%lld positions to share of %lld", (long long)length, (long long)d->lengths[from]);
-    int64_t n_pages = length > 0 ? (length - 1) / d->options.page_size : 0;
-    if (n_pages == 0)
+    int64_t units = length > 0 ? (length - 1) / d->runner->unit : 0;
+    if (units == 0)
         return 0;
-    for (int64_t e = 0; e < d->ensemble->n_experts; e++)
-        kv_cache_share(expert_run_cache(d->runs[e]), sequence, from, n_pages);
-    d->lengths[sequence] = n_pages * d->options.page_size;
+    d->runner->table->share(d->runner, sequence, from, units);
+    d->lengths[sequence] = units * d->runner->unit;
     d->shared[sequence] = true;
     if (d->prefix)
         memcpy(d->weights + sequence * d->ensemble->n_experts,
@@ -236,15 +207,9 @@ int64_t decoder_share(Decoder *d, int64_t sequence, int64_t from, int64_t length
     return d->lengths[sequence];
 }
 
-static void truncate_all(Decoder *d, int64_t sequence, int64_t length)
-{
-    for (int64_t e = 0; e < d->ensemble->n_experts; e++)
-        kv_cache_truncate(expert_run_cache(d->runs[e]), sequence, length);
-}
-
 void decoder_reset(Decoder *d, int64_t sequence)
 {
-    truncate_all(d, sequence, 0);
+    d->runner->table->truncate(d->runner, sequence, 0);
     d->lengths[sequence] = 0;
     d->shared[sequence] = false;
     mixing_start(d->ensemble, d->weights + sequence * d->ensemble->n_experts);
@@ -269,9 +234,7 @@ static void reserve_rows(Decoder *d, int64_t rows)
     d->tokens = xrealloc(d->tokens, bytes);
     d->positions = xrealloc(d->positions, bytes);
     d->sequences = xrealloc(d->sequences, bytes);
-    d->limits = xrealloc(d->limits, bytes);
     d->targets = xrealloc(d->targets, bytes);
-    d->slots = xrealloc(d->slots, bytes);
     size_t floats = (size_t)(rows * d->ensemble->n_experts) * sizeof(float);
     d->logp = xrealloc(d->logp, floats);
     d->row_weights = xrealloc(d->row_weights, floats);
@@ -280,23 +243,13 @@ static void reserve_rows(Decoder *d, int64_t rows)
 /* Room in every cache, or no change at all. */
 static Status extend_caches(Decoder *d, const DecodeItem *items, int64_t n_items, Err *err)
 {
-    int64_t row = 0, done = 0;
+    const RunnerTable *table = d->runner->table;
+    int64_t done = 0;
     Status status = STATUS_OK;
-    for (; done < n_items && status == STATUS_OK; done++) {
-        for (int64_t e = 0; e < d->ensemble->n_experts && status == STATUS_OK; e++)
-            status = kv_cache_extend(expert_run_cache(d->runs[e]), items[done].sequence,
-                                     items[done].n_tokens, d->slots + row, err);
-        row += items[done].n_tokens;
-    }
-    if (status != STATUS_OK)
-        for (int64_t i = 0; i < done; i++) {
-            int64_t s = items[i].sequence;
-            for (int64_t e = 0; e < d->ensemble->n_experts; e++) {
-                KvCache *cache = expert_run_cache(d->runs[e]);
-                if (kv_cache_length(cache, s) > d->lengths[s])
-                    kv_cache_truncate(cache, s, d->lengths[s]);
-            }
-        }
+    for (; done < n_items && status == STATUS_OK; done++)
+        status = table->extend(d->runner, items[done].sequence, items[done].n_tokens, err);
+    for (int64_t i = 0; status != STATUS_OK && i < done; i++)
+        table->truncate(d->runner, items[i].sequence, d->lengths[items[i].sequence]);
     return status;
 }
 
@@ -312,7 +265,6 @@ static int64_t fill_rows(Decoder *d, const DecodeItem *items, int64_t n_items)
                   item->tokens[t], (long long)d->vocab);
             d->tokens[row] = item->tokens[t];
             d->positions[row] = (int32_t)(d->lengths[item->sequence] + t);
-            d->limits[row] = d->positions[row] + 1;
             d->sequences[row] = (int32_t)item->sequence;
             d->targets[row] = t + 1 < item->n_tokens ? item->tokens[t + 1] : -1;
         }
@@ -375,7 +327,7 @@ static Status score_by_logits(Decoder *d, int64_t begin, int64_t count, Err *err
         Tensor all = tensor_3d(d->score_logits.data, DTYPE_F32, E, rows, V);
         for (int64_t e = 0; e < E; e++) {
             Tensor part = tensor_2d(tensor_slice(&all, e, 1).data, DTYPE_F32, rows, V);
-            expert_run_logits(d->runs[e], at, rows, &part);
+            TRY(d->runner->table->logits(d->runner, e, at, rows, &part, err));
             if (mixing_on_probabilities(ensemble->rule))
                 ops->log_softmax(d->device.queue, &(LogSoftmaxArgs){.x = part, .y = part});
         }
@@ -410,31 +362,31 @@ static Status run_chunk(Decoder *d, const DecodeItem *items, int64_t n_items, in
 {
     int64_t E = d->ensemble->n_experts;
     bool targets = score || learns(d->ensemble);
-    ExpertRows rows = {.n = count,
+    RunnerRows rows = {.n = count,
                        .tokens = d->tokens + begin,
                        .positions = d->positions + begin,
                        .sequences = d->sequences + begin,
-                       .limits = d->limits + begin,
-                       .slots = d->slots + begin,
                        .targets = d->targets + begin};
+    const RunnerTable *table = d->runner->table;
+    TRY(table->run(d->runner, &rows, err));
     for (int64_t e = 0; e < E; e++) {
-        TRY(expert_run_rows(d->runs[e], &rows, err));
         if (targets && scores_by_expert(d->ensemble))
-            TRY(expert_run_target_logprobs(d->runs[e], &rows,
-                                           d->logp + e * d->rows_capacity + begin, err));
+            TRY(table->target_logprobs(d->runner, e, &rows, d->logp + e * d->rows_capacity + begin,
+                                       err));
         int64_t last = -1;
         for (int64_t i = 0; i < n_items; i++) {
             last += items[i].n_tokens;
             if (last < begin || last >= begin + count)
                 continue;
             Tensor expert = tensor_slice(&d->expert_logits, e, 1);
-            Tensor table = tensor_2d(expert.data, DTYPE_F32, d->options.max_sequences, d->vocab);
+            Tensor of_expert =
+                tensor_2d(expert.data, DTYPE_F32, d->options.max_sequences, d->vocab);
             int64_t followers = 1; /* neighbours whose last rows follow each other go together */
             while (i + followers < n_items && items[i + followers].n_tokens == 1 &&
                    last + followers < begin + count)
                 followers++;
-            Tensor out = tensor_slice(&table, i, followers);
-            expert_run_logits(d->runs[e], last - begin, followers, &out);
+            Tensor out = tensor_slice(&of_expert, i, followers);
+            TRY(table->logits(d->runner, e, last - begin, followers, &out, err));
             i += followers - 1;
             last += followers - 1;
         }

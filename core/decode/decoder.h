@@ -7,17 +7,7 @@
 #ifndef CAMBIUM_CORE_DECODE_DECODER_H
 #define CAMBIUM_CORE_DECODE_DECODER_H
 
-#include "core/decode/kv_cache.h"
-#include "core/model/ensemble.h"
-
-typedef struct DecoderOptions {
-    int64_t max_sequences; /* open at a time */
-    int64_t max_positions; /* of one sequence */
-    int64_t kv_positions;  /* of all sequences; 0: max_sequences * max_positions */
-    int64_t page_size;     /* 0: 64 */
-    int64_t chunk;         /* tokens processed at once; longer prompts go in chunks. 0: 512 */
-    DType kv_dtype;
-} DecoderOptions;
+#include "core/decode/runner.h"
 
 typedef struct Decoder Decoder;
 
@@ -43,7 +33,8 @@ void decoder_reset(Decoder *decoder, int64_t sequence);
  * sharing, the merge weights included. That first step may not score. */
 int64_t decoder_share(Decoder *decoder, int64_t sequence, int64_t from, int64_t length);
 
-/* Positions in pages that no sequence has, and positions of a page. */
+/* Positions in pages that no sequence has, and positions that are shared at
+ * once. */
 int64_t decoder_free_positions(const Decoder *decoder);
 int64_t decoder_page_size(const Decoder *decoder);
 

@@ -202,17 +202,18 @@ void expert_run_logits(ExpertRun *run, int64_t begin, int64_t count, const Tenso
 }
 
 /* Where the head is int8 the fused loss cannot read it: logits of a few rows at a time. */
-static Status logprobs_by_logits(ExpertRun *run, const ExpertRows *rows, float *logp, Err *err)
+static Status logprobs_by_logits(ExpertRun *run, const int32_t *targets, int64_t n, float *logp,
+                                 Err *err)
 {
     const Backend *ops = run->device.ops;
     int64_t V = run->model->config.vocab_size;
-    for (int64_t at = 0; at < rows->n; at += LOGIT_ROWS) {
-        int64_t count = rows->n - at < LOGIT_ROWS ? rows->n - at : LOGIT_ROWS;
+    for (int64_t at = 0; at < n; at += LOGIT_ROWS) {
+        int64_t count = n - at < LOGIT_ROWS ? n - at : LOGIT_ROWS;
         Tensor logits = tensor_slice(&run->logits, 0, count);
         expert_run_logits(run, at, count, &logits);
         ops->log_softmax(run->device.queue, &(LogSoftmaxArgs){.x = logits, .y = logits});
         for (int64_t r = 0; r < count; r++) {
-            int32_t target = rows->targets[at + r];
+            int32_t target = targets[at + r];
             logp[at + r] = 0.0f;
             if (target >= 0)
                 ops->download(run->device.queue, &logp[at + r],
@@ -223,21 +224,22 @@ static Status logprobs_by_logits(ExpertRun *run, const ExpertRows *rows, float *
     return STATUS_OK;
 }
 
-Status expert_run_target_logprobs(ExpertRun *run, const ExpertRows *rows, float *logp, Err *err)
+Status expert_run_target_logprobs(ExpertRun *run, const int32_t *targets, int64_t n, float *logp,
+                                  Err *err)
 {
     const Model *model = run->model;
     if (head_is_int8(model))
-        return logprobs_by_logits(run, rows, logp, err);
-    upload_ints(run, &run->targets, rows->targets, rows->n);
-    Tensor losses = cut(&run->losses, rows->n);
-    HeadLossArgs args = {.x = cut(&run->y, rows->n),
+        return logprobs_by_logits(run, targets, n, logp, err);
+    upload_ints(run, &run->targets, targets, n);
+    Tensor losses = cut(&run->losses, n);
+    HeadLossArgs args = {.x = cut(&run->y, n),
                          .weight = model->head[HEAD_HEAD].weight,
                          .bias = model->head[HEAD_HEAD_BIAS].weight,
-                         .targets = cut(&run->targets, rows->n),
+                         .targets = cut(&run->targets, n),
                          .losses = losses};
     run->device.ops->head_loss(run->device.queue, &args);
     TRY(device_download(&run->device, &losses, logp, err));
-    for (int64_t i = 0; i < rows->n; i++)
+    for (int64_t i = 0; i < n; i++)
         logp[i] = -logp[i];
     return STATUS_OK;
 }

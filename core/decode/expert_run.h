@@ -11,7 +11,6 @@ typedef struct ExpertRun ExpertRun;
 typedef struct ExpertRows {
     int64_t n; /* at most the run's chunk */
     const int32_t *tokens, *positions, *sequences, *limits, *slots;
-    const int32_t *targets; /* the token after each row, -1 where it is not known */
 } ExpertRows;
 
 size_t expert_run_bytes(const Model *model, const KvShape *kv, int64_t chunk);
@@ -24,7 +23,8 @@ KvCache *expert_run_cache(ExpertRun *run); /* borrowed */
 Status expert_run_rows(ExpertRun *run, const ExpertRows *rows, Err *err);
 /* logits (count, V) float32 of rows [begin, begin + count) of the last expert_run_rows. */
 void expert_run_logits(ExpertRun *run, int64_t begin, int64_t count, const Tensor *logits);
-/* logp[i] (host) = log p(targets[i]) of those rows, 0 where the target is -1. */
-Status expert_run_target_logprobs(ExpertRun *run, const ExpertRows *rows, float *logp, Err *err);
+/* logp[i] (host) = log p(targets[i]) of those rows, 0 where the target is -1; targets (n, host). */
+Status expert_run_target_logprobs(ExpertRun *run, const int32_t *targets, int64_t n, float *logp,
+                                  Err *err);
 
 #endif

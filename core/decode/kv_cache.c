@@ -140,7 +140,7 @@ int64_t kv_cache_free_positions(const KvCache *cache)
     return cache->n_free * cache->shape.page_size;
 }
 
-Status kv_cache_extend(KvCache *cache, int64_t sequence, int64_t count, int32_t *slots, Err *err)
+Status kv_cache_extend(KvCache *cache, int64_t sequence, int64_t count, Err *err)
 {
     Sequence *s = sequence_of(cache, sequence);
     const KvShape *shape = &cache->shape;
@@ -164,13 +164,18 @@ Status kv_cache_extend(KvCache *cache, int64_t sequence, int64_t count, int32_t 
         cache->page_users[page] = 1;
         pages[s->n_pages++] = page;
     }
-    for (int64_t i = 0; i < count; i++) {
-        int64_t position = s->length + i;
-        slots[i] = (int32_t)(pages[position / shape->page_size] * shape->page_size +
-                             position % shape->page_size);
-    }
     s->length += count;
     return STATUS_OK;
+}
+
+int32_t kv_cache_slot(const KvCache *cache, int64_t sequence, int64_t position)
+{
+    const Sequence *s = sequence_of(cache, sequence);
+    int64_t page_size = cache->shape.page_size;
+    CHECK(position >= 0 && position < s->length, "position %lld of %lld", (long long)position,
+          (long long)s->length);
+    const int32_t *pages = cache->table + sequence * cache->max_pages;
+    return (int32_t)(pages[position / page_size] * page_size + position % page_size);
 }
 
 void kv_cache_truncate(KvCache *cache, int64_t sequence, int64_t length)

@@ -28,9 +28,11 @@ void kv_cache_close(KvCache *cache, int64_t sequence); /* its pages become free 
 int64_t kv_cache_length(const KvCache *cache, int64_t sequence);
 int64_t kv_cache_free_positions(const KvCache *cache); /* in free pages */
 
-/* Makes room for `count` more positions and writes their slots (page * page_size + offset) to
- * `slots` (host). Fails when pages or positions run out; the sequence is then unchanged. */
-Status kv_cache_extend(KvCache *cache, int64_t sequence, int64_t count, int32_t *slots, Err *err);
+/* Makes room for `count` more positions. Fails when pages or positions run out; the sequence is
+ * then unchanged. */
+Status kv_cache_extend(KvCache *cache, int64_t sequence, int64_t count, Err *err);
+/* Where a position of a sequence is kept: page * page_size + offset. */
+int32_t kv_cache_slot(const KvCache *cache, int64_t sequence, int64_t position);
 /* An empty sequence takes over the first `n_pages` whole pages of another; nothing is copied, and a
  * page becomes free when its last sequence lets it go. Neither sequence may then be cut within
  * those pages and go on. */
