@@ -12,7 +12,7 @@ static bool is_trained(const Marker *m, const ParamRef *ref)
 {
     if (ref->layer < 0)
         return m->set->embedding;
-    if (ref->is_lora)
+    if (ref->lora)
         return m->set->lora;
     if (ref->layer == m->n_layers)
         return m->set->head;

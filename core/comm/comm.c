@@ -38,6 +38,11 @@ Status comm_max_host(Comm *comm, double *values, int64_t n, Err *err)
     return comm->table->reduce_host(comm, values, n, true, err);
 }
 
+Status comm_broadcast_host(Comm *comm, void *data, size_t bytes, int root, Err *err)
+{
+    return comm->table->broadcast_host(comm, data, bytes, root, err);
+}
+
 Status comm_split(Comm *comm, int color, Comm **out, Err *err)
 {
     return comm->table->split(comm, color, out, err);
@@ -78,6 +83,12 @@ static Status self_reduce_host(Comm *comm, double *values, int64_t n, bool large
     return STATUS_OK;
 }
 
+static Status self_broadcast_host(Comm *comm, void *data, size_t bytes, int root, Err *err)
+{
+    (void)comm, (void)data, (void)bytes, (void)root, (void)err;
+    return STATUS_OK;
+}
+
 static Status self_split(Comm *comm, int color, Comm **out, Err *err)
 {
     (void)color, (void)err;
@@ -100,6 +111,7 @@ static const CommTable self_table = {
     .start = self_start,
     .wait = self_wait,
     .reduce_host = self_reduce_host,
+    .broadcast_host = self_broadcast_host,
     .split = self_split,
     .abort = self_abort,
     .free = self_free,

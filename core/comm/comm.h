@@ -51,6 +51,8 @@ typedef struct CommTable {
     Status (*wait)(Comm *comm, CommRequest *request, Err *err);
     /* values[i] over all ranks, in host memory: sums in rank order, or the largest. */
     Status (*reduce_host)(Comm *comm, double *values, int64_t n, bool largest, Err *err);
+    /* `bytes` of host memory, the root's to everybody. */
+    Status (*broadcast_host)(Comm *comm, void *data, size_t bytes, int root, Err *err);
     /* Collective: ranks of equal color form a new communicator, ordered by their old ranks. */
     Status (*split)(Comm *comm, int color, Comm **out, Err *err);
     /* Makes every rank's calls fail from now on, so that nobody waits for one that failed. Between
@@ -74,6 +76,7 @@ Status comm_run(Comm *comm, Queue *queue, const Collective *what, Err *err); /* 
 Status comm_barrier(Comm *comm, Err *err);
 Status comm_sum_host(Comm *comm, double *values, int64_t n, Err *err);
 Status comm_max_host(Comm *comm, double *values, int64_t n, Err *err);
+Status comm_broadcast_host(Comm *comm, void *data, size_t bytes, int root, Err *err);
 Status comm_split(Comm *comm, int color, Comm **out, Err *err);
 void comm_abort(Comm *comm);
 void comm_free(Comm *comm);

@@ -56,6 +56,7 @@ struct Group {
     int arrived;
     uint64_t generation;
     double **values; /* (size): reduce_host */
+    void *told;      /* the root's data: broadcast_host */
     int *colors;     /* (size): split */
     Comm **parts;    /* (size): split */
 };
@@ -471,6 +472,17 @@ static Status threads_reduce_host(Comm *comm, double *values, int64_t n, bool la
     return STATUS_OK;
 }
 
+static Status threads_broadcast_host(Comm *comm, void *data, size_t bytes, int root, Err *err)
+{
+    Group *group = ((ThreadComm *)comm)->group;
+    if (comm->rank == root)
+        group->told = data;
+    TRY(barrier(group, err));
+    if (comm->rank != root)
+        memcpy(data, group->told, bytes);
+    return barrier(group, err);
+}
+
 /* The first rank of every color makes the new group for its members. */
 static Status threads_split(Comm *comm, int color, Comm **out, Err *err)
 {
@@ -500,6 +512,7 @@ static const CommTable threads_table = {
     .start = threads_start,
     .wait = threads_wait,
     .reduce_host = threads_reduce_host,
+    .broadcast_host = threads_broadcast_host,
     .split = threads_split,
     .abort = threads_abort,
     .free = threads_free,

@@ -15,6 +15,7 @@
 
 #include "core/io/table.h"
 #include "core/model/ensemble.h"
+#include "core/model/shard.h"
 
 /* ---- what a file says of itself ------------------------------------------------------------- */
 
@@ -51,12 +52,14 @@ Status checkpoint_put_adapter(ContainerWriter *writer, const MergeAdapter *adapt
 /* ---- loading -------------------------------------------------------------------------------- */
 
 typedef struct LoadOptions {
-    const Device *device; /* backend and queue must outlive the ensemble */
-    DType compute;        /* DTYPE_F32 or DTYPE_BF16 */
-    DType weights;        /* `compute`, or DTYPE_I8: matrices are quantised while loading */
-    bool train;           /* masters are kept, nothing is mapped, and frozen values are compared
-                             with their hashes */
-    const char *table;    /* where the table is when the file left it out, or NULL */
+    const Device *device;    /* backend and queue must outlive the ensemble */
+    DType compute;           /* DTYPE_F32 or DTYPE_BF16 */
+    DType weights;           /* `compute`, or DTYPE_I8: matrices are quantised while loading */
+    bool train;              /* masters are kept, nothing is mapped, and frozen values are compared
+                                with their hashes */
+    const ShardPlan *shards; /* the part of every parameter to load; NULL: whole models. Not with
+                                `train` */
+    const char *table;       /* where the table is when the file left it out, or NULL */
 } LoadOptions;
 
 /* The model or models of a file. Weights whose stored type is the wanted one stay in the mapped

@@ -21,18 +21,42 @@ static char *param_path(const LoadJob *job, const ParamRef *ref)
     return xasprintf("/experts/%lld/%s", (long long)job->expert, ref->path);
 }
 
-static Status check_param_shape(const LoadJob *job, const ParamRef *ref, const char *path,
-                                DType *dtype, Err *err)
+/* The part of a parameter that this rank holds. */
+static Shard part_of(const LoadJob *job, const ParamRef *ref)
 {
-    Tensor shape;
-    TRY(container_shape(job->container, path, &shape, err));
-    bool matrix = ref->param->weight.n_dims == 2;
-    if (!tensor_same_shape(&shape, &ref->param->weight) ||
-        (shape.dtype != DTYPE_F32 && !(matrix && shape.dtype == DTYPE_BF16)))
+    const ShardPlan *plan = job->options->shards;
+    return plan ? plan->part(plan->context, job->expert, &job->model->config, ref) : (Shard){0};
+}
+
+static Status check_param_shape(const LoadJob *job, const Tensor *wanted, const Tensor *stored,
+                                const char *path, Err *err)
+{
+    bool matrix = wanted->n_dims == 2;
+    if (!tensor_same_shape(stored, wanted) ||
+        (stored->dtype != DTYPE_F32 && !(matrix && stored->dtype == DTYPE_BF16)))
         return err_set(err, "%s: %s has not the shape or type that the configuration asks for",
                        container_file(job->container), path);
-    *dtype = shape.dtype;
     return STATUS_OK;
+}
+
+static void cut_shape(Tensor *t, int dim, int64_t count)
+{
+    if (t->n_dims > dim)
+        t->shape[dim] = count;
+}
+
+/* From here on the parameter has the shape of its part. */
+static void cut_param(Param *param, Shard part)
+{
+    int dim = part.axis == SHARD_COLUMNS ? 1 : 0;
+    if (part.axis == SHARD_NONE) {
+        *param = (Param){0};
+    } else if (part.axis != SHARD_WHOLE) {
+        cut_shape(&param->master, dim, part.count);
+        cut_shape(&param->weight, dim, part.count);
+        if (dim == 0)
+            cut_shape(&param->scales, 0, part.count);
+    }
 }
 
 /* Memory of the file that the device reads in place, or NULL. */
@@ -43,16 +67,39 @@ static void *adopt(const LoadJob *job, const void *data, size_t bytes)
     return job->options->device->ops->adopt(data, bytes);
 }
 
-static Status fill_param(const LoadJob *job, Param *param, const void *data, DType dtype, Err *err)
+/* Rows [begin, begin + count) of a part, from the whole dataset's. */
+static Status fill_rows(const LoadJob *job, Param *param, Shard part, const void *data,
+                        const Tensor *stored, int64_t begin, int64_t count, void *staged, Err *err)
+{
+    size_t element = dtype_bytes(stored->dtype);
+    int64_t width = stored->n_dims == 2 ? stored->shape[1] : 1;
+    const char *from = (const char *)data + (size_t)(begin * width) * element;
+    if (part.axis != SHARD_COLUMNS)
+        return model_write_rows(job->model, param, begin, count, from, stored->dtype, err);
+    size_t bytes = (size_t)part.count * element;
+    for (int64_t row = 0; row < count; row++)
+        memcpy((char *)staged + (size_t)row * bytes,
+               from + (size_t)(row * width + part.begin) * element, bytes);
+    return model_write_rows(job->model, param, begin, count, staged, stored->dtype, err);
+}
+
+/* `data` begins with the part's first row. */
+static Status fill_param(const LoadJob *job, Param *param, Shard part, const void *data,
+                         const Tensor *stored, Err *err)
 {
     int64_t rows = param->weight.shape[0], cols = tensor_count(&param->weight) / rows;
     int64_t slab_rows = SLAB / cols > 0 ? SLAB / cols : 1;
-    for (int64_t row = 0; row < rows; row += slab_rows) {
+    slab_rows = slab_rows < rows ? slab_rows : rows;
+    void *staged = part.axis == SHARD_COLUMNS
+                       ? xmalloc((size_t)(slab_rows * cols) * dtype_bytes(stored->dtype))
+                       : NULL;
+    Status status = STATUS_OK;
+    for (int64_t row = 0; row < rows && status == STATUS_OK; row += slab_rows) {
         int64_t count = rows - row < slab_rows ? rows - row : slab_rows;
-        const char *from = (const char *)data + (size_t)(row * cols) * dtype_bytes(dtype);
-        TRY(model_write_rows(job->model, param, row, count, from, dtype, err));
+        status = fill_rows(job, param, part, data, stored, row, count, staged, err);
     }
-    return STATUS_OK;
+    free(staged);
+    return status;
 }
 
 /* Training goes on from frozen values: they must be those that froze. */
@@ -70,15 +117,34 @@ static Status check_frozen(const LoadJob *job, const char *path, Param *param, c
     return STATUS_OK;
 }
 
+/* The bytes of the file that hold the part, which alone are read. */
+static Status map_part(const LoadJob *job, const char *path, const Tensor *stored, Shard part,
+                       const void **data, Err *err)
+{
+    if (part.axis != SHARD_ROWS)
+        return container_map(job->container, path, data, err);
+    int64_t row = (int64_t)tensor_bytes(stored) / stored->shape[0];
+    return container_map_range(job->container, path, part.begin * row, part.count * row, data, err);
+}
+
 static Status load_one(LoadJob *job, const ParamRef *ref, const char *path, Err *err)
 {
     Param *param = ref->param;
+    Shard part = part_of(job, ref);
     const void *data;
-    DType dtype = DTYPE_F32;
-    TRY(check_param_shape(job, ref, path, &dtype, err));
-    TRY(container_map(job->container, path, &data, err));
+    Tensor stored;
+    TRY(container_shape(job->container, path, &stored, err));
     if (!job->fill) {
-        if (dtype == param->weight.dtype)
+        TRY(check_param_shape(job, &param->weight, &stored, path, err));
+        cut_param(param, part);
+    }
+    if (!param_exists(param) || tensor_count(&param->weight) == 0)
+        return STATUS_OK;
+    TRY(map_part(job, path, &stored, part, &data, err));
+    DType dtype = stored.dtype;
+    bool in_place = dtype == param->weight.dtype && part.axis != SHARD_COLUMNS;
+    if (!job->fill) {
+        if (in_place)
             param->weight.data = adopt(job, data, tensor_bytes(&param->weight));
         return STATUS_OK;
     }
@@ -86,10 +152,10 @@ static Status load_one(LoadJob *job, const ParamRef *ref, const char *path, Err 
     param->frozen = frozen != NULL;
     if (frozen && strlen(frozen) == SHA256_TEXT - 1)
         memcpy(param->hash, frozen, SHA256_TEXT);
-    if (!job->options->train && dtype == param->weight.dtype &&
+    if (!job->options->train && in_place &&
         param->weight.data == adopt(job, data, tensor_bytes(&param->weight)))
         return STATUS_OK;
-    TRY(fill_param(job, param, data, dtype, err));
+    TRY(fill_param(job, param, part, data, &stored, err));
     if (frozen && job->options->train)
         TRY(check_frozen(job, path, param, data, dtype, err));
     container_drop(job->container, path);
@@ -166,6 +232,18 @@ static Status give_table(const LoadJob *job, Err *err)
 
 /* ---- experts -------------------------------------------------------------------------------- */
 
+/* The rows of the table that a tied head reads on this rank. */
+static Shard tied_part(const LoadJob *job, const ModelConfig *config)
+{
+    const ShardPlan *plan = job->options->shards;
+    ParamRef ref = {.path = "head",
+                    .info = head_param_info(HEAD_HEAD),
+                    .layer = config->n_layers,
+                    .which = HEAD_HEAD};
+    bool asks = plan && config->tied_head;
+    return asks ? plan->part(plan->context, job->expert, config, &ref) : (Shard){0};
+}
+
 static Status load_expert(LoadJob *job, const Substrate *shared, Err *err)
 {
     const LoadOptions *options = job->options;
@@ -187,6 +265,9 @@ static Status load_expert(LoadJob *job, const Substrate *shared, Err *err)
                            container_file(job->container), (long long)config->n_layers - 1,
                            (long long)job->expert);
     }
+    Shard tied = tied_part(job, config);
+    model_options.tied_begin = tied.begin;
+    model_options.tied_count = tied.count;
     TRY(model_new(&job->model, config, &model_options, err));
     if (!shared && config->embedding != EMBEDDING_LEARNED)
         TRY(give_table(job, err));

@@ -192,15 +192,20 @@ void forward_drop(const Model *model, int64_t layer, DropPlace place, const Tens
     model->device.ops->dropout(model->device.queue, &args);
 }
 
-void forward_rest(const Model *model, int64_t layer, Stream *stream, BlockBuffers *b,
-                  const Dropout *dropout)
+void forward_attn_out(const Model *model, int64_t layer, const BlockBuffers *b, const Tensor *out)
+{
+    linear(model, layer, BLOCK_ATTN_OUT, BLOCK_ATTN_OUT_BIAS, &b->attn, out, b);
+}
+
+void forward_ffn_norm(const Model *model, int64_t layer, Stream *stream, BlockBuffers *b)
 {
     const Param *p = model->blocks[layer].params;
-    linear(model, layer, BLOCK_ATTN_OUT, BLOCK_ATTN_OUT_BIAS, &b->attn, &b->attn_out, b);
-    forward_drop(model, layer, DROP_ATTN, &b->attn_out, dropout);
-    stream->delta = b->attn_out;
     NormArgs norm = {.y = b->ffn_in, .mean = b->ffn_mean, .rstd = b->ffn_rstd};
     norm_stream(model, stream, &p[BLOCK_FFN_NORM], &p[BLOCK_FFN_NORM_BIAS], &b->mid, &norm);
+}
+
+void forward_ffn(const Model *model, int64_t layer, const BlockBuffers *b, const Tensor *out)
+{
     if (model->config.act == ACT_SWIGLU) {
         linear(model, layer, BLOCK_FFN_UP, BLOCK_FFN_UP_BIAS, &b->ffn_in, &b->ffn_up, b);
         LinearArgs gate = {.weight = BLOCK_FFN_GATE, .bias = BLOCK_PARAM_COUNT};
@@ -213,7 +218,17 @@ void forward_rest(const Model *model, int64_t layer, Stream *stream, BlockBuffer
         up.x = b->ffn_in, up.y = b->ffn_act, up.pre = b->ffn_up, up.lora = b->lora;
         forward_linear(model, layer, &up);
     }
-    linear(model, layer, BLOCK_FFN_DOWN, BLOCK_FFN_DOWN_BIAS, &b->ffn_act, &b->ffn_out, b);
+    linear(model, layer, BLOCK_FFN_DOWN, BLOCK_FFN_DOWN_BIAS, &b->ffn_act, out, b);
+}
+
+void forward_rest(const Model *model, int64_t layer, Stream *stream, BlockBuffers *b,
+                  const Dropout *dropout)
+{
+    forward_attn_out(model, layer, b, &b->attn_out);
+    forward_drop(model, layer, DROP_ATTN, &b->attn_out, dropout);
+    stream->delta = b->attn_out;
+    forward_ffn_norm(model, layer, stream, b);
+    forward_ffn(model, layer, b, &b->ffn_out);
     forward_drop(model, layer, DROP_FFN, &b->ffn_out, dropout);
     stream->delta = b->ffn_out;
 }

@@ -67,6 +67,14 @@ void forward_qkv(const Model *model, int64_t layer, Stream *stream, const Tensor
  * stream->sum is buffers->mid (or the old sum, overwritten) and stream->delta buffers->ffn_out. */
 void forward_rest(const Model *model, int64_t layer, Stream *stream, BlockBuffers *buffers,
                   const Dropout *dropout);
+/* The parts of forward_rest, for ranks that hold shards of a block: each leaves a projection's
+ * output, which is partial there, in a tensor (N, C) float32 or compute type. The output projection
+ * reads buffers->attn; the norm turns stream (its delta added) into buffers->ffn_in, and the
+ * feed-forward part reads that. */
+void forward_attn_out(const Model *model, int64_t layer, const BlockBuffers *buffers,
+                      const Tensor *out);
+void forward_ffn_norm(const Model *model, int64_t layer, Stream *stream, BlockBuffers *buffers);
+void forward_ffn(const Model *model, int64_t layer, const BlockBuffers *buffers, const Tensor *out);
 /* A whole block on whole sequences (B, T): forward_qkv, causal attention, forward_rest. */
 void forward_block(const Model *model, int64_t layer, int64_t batch, Stream *stream,
                    const Tensor *positions, BlockBuffers *buffers, const Dropout *dropout);

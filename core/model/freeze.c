@@ -34,7 +34,7 @@ Status model_param_hash(const Model *model, const Param *param, bool weight, Sha
 
 static bool trains(const TrainSet *set, const ParamRef *ref, int64_t n_layers)
 {
-    if (ref->is_lora)
+    if (ref->lora)
         return set->lora;
     if (ref->layer < 0)
         return set->embedding;

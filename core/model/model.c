@@ -133,17 +133,17 @@ Status model_allocate(Model *model, Err *err)
 /* The head of a tied model reads the table, or a copy of it in the weight type. */
 static Status tie_head(Model *model, Err *err)
 {
-    const Tensor *table = &model->substrate.table;
     Param *head = &model->head[HEAD_HEAD];
     if (!model->config.tied_head)
         return STATUS_OK;
-    if (table->dtype == DTYPE_U8)
+    if (model->substrate.table.dtype == DTYPE_U8)
         return err_set(err, "model: a tied head cannot read a table of bits; untie it");
-    if (table->dtype == model->weights) {
-        head->weight = *table;
+    Tensor rows = tensor_slice(&model->substrate.table, model->tied_begin, model->tied_count);
+    if (rows.dtype == model->weights) {
+        head->weight = rows;
         return STATUS_OK;
     }
-    param_shape(head, tensor_2d(NULL, DTYPE_F32, table->shape[0], table->shape[1]), model->weights);
+    param_shape(head, tensor_2d(NULL, DTYPE_F32, rows.shape[0], rows.shape[1]), model->weights);
     params_release(model, &model->tied_memory);
     Param *const group[] = {head};
     TRY(fill_memory(model, plan_weights, group, 1, 1, &model->tied_memory.weights, "the tied head",
@@ -191,6 +191,8 @@ Status model_new(Model **out, const ModelConfig *config, const ModelOptions *opt
     model->compute = options->compute;
     model->weights = options->weights;
     model->masters = options->masters;
+    model->tied_begin = options->tied_begin;
+    model->tied_count = options->tied_count ? options->tied_count : config->vocab_size;
     model->blocks = xcalloc((size_t)config->n_layers, sizeof *model->blocks);
     for (int64_t l = 0; l < config->n_layers; l++) {
         block_shapes(model, &model->blocks[l]);
@@ -259,12 +261,12 @@ typedef struct Visit {
     char path[96];
 } Visit;
 
-static Status visit_one(Visit *visit, Param *param, ParamInfo info, int64_t layer, bool is_lora,
-                        Err *err)
+static Status visit_one(Visit *visit, Param *param, ParamInfo info, int64_t layer, int which,
+                        LoraSide lora, Err *err)
 {
     if (!param_exists(param))
         return STATUS_OK;
-    ParamRef ref = {visit->path, info, param, layer, is_lora};
+    ParamRef ref = {visit->path, info, param, layer, which, lora};
     return visit->visit(visit->context, &ref, err);
 }
 
@@ -279,7 +281,7 @@ static Status visit_block(Visit *visit, Block *block, int64_t layer, Err *err)
                      info.name, suffixes[k]);
             /* Pairs are small and already pull towards zero change: no decay (Hu et al., 2021). */
             ParamInfo own = {info.name, k == 1 ? START_NORMAL : START_ZERO, false};
-            TRY(visit_one(visit, params[k], k ? own : info, layer, k > 0, err));
+            TRY(visit_one(visit, params[k], k ? own : info, layer, i, (LoraSide)k, err));
         }
     }
     return STATUS_OK;
@@ -290,7 +292,7 @@ Status model_visit(Model *model, ParamVisitor *fn, void *context, Err *err)
     Visit visit = {.visit = fn, .context = context};
     snprintf(visit.path, sizeof visit.path, "embedding");
     ParamInfo info = {"embedding", START_NORMAL, false};
-    TRY(visit_one(&visit, &model->embedding, info, -1, false, err));
+    TRY(visit_one(&visit, &model->embedding, info, -1, 0, LORA_NONE, err));
     for (int64_t l = 0; l < model->config.n_layers; l++)
         TRY(visit_block(&visit, &model->blocks[l], l, err));
     for (int i = 0; i < HEAD_PARAM_COUNT; i++) {
@@ -298,7 +300,7 @@ Status model_visit(Model *model, ParamVisitor *fn, void *context, Err *err)
             continue;
         info = head_param_info(i);
         snprintf(visit.path, sizeof visit.path, "%s", info.name);
-        TRY(visit_one(&visit, &model->head[i], info, model->config.n_layers, false, err));
+        TRY(visit_one(&visit, &model->head[i], info, model->config.n_layers, i, LORA_NONE, err));
     }
     return STATUS_OK;
 }

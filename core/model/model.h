@@ -30,13 +30,14 @@ typedef struct Block {
 } Block;
 
 typedef struct ModelOptions {
-    const Device *device;    /* copied; backend and queue must outlive the model */
-    DType compute;           /* DTYPE_F32 or DTYPE_BF16: activations and products */
-    DType weights;           /* of matrices: `compute`, or DTYPE_I8 for decoding only */
-    bool masters;            /* keep float32 masters of bfloat16 matrices: for training */
-    bool unallocated;        /* parameters have shapes but no memory yet: the loader points
-                                `weight.data` (and `scales.data`) at memory that outlives the model
-                                (see `backing`), or calls model_allocate */
+    const Device *device;           /* copied; backend and queue must outlive the model */
+    DType compute;                  /* DTYPE_F32 or DTYPE_BF16: activations and products */
+    DType weights;                  /* of matrices: `compute`, or DTYPE_I8 for decoding only */
+    bool masters;                   /* keep float32 masters of bfloat16 matrices: for training */
+    bool unallocated;               /* parameters have shapes but no memory yet: the loader points
+                                       `weight.data` (and `scales.data`) at memory that outlives the model
+                                       (see `backing`), or calls model_allocate */
+    int64_t tied_begin, tied_count; /* the table's rows that a tied head reads; count 0: all */
     const Substrate *shared; /* read this table, which must outlive the model; NULL: own one */
 } ModelOptions;
 
@@ -54,8 +55,9 @@ typedef struct Model {
                                      when the types differ; its master stays absent */
     ParamMemory head_memory;
     ParamMemory tied_memory;
-    Tensor inv_freq; /* (head_dim / 2) float32 */
-    void *backing;   /* a mapped file that unallocated weights point into; owned */
+    int64_t tied_begin, tied_count; /* rows of the table that a tied head reads */
+    Tensor inv_freq;                /* (head_dim / 2) float32 */
+    void *backing;                  /* a mapped file that unallocated weights point into; owned */
     void (*backing_free)(void *backing);
 } Model;
 
@@ -108,12 +110,14 @@ Status model_fold_lora(Model *model, Err *err);
 /* Calls `visit` for every parameter that exists, in file order, with its path below the expert:
  * "embedding" (when learned), "blocks/3/attn_q", "blocks/3/attn_q_lora_a", "final_norm", "head".
  * A tied head has no "head". */
+typedef enum LoraSide { LORA_NONE = 0, LORA_A = 1, LORA_B = 2 } LoraSide;
 typedef struct ParamRef {
     const char *path;
     ParamInfo info;
     Param *param;
     int64_t layer; /* -1: embedding; n_layers: head and final norm */
-    bool is_lora;
+    int which;     /* BlockParam or HeadParam */
+    LoraSide lora;
 } ParamRef;
 typedef Status ParamVisitor(void *context, const ParamRef *ref, Err *err);
 Status model_visit(Model *model, ParamVisitor *visit, void *context, Err *err);

@@ -93,9 +93,11 @@ Status model_read_rows(const Model *model, const Param *param, int64_t begin, in
 void model_refresh(Model *model, Param *param)
 {
     bool tied = param == &model->head[HEAD_HEAD] && model->config.tied_head;
-    const Tensor *master = tied ? &model->substrate.table : &param->master;
-    if (master->data && master->data != param->weight.data)
-        convert_rows(model, param, 0, master);
+    Tensor master = param->master;
+    if (tied && model->substrate.table.data)
+        master = tensor_slice(&model->substrate.table, model->tied_begin, model->tied_count);
+    if (master.data && master.data != param->weight.data)
+        convert_rows(model, param, 0, &master);
     if (param == &model->embedding && model->config.tied_head)
         model_refresh(model, &model->head[HEAD_HEAD]);
 }

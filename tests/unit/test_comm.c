@@ -232,6 +232,13 @@ static Status split_rank(void *context, Comm *comm, Err *err)
     double largest = comm->rank;
     TRY(comm_max_host(comm, &largest, 1, err));
     EXPECT(largest == comm->size - 1);
+    for (int root = 0; root < comm->size; root++) {
+        char text[13] = "nothing here";
+        if (comm->rank == root)
+            memcpy(text, "from the one", sizeof text);
+        TRY(comm_broadcast_host(comm, text, sizeof text, root, err));
+        EXPECT(memcmp(text, "from the one", sizeof text) == 0);
+    }
     comm_free(half);
     return comm_barrier(comm, err);
 }

@@ -38,7 +38,7 @@ static double largest_difference(const float *a, const float *b)
 static Status fill_b(void *context, const ParamRef *ref, Err *err)
 {
     Model *model = context;
-    if (!ref->is_lora)
+    if (!ref->lora)
         return STATUS_OK;
     float values[31 * 3];
     Rng rng;

@@ -530,11 +530,19 @@ static Status mpi_reduce_host(Comm *comm, double *values, int64_t n, bool larges
     return mpi_check(code, "gather", err);
 }
 
+static Status mpi_broadcast_host(Comm *comm, void *data, size_t bytes, int root, Err *err)
+{
+    CHECK(bytes <= INT_MAX, "%zu bytes at once", bytes);
+    int code = MPI_Bcast(data, (int)bytes, MPI_BYTE, root, ((MpiComm *)comm)->first);
+    return mpi_check(code, "broadcast", err);
+}
+
 static const CommTable mpi_table = {
     .kind = "mpi",
     .start = mpi_start,
     .wait = mpi_wait,
     .reduce_host = mpi_reduce_host,
+    .broadcast_host = mpi_broadcast_host,
     .split = mpi_split,
     .abort = mpi_abort,
     .free = mpi_free,

@@ -293,11 +293,18 @@ static Status nccl_reduce_host(Comm *comm, double *values, int64_t n, bool large
     return over->table->reduce_host(over, values, n, largest, err);
 }
 
+static Status nccl_broadcast_host(Comm *comm, void *data, size_t bytes, int root, Err *err)
+{
+    Comm *over = ((NcclComm *)comm)->over;
+    return over->table->broadcast_host(over, data, bytes, root, err);
+}
+
 static const CommTable nccl_table = {
     .kind = "nccl",
     .start = nccl_start,
     .wait = nccl_wait,
     .reduce_host = nccl_reduce_host,
+    .broadcast_host = nccl_broadcast_host,
     .split = nccl_split,
     .abort = nccl_abort,
     .free = nccl_free,
