@@ -7,16 +7,17 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/cli/load_model.h"
 #include "infer/completion.h"
+#include "infer/helix/helix.h"
 
 typedef struct InferSettings {
     StringList prompts, stops;
     char *prompts_file;
     bool chat, echo, json, ignore_end, specials;
-    int64_t max_tokens, batch, context, ranks, seed, top_k, repetition_window;
+    int64_t max_tokens, batch, context, seed, top_k, repetition_window;
     double temperature, top_p, min_p, repetition_penalty;
     LoadSettings load;
+    HelixSettings helix;
 } InferSettings;
 
 #define AT(field) offsetof(InferSettings, field)
@@ -59,8 +60,8 @@ static const Option infer_options[] = {
     {"context", OPTION_INT, AT(context), "N", "0",
      "tokens of prompt and text together, at which it ends (0: what is needed)", NULL, 0, NULL},
     {"batch", OPTION_INT, AT(batch), "N", "16", "prompts to work on at a time", NULL, 0, NULL},
-    {"ranks", OPTION_INT, AT(ranks), "N", "1", "ranks to decode on", NULL, 0, NULL},
     LOAD_OPTIONS(InferSettings, load),
+    HELIX_OPTIONS(InferSettings, helix),
     {0},
 };
 
@@ -75,7 +76,7 @@ static Sampling sampling_of(const InferSettings *s)
                       .seed = (uint64_t)s->seed};
 }
 
-static CompletionOptions options_of(const InferSettings *s, const LoadedModel *model)
+static CompletionOptions options_of(const InferSettings *s, Helix *helix)
 {
     return (CompletionOptions){.sampling = sampling_of(s),
                                .max_tokens = s->max_tokens,
@@ -84,7 +85,8 @@ static CompletionOptions options_of(const InferSettings *s, const LoadedModel *m
                                .stops = &s->stops,
                                .ignore_end = s->ignore_end,
                                .specials = s->specials,
-                               .kv_dtype = model->kv_dtype};
+                               .kv_dtype = helix_model(helix)->kv_dtype,
+                               .source = helix_source(helix)};
 }
 
 static Status check_settings(const InferSettings *s, Err *err)
@@ -98,8 +100,6 @@ static Status check_settings(const InferSettings *s, Err *err)
                        "--batch is at least 1, --repetition-window and --context are 0 or more");
     if (s->context > INT32_MAX || s->batch > INT32_MAX)
         return err_set(err, "--batch and --context are at most %d", INT32_MAX);
-    if (s->ranks != 1)
-        return err_set(err, "--ranks %" PRId64 ": this version decodes on 1 rank", s->ranks);
     return STATUS_OK;
 }
 
@@ -166,15 +166,16 @@ static void print_json(const Completion *c, const Ensemble *ensemble)
     json_decref(object);
 }
 
-static Status run_prompts(const InferSettings *s, LoadedModel *model, Err *err)
+static Status run_prompts(const InferSettings *s, Helix *helix, Err *err)
 {
+    const LoadedModel *model = helix_model(helix);
     StringList prompts = {0};
     Status status = gather_prompts(s, &prompts, err);
     int64_t n = prompts.count;
     Completion *completions = xcalloc((size_t)n, sizeof *completions);
     for (int64_t i = 0; i < n; i++)
         completions[i].prompt = prompts.items[i];
-    CompletionOptions options = options_of(s, model);
+    CompletionOptions options = options_of(s, helix);
     bool streams = n == 1 && !s->json;
     if (streams) {
         options.write = write_through;
@@ -205,8 +206,9 @@ static Status run_prompts(const InferSettings *s, LoadedModel *model, Err *err)
 }
 
 /* One growing text: each line of the user's is added, then the model continues it. */
-static Status run_chat(const InferSettings *s, LoadedModel *model, Err *err)
+static Status run_chat(const InferSettings *s, Helix *helix, Err *err)
 {
+    const LoadedModel *model = helix_model(helix);
     bool terminal = isatty(STDIN_FILENO);
     if (terminal)
         log_info(
@@ -221,7 +223,7 @@ static Status run_chat(const InferSettings *s, LoadedModel *model, Err *err)
     char *line = NULL;
     size_t size = 0;
     Status status = STATUS_OK;
-    CompletionOptions options = options_of(s, model);
+    CompletionOptions options = options_of(s, helix);
     options.stops = &stops;
     options.write = write_through;
     while (status == STATUS_OK) {
@@ -261,12 +263,14 @@ static Status infer_run(const void *settings, const StringList *positionals, Err
 {
     const InferSettings *s = settings;
     TRY(check_settings(s, err));
-    LoadedModel model;
-    TRY(load_model(&model, positionals->items[0], &s->load, err));
+    Helix *helix;
+    Status status = helix_open(&helix, positionals->items[0], &s->load, &s->helix, NULL, err);
     bool asks = s->prompts.count == 0 && !s->prompts_file && isatty(STDIN_FILENO);
-    Status status = s->chat || asks ? run_chat(s, &model, err) : run_prompts(s, &model, err);
-    load_model_close(&model);
-    return status;
+    if (status == STATUS_OK && !helix_leads(helix))
+        status = helix_follow(helix, err);
+    else if (status == STATUS_OK)
+        status = s->chat || asks ? run_chat(s, helix, err) : run_prompts(s, helix, err);
+    return helix_close(helix, status, err);
 }
 
 const Verb verb_infer = {
@@ -279,6 +283,7 @@ const Verb verb_infer = {
         {
             "infer both.h5 -p 'Чтобы открыть' --max-tokens 40 --temperature 0.7 --seed 1 --echo",
             "infer both.h5 --chat",
+            "infer long.h5 --prompts questions.txt --ranks 4 --grid kvp=2,tpa=2",
         },
     .options = infer_options,
     .settings_size = sizeof(InferSettings),

@@ -30,6 +30,7 @@ typedef struct CompletionOptions {
     bool ignore_end; /* go on after an end token */
     bool specials;   /* prompts may name special tokens */
     DType kv_dtype;
+    RunnerSource *source; /* where layers run; NULL: in this process */
     /* Called with new whole characters as they come; may be NULL. */
     void (*write)(void *context, int64_t index, const char *text, int64_t bytes);
     void *write_context;

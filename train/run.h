@@ -6,7 +6,7 @@
 
 #include "core/cli/options.h"
 #include "core/io/checkpoint.h"
-#include "train/ranks.h"
+#include "core/comm/ranks.h"
 #include "train/trainer.h"
 
 /* Options that both verbs have. */

@@ -26,9 +26,17 @@ static Status choose_types(const LoadSettings *settings, const Device *device, L
 
 Status load_model(LoadedModel *model, const char *path, const LoadSettings *settings, Err *err)
 {
+    Device device;
     *model = (LoadedModel){0};
-    TRY(device_open(&model->device, settings->device, err));
-    LoadOptions options = {.device = &model->device, .table = settings->table};
+    TRY(device_open(&device, settings->device, err));
+    return load_model_on(model, path, settings, &device, NULL, err);
+}
+
+Status load_model_on(LoadedModel *model, const char *path, const LoadSettings *settings,
+                     const Device *device, const ShardPlan *shards, Err *err)
+{
+    *model = (LoadedModel){.device = *device};
+    LoadOptions options = {.device = &model->device, .shards = shards, .table = settings->table};
     Status status = choose_types(settings, &model->device, &options, err);
     if (status == STATUS_OK) {
         model->kv_dtype = options.compute;

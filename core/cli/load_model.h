@@ -4,6 +4,7 @@
 
 #include "core/cli/options.h"
 #include "core/model/ensemble.h"
+#include "core/model/shard.h"
 #include "core/text/tokenizer.h"
 
 typedef struct LoadSettings {
@@ -52,6 +53,10 @@ typedef struct LoadedModel {
 DType dtype_for_device(const Device *device);
 
 Status load_model(LoadedModel *model, const char *path, const LoadSettings *settings, Err *err);
+/* The same on an open device, which is taken over (also when it fails), and only this part of every
+ * parameter; `shards` NULL: whole models. */
+Status load_model_on(LoadedModel *model, const char *path, const LoadSettings *settings,
+                     const Device *device, const ShardPlan *shards, Err *err);
 void load_model_close(LoadedModel *model);
 
 #endif

@@ -1,4 +1,4 @@
-#include "train/ranks.h"
+#include "core/comm/ranks.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,0 +1,288 @@
+#include "infer/helix/helix.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/base/parallel.h"
+#include "core/io/checkpoint.h"
+#include "infer/helix/command.h"
+
+/* A rank of this process. */
+typedef struct Seat {
+    Helix *helix;
+    HelixMember member;
+    HelixShards shards;
+    LoadedModel model;
+    Device device; /* until the model takes it */
+    pthread_t thread;
+    bool running;
+    Status status;
+    Err err;
+} Seat;
+
+struct Helix {
+    const char *path;
+    const LoadSettings *load;
+    int n_ranks;
+    HelixGrid grid;
+    int64_t block;
+    bool hopb;
+    Ranks ranks; /* processes, if they are */
+    Device device;
+    int n_seats; /* ranks of this process: all of them as threads, or one */
+    Seat *seats;
+    int width; /* workers before the ranks shared them */
+    bool opened;
+    HelixLeader leader;
+};
+
+/* ---- the grid ------------------------------------------------------------------------------- */
+
+static Status choose_grid(Helix *h, const HelixSettings *settings, Err *err)
+{
+    Container *file;
+    CheckpointInfo info;
+    TRY(container_open(&file, h->path, err));
+    Status status = checkpoint_info_read(file, &info, err);
+    if (status == STATUS_OK) {
+        const ModelConfig **configs = xcalloc((size_t)info.n_experts, sizeof *configs);
+        for (int64_t i = 0; i < info.n_experts; i++)
+            configs[i] = &info.experts[i].config;
+        if (strcmp(settings->grid, "auto") == 0)
+            h->grid = helix_grid_default(h->n_ranks, configs, info.n_experts);
+        else
+            status = helix_grid_parse(settings->grid, h->n_ranks, &h->grid, err);
+        if (status == STATUS_OK)
+            status = helix_grid_check(&h->grid, configs, info.n_experts, err);
+        free(configs);
+        checkpoint_info_clear(&info);
+    }
+    container_close(file);
+    return status;
+}
+
+/* ---- one rank ------------------------------------------------------------------------------- */
+
+/* The ranks of a phase, in the order of the others' numbers. Collective. */
+static Status split_comms(HelixComms *comms, const HelixGrid *grid, Err *err)
+{
+    int rank = comms->world->rank;
+    TRY(comm_split(comms->world, rank / grid->kvp, &comms->kvp, err));
+    TRY(comm_split(comms->world, rank / grid->tpf, &comms->tpf, err));
+    return comm_split(comms->world, rank % grid->tpf, &comms->ep, err);
+}
+
+/* Loads this rank's shards and meets the others. */
+static Status seat_open(Seat *seat, Err *err)
+{
+    const Helix *h = seat->helix;
+    HelixMember *m = &seat->member;
+    *m = (HelixMember){
+        .comms = {.world = m->comms.world}, .grid = h->grid, .block = h->block, .hopb = h->hopb};
+    seat->shards = (HelixShards){.grid = h->grid, .rank = m->comms.world->rank};
+    ShardPlan plan = helix_shard_plan(&seat->shards);
+    Device device = seat->device;
+    seat->device = (Device){0};
+    Status status = device.ops ? STATUS_OK : device_open(&device, h->load->device, err);
+    if (status == STATUS_OK)
+        status = load_model_on(&seat->model, h->path, h->load, &device, &plan, err);
+    TRY(helix_agree(m->comms.world, status, err));
+    m->ensemble = seat->model.ensemble;
+    return split_comms(&m->comms, &h->grid, err);
+}
+
+static void seat_close(Seat *seat)
+{
+    HelixComms *c = &seat->member.comms;
+    load_model_close(&seat->model);
+    comm_free(c->kvp);
+    comm_free(c->tpf);
+    comm_free(c->ep);
+    if (!seat->helix->ranks.comm)
+        comm_free(c->world);
+    *c = (HelixComms){0};
+}
+
+static void *seat_main(void *argument)
+{
+    Seat *seat = argument;
+    int width = seat->helix->width / seat->helix->n_ranks;
+    parallel_set_width(width > 0 ? width : 1);
+    seat->status = seat_open(seat, &seat->err);
+    /* When all agree that one cannot open, the leader says it. */
+    if (seat->status == STATUS_OK)
+        seat->status = helix_follow_commands(&seat->member, &seat->err);
+    if (seat->status != STATUS_OK)
+        comm_abort(seat->member.comms.world);
+    return NULL;
+}
+
+/* A rank that failed knows more than the leader, which only hears that another one did. */
+static void explain(void *context, Err *err)
+{
+    Helix *h = context;
+    for (int r = 1; r < h->n_seats; r++) {
+        Seat *seat = &h->seats[r];
+        if (!seat->running)
+            continue;
+        pthread_join(seat->thread, NULL);
+        seat->running = false;
+        if (seat->status != STATUS_OK && strcmp(seat->err.text, "another rank failed") != 0) {
+            err_set(err, "rank %d of %d: %s", r, h->n_ranks, seat->err.text);
+            return;
+        }
+    }
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+static void start_threads(Helix *h, const CommWire *wire)
+{
+    Comm **comms = xcalloc((size_t)h->n_ranks, sizeof(Comm *));
+    comm_threads_new(h->device.ops, h->n_ranks, wire, comms);
+    for (int r = 0; r < h->n_ranks; r++) {
+        h->seats[r].helix = h;
+        h->seats[r].member.comms.world = comms[r];
+    }
+    for (int r = 1; r < h->n_ranks; r++) {
+        Seat *seat = &h->seats[r];
+        CHECK(pthread_create(&seat->thread, NULL, seat_main, seat) == 0, "no thread for a rank");
+        seat->running = true;
+    }
+    free(comms);
+}
+
+static Status open_ranks(Helix *h, const HelixSettings *settings, const CommWire *wire, Err *err)
+{
+    TRY(ranks_agree(&h->ranks, choose_grid(h, settings, err), err));
+    h->n_seats = h->ranks.comm ? 1 : h->n_ranks;
+    h->seats = xcalloc((size_t)h->n_seats, sizeof *h->seats);
+    h->width = parallel_width();
+    Seat *own = &h->seats[0];
+    if (h->ranks.comm) {
+        own->helix = h;
+        own->member.comms.world = h->ranks.comm;
+        h->ranks.in_phase = true; /* from here on all follow the leader */
+    } else {
+        start_threads(h, wire);
+        int share = h->width / h->n_ranks;
+        parallel_set_width(share > 0 ? share : 1);
+    }
+    own->device = h->device;
+    h->device = (Device){0};
+    TRY(seat_open(own, err));
+    h->opened = true;
+    helix_leader_init(&h->leader, &own->member);
+    if (!h->ranks.comm) {
+        h->leader.explain = explain;
+        h->leader.context = h;
+    }
+    return STATUS_OK;
+}
+
+static Status check_settings(const HelixSettings *s, Err *err)
+{
+    if (s->ranks < 1 || s->ranks > HELIX_RANKS)
+        return err_set(err, "--ranks is from 1 to %d", HELIX_RANKS);
+    if (s->block < 1 || 64 % s->block != 0)
+        return err_set(err, "--kv-block divides 64, the positions of a page");
+    return STATUS_OK;
+}
+
+Status helix_open(Helix **out, const char *path, const LoadSettings *load,
+                  const HelixSettings *settings, const CommWire *wire, Err *err)
+{
+    *out = NULL;
+    TRY(check_settings(settings, err));
+    Helix *h = xcalloc(1, sizeof *h);
+    *h = (Helix){.path = path,
+                 .load = load,
+                 .block = settings->block,
+                 .hopb = strcmp(settings->hopb, "on") == 0};
+    *out = h;
+    RanksWish wish = {.kind = settings->comm,
+                      .device = load->device,
+                      .count = settings->ranks,
+                      .count_given = settings->ranks != 1};
+    TRY(ranks_open(&h->ranks, &h->device, &wish, err));
+    h->n_ranks = h->ranks.count;
+    if (h->n_ranks > 1)
+        return open_ranks(h, settings, wire, err);
+    if (strcmp(settings->grid, "auto") != 0)
+        return err_set(err, "--grid is for several ranks; give --ranks");
+    h->seats = xcalloc(1, sizeof *h->seats);
+    Device device = h->device;
+    h->device = (Device){0};
+    return load_model_on(&h->seats[0].model, path, load, &device, NULL, err);
+}
+
+/* ---- use ------------------------------------------------------------------------------------ */
+
+bool helix_leads(const Helix *h)
+{
+    return h->ranks.is_first;
+}
+
+Status helix_follow(Helix *h, Err *err)
+{
+    return helix_follow_commands(&h->seats[0].member, err);
+}
+
+const LoadedModel *helix_model(const Helix *h)
+{
+    return &h->seats[0].model;
+}
+
+RunnerSource *helix_source(Helix *h)
+{
+    return h->n_ranks > 1 ? &h->leader.source : NULL;
+}
+
+int helix_ranks(const Helix *h)
+{
+    return h->n_ranks;
+}
+
+HelixGrid helix_grid(const Helix *h)
+{
+    return h->n_ranks > 1 ? h->grid : (HelixGrid){1, 1, 1, 1};
+}
+
+HelixTimes helix_times(Helix *h)
+{
+    HelixRank *rank = h->n_ranks > 1 ? h->seats[0].member.rank : NULL;
+    return rank ? helix_rank_times(rank) : (HelixTimes){0};
+}
+
+/* The threads end when they are told to, or because a collective fails. */
+static void end_threads(Helix *h)
+{
+    for (int r = 1; r < h->n_seats; r++)
+        if (h->seats[r].running)
+            pthread_join(h->seats[r].thread, NULL);
+}
+
+Status helix_close(Helix *h, Status status, Err *err)
+{
+    Err lost;
+    if (!h)
+        return status;
+    bool leads = h->n_ranks > 1 && h->opened && h->ranks.is_first;
+    if (leads && helix_leader_quit(&h->leader, &lost) == STATUS_OK)
+        h->ranks.in_phase = false;
+    else if (h->opened && !leads && status == STATUS_OK)
+        h->ranks.in_phase = false; /* a follower that was told to quit */
+    end_threads(h);
+    for (int r = 0; h->seats && r < (h->n_seats > 0 ? h->n_seats : 1); r++) {
+        h->seats[r].helix = h;
+        seat_close(&h->seats[r]);
+    }
+    if (h->n_seats > 1)
+        parallel_set_width(h->width);
+    status = ranks_close(&h->ranks, &h->device, status, err);
+    free(h->seats);
+    free(h);
+    return status;
+}

@@ -1,0 +1,77 @@
+/* A model opened over the ranks of a Helix grid: threads of this process, or the processes that
+ * mpirun started. Rank 0 leads: it alone runs the decoder, whose layers (behind a RunnerSource) run
+ * on all ranks; the others follow its commands.
+ *
+ * One rank is the local decoder: then there is no grid and the source is NULL. */
+#ifndef CAMBIUM_INFER_HELIX_HELIX_H
+#define CAMBIUM_INFER_HELIX_HELIX_H
+
+#include "core/cli/load_model.h"
+#include "core/comm/ranks.h"
+#include "core/decode/runner.h"
+#include "infer/helix/rank.h"
+
+typedef struct HelixSettings {
+    int64_t ranks;
+    int64_t block;
+    char *grid; /* "auto", or as helix_grid_parse reads it */
+    char *hopb; /* "on", "off" */
+    char *comm; /* auto, threads, mpi, nccl */
+} HelixSettings;
+
+/* Rows of a verb's option table; `field` is its HelixSettings. */
+#define HELIX_OPTIONS(Settings, field)                                                             \
+    {"ranks", OPTION_INT, offsetof(Settings, field) + offsetof(HelixSettings, ranks),              \
+     "N",     "1",        "ranks to decode on (under mpirun: as many as it started)",              \
+     NULL,    0,          "Helix"},                                                                \
+        {"grid",                                                                                   \
+         OPTION_TEXT,                                                                              \
+         offsetof(Settings, field) + offsetof(HelixSettings, grid),                                \
+         "GRID",                                                                                   \
+         "auto",                                                                                   \
+         "what the ranks do: kvp=2,tpa=2,tpf=4,ep=1 (KV shards and heads in attention, hidden "    \
+         "units and experts in the feed-forward part)",                                            \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         NULL},                                                                                    \
+        {"hopb",                                                                                   \
+         OPTION_CHOICE,                                                                            \
+         offsetof(Settings, field) + offsetof(HelixSettings, hopb),                                \
+         NULL,                                                                                     \
+         "on",                                                                                     \
+         "overlap a request's exchange with the next one's attention",                             \
+         "on|off",                                                                                 \
+         0,                                                                                        \
+         NULL},                                                                                    \
+        {"kv-block", OPTION_INT, offsetof(Settings, field) + offsetof(HelixSettings, block),       \
+         "N",        "16",       "positions that a KV shard owns in a row",                        \
+         NULL,       0,          NULL},                                                            \
+    {                                                                                              \
+        "comm", OPTION_CHOICE, offsetof(Settings, field) + offsetof(HelixSettings, comm), NULL,    \
+            "auto", "how the ranks talk (auto: threads, MPI under mpirun, NCCL between GPUs)",     \
+            "auto|threads|mpi|nccl", 0, NULL                                                       \
+    }
+
+typedef struct Helix Helix;
+
+/* Opens the model on all ranks. To be closed also when it fails (out is then set, too, unless
+ * nothing was opened). `wire` (NULL: none) slows the threads' communicator down. */
+Status helix_open(Helix **out, const char *path, const LoadSettings *load,
+                  const HelixSettings *settings, const CommWire *wire, Err *err);
+
+/* False in the processes that follow: they call helix_follow and nothing else. */
+bool helix_leads(const Helix *helix);
+Status helix_follow(Helix *helix, Err *err);
+
+/* The leader's: rank 0's shards (with whole configurations), borrowed, and where layers run. */
+const LoadedModel *helix_model(const Helix *helix);
+RunnerSource *helix_source(Helix *helix); /* NULL: this process */
+int helix_ranks(const Helix *helix);
+HelixGrid helix_grid(const Helix *helix);
+HelixTimes helix_times(Helix *helix); /* of rank 0 and the present decoder, since the last call */
+
+/* Ends the followers. Takes the status of the work and returns what this process should. No decoder
+ * may be left. NULL is allowed. */
+Status helix_close(Helix *helix, Status status, Err *err);
+
+#endif
