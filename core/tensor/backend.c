@@ -7,7 +7,7 @@
 #include "core/base/log.h"
 #include "core/base/plugin.h"
 
-enum { BACKENDS_MAX = 4 };
+enum { BACKENDS_MAX = 8 };
 
 static const Backend *backends[BACKENDS_MAX];
 static int n_backends;

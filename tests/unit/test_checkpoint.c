@@ -17,6 +17,7 @@
 #include "tests/support/assert_ok.h"
 #include "tests/support/folder.h"
 #include "tests/support/spec_builder.h"
+#include "tests/support/tiny_file.h"
 #include "tests/support/tiny_model.h"
 
 static TokenizerSpec spec;
@@ -43,18 +44,6 @@ static LoadOptions load_options(DType compute, DType weights, bool train)
 {
     return (LoadOptions){
         .device = tiny_device(), .compute = compute, .weights = weights, .train = train};
-}
-
-/* Gives the table of a model the hash that a table file would have given it. */
-static void hash_table(Model *model)
-{
-    Substrate *s = &model->substrate;
-    Err err;
-    float *values = xmalloc(tensor_bytes(&s->table));
-    ASSERT_OK(device_download(&model->device, &s->table, values, &err));
-    Sha256 hash = table_hash(values, DTYPE_F32, tensor_count(&s->table));
-    hash_text(&hash, s->hash);
-    free(values);
 }
 
 /* All values of a model in visiting order, one after another. */
@@ -123,7 +112,7 @@ static void every_type_comes_back(void **state)
     for (int i = 0; i < 3; i++) {
         Model *model = tiny_model(&configs[i], DTYPE_F32, 5, 6);
         if (configs[i].embedding != EMBEDDING_LEARNED)
-            hash_table(model);
+            tiny_hash_table(model);
         Ensemble *one = tiny_ensemble(&model, 1, MERGE_MEAN), *loaded;
         for (int stored = 0; stored < 2; stored++) {
             char *path = xstrdup(folder_path("model.h5"));
@@ -167,7 +156,7 @@ static void saving_again_gives_the_same_file(void **state)
     Err err;
     ModelConfig config = tiny_config();
     Model *model = tiny_model(&config, DTYPE_BF16, 1, 2);
-    hash_table(model);
+    tiny_hash_table(model);
     TrainSet set = {.head = true, .block_begin = 1, .block_end = 2};
     Ensemble *one = tiny_ensemble(&model, 1, MERGE_MEAN);
     char *first = xstrdup(folder_path("first.h5")), *second = xstrdup(folder_path("second.h5"));
@@ -210,7 +199,7 @@ static void frozen_values_survive_in_every_file(void **state)
     Err err;
     ModelConfig config = tiny_config();
     Model *model = tiny_model(&config, DTYPE_F32, 1, 2);
-    hash_table(model);
+    tiny_hash_table(model);
     Ensemble *one = tiny_ensemble(&model, 1, MERGE_MEAN), *loaded;
     char *first = xstrdup(folder_path("first.h5")), *second = xstrdup(folder_path("second.h5"));
     TrainSet set = {.head = true, .block_begin = 1, .block_end = 2};
@@ -268,7 +257,7 @@ static void table_may_live_elsewhere(void **state)
     Err err;
     ModelConfig config = tiny_config();
     Model *model = tiny_model(&config, DTYPE_F32, 1, 2);
-    hash_table(model);
+    tiny_hash_table(model);
     Ensemble *one = tiny_ensemble(&model, 1, MERGE_MEAN), *loaded;
     char *path = xstrdup(folder_path("small.h5")), *table = xstrdup(folder_path("table.h5"));
     json_t *recipe = json_pack("{s:s}", "name", "tiny");
