@@ -26,9 +26,9 @@ typedef enum CollectiveKind {
 } CollectiveKind;
 
 /* `send` and `recv` may be the same memory (in place) for all_reduce and broadcast. For
- * all_to_all, `send_rows` and `recv_rows` (size; host, valid until the wait) cut the first dimension unevenly;
- * NULL: evenly. For all_gather `recv_rows` likewise; it must be given when ranks send different
- * numbers of rows. */
+ * all_to_all, `send_rows` and `recv_rows` (size; host, valid until the wait) cut the first
+ * dimension unevenly; NULL: evenly. For all_gather `recv_rows` likewise; it must be given when
+ * ranks send different numbers of rows. */
 typedef struct Collective {
     CollectiveKind kind;
     Tensor send, recv;

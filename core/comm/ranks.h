@@ -3,8 +3,8 @@
  *
  * Processes go through a run in step: before each phase all say whether they are still well
  * (ranks_agree), so that what one of them finds wrong is told once and ends all of them. Only the
- * first one prints and writes files. Within a phase (training, decoding) a process that fails ends the others
- * when it ends. */
+ * first one prints and writes files. Within a phase (training, decoding) a process that fails ends
+ * the others when it ends. */
 #ifndef CAMBIUM_CORE_COMM_RANKS_H
 #define CAMBIUM_CORE_COMM_RANKS_H
 
