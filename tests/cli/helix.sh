@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Decoding over ranks: a merged model says the same on threads, on processes and on one rank, and a
+# rank that dies ends the run.
+. tests/support/flow.sh
+bin=$(cd "$(dirname "$CAMBIUM")" && pwd)
+top=$PWD
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder" || exit 1
+C=$CAMBIUM
+awk 'BEGIN { for (d = 0; d < 60; d++) { for (i = 0; i < 120; i++) printf "%d ", (d * 7 + i) % 97; printf "\f" } }' >a.txt
+awk 'BEGIN { for (d = 0; d < 60; d++) { for (i = 0; i < 120; i++) printf "%c ", 97 + (d * 5 + i * 3) % 26; printf "\f" } }' >b.txt
+made() {
+    "$C" embed --corpus a.txt --corpus b.txt --vocab-size 500 --dim 32 -o t.h5 -q || return 1
+    for l in a b; do
+        "$C" pack -t t.h5 $l.txt --validation 0.1 -o $l.pack -q &&
+            "$C" grow --stages 1+1 --tokens 6K --batch 4 --context 32 --heads 4 --lr 5e-3 -t t.h5 --data $l.pack -o $l -q || return 1
+    done
+    "$C" merge a/model.h5 b/model.h5 --rule bayes -o both.h5 -q
+}
+check "two experts are made and merged" made
+printf '1 2 3 \na d g \n90 91 92 93 94 95 96 0 1 2 3 4 5 6 7 8 9 10 11 \n' >prompts.txt
+infer=(infer both.h5 --prompts prompts.txt --json -n 60 --temperature 0 --weights float32)
+# Log-probabilities may differ in their last digits.
+texts() { sed 's/"logprobs":\[[^]]*\],*//; s/"expert_weights":\[[^}]*\]\]*,*//'; }
+"$C" "${infer[@]}" | texts >alone.json
+same() { # arguments...: the texts of one rank
+    "$C" "${infer[@]}" "$@" | texts >ranks.json
+    [ "$(wc -l <ranks.json)" = 3 ] && diff alone.json ranks.json
+}
+for r in 2 3 4 8; do check "$r ranks say what one says" same --ranks $r; done
+for g in kvp=4 kvp=2,tpa=2 tpa=4,ep=2 kvp=2,tpa=2,ep=2; do
+    check "the grid $g says what one rank says" same --ranks 4 --grid $g
+done
+check "without overlap the same" same --ranks 4 --grid kvp=4 --hopb off
+check "blocks of another size, too" same --ranks 4 --grid kvp=4 --kv-block 1
+sampled() {
+    local s=(infer both.h5 -p '1 2 ' -n 40 --temperature 1 --seed 3 --weights float32)
+    [ "$("$C" "${s[@]}")" = "$("$C" "${s[@]}" --ranks 4)" ]
+}
+check "a sampled text is the same, too" sampled
+scored() {
+    head -c 900 a.txt >held.txt
+    local e=(eval both.h5 --tasks bpb --data held.txt --weights float32)
+    "$C" "${e[@]}" >one && "$C" "${e[@]}" --ranks 4 --grid kvp=2,ep=2 >four && diff one four
+}
+check "bits per byte over ranks are those of one" scored
+check "eight-bit weights and caches run in shards" "$C" infer both.h5 -p '1 2 ' -n 10 --weights int8 --kv int8 --ranks 4
+check "more heads than there are is refused" fails_with "works" "$C" infer both.h5 -p x --ranks 8 --grid tpa=8
+check "a grid for other ranks is refused" fails_with "must both be that" "$C" infer both.h5 -p x --ranks 4 --grid kvp=3
+check "a grid without ranks is refused" fails_with "give --ranks" "$C" infer both.h5 -p x --grid kvp=2
+check "too long a text is one clear error" fails_with "leaves no room in a context of 4" "$C" infer both.h5 -p '1 2 3 4 5 6 7 8' --context 4 --ranks 4
+head -c 60000 both.h5 >cut.h5
+check "a file that is cut is one clear error" fails_with "cut.h5" "$C" infer cut.h5 -p x --ranks 4
+
+# ---- processes ----
+(cd "$top" && . tests/support/mpi.sh && true) | grep '^skip' && exit $bad
+cd "$top" && . tests/support/mpi.sh && cd "$folder" || exit $bad
+processes() { # ranks, arguments...
+    local ranks=$1
+    shift
+    (mpi "$ranks" "$C" "${infer[@]}" "$@") | texts >ranks.json
+    diff alone.json ranks.json
+}
+check "2 processes say what one says" processes 2
+check "4 processes say what one says" processes 4 --grid kvp=2,tpa=2,ep=2
+check "processes without overlap" processes 4 --grid kvp=4 --hopb off
+told() { # text, ranks, arguments...: one sentence, and all end
+    local text=$1 ranks=$2
+    shift 2
+    (mpi "$ranks" "$C" "$@") >said 2>&1
+    local status=$?
+    cat said
+    [ $status != 0 ] && [ "$(grep -cF -- "$text" said)" = 1 ]
+}
+check "an impossible grid is told once" told "works" 4 infer both.h5 -p x --grid tpa=4,ep=4
+check "a broken file is told once" told "cut.h5" 3 infer cut.h5 -p x
+dies() { # a rank is killed in the middle: all end soon, and mpirun names it
+    (mpi 4 "$C" infer both.h5 -p '1 2 ' -n 100000 --ignore-end --grid kvp=4) >said 2>&1 &
+    local pid=$! i
+    for i in $(seq 200); do [ -s said ] && break; sleep 0.1; done
+    pkill -KILL -n -f "infer both.h5 -p 1 2  -n 100000"
+    wait $pid
+    local status=$?
+    tail -n 5 said
+    [ $status != 0 ] && grep -q "process rank [0-9]" said && ! pgrep -f "infer both.h5 -p 1 2  -n 100000"
+}
+check "a rank that is killed ends the run" dies
+exit $bad
