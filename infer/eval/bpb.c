@@ -99,7 +99,8 @@ Status bpb_score(const Ensemble *ensemble, const Tokenizer *tokenizer, const Bpb
     DecoderOptions decoder_options = {.max_sequences = windows,
                                       .max_positions = score.context,
                                       .chunk = windows * score.context,
-                                      .kv_dtype = options->kv_dtype};
+                                      .kv_dtype = options->kv_dtype,
+                                      .source = options->source};
     Decoder *decoder;
     TRY(decoder_new(&decoder, ensemble, &decoder_options, err));
     ScoreDocument *documents = xcalloc((size_t)file->n_documents, sizeof *documents);

@@ -24,6 +24,7 @@ typedef struct BpbOptions {
     int64_t context; /* 0: what the model was trained with */
     int64_t stride;  /* 0: half the context */
     DType kv_dtype;
+    RunnerSource *source; /* where layers run; NULL: in this process */
 } BpbOptions;
 
 /* The start token of documents: eos, else bos. Fails for a tokenizer without either. */

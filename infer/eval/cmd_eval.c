@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/cli/load_model.h"
 #include "core/cli/options.h"
 #include "infer/eval/bpb.h"
+#include "infer/helix/helix.h"
 
 typedef struct EvalSettings {
     char *tasks;
@@ -18,6 +18,7 @@ typedef struct EvalSettings {
     bool experts, json;
     char *out;
     LoadSettings load;
+    HelixSettings helix;
 } EvalSettings;
 
 #define AT(field) offsetof(EvalSettings, field)
@@ -47,6 +48,7 @@ static const Option eval_options[] = {
     {"output", OPTION_TEXT, AT(out), "FILE", NULL, "also write the JSON to a file", NULL, 'o',
      NULL},
     LOAD_OPTIONS(EvalSettings, load),
+    HELIX_OPTIONS(EvalSettings, helix),
     {0},
 };
 
@@ -159,26 +161,36 @@ static Status measure_rules(Table *table, Ensemble *ensemble, const char *name, 
     return status;
 }
 
-static Status eval_model(Table *table, const EvalSettings *s, const char *path, const char *name,
-                         Err *err)
+static Status eval_opened(Table *table, const EvalSettings *s, Helix *helix, const char *name,
+                          Err *err)
 {
-    LoadedModel model;
-    TRY(load_model(&model, path, &s->load, err));
-    BpbOptions options = {.context = s->context, .stride = s->stride, .kv_dtype = model.kv_dtype};
-    Status status = STATUS_OK;
+    const LoadedModel *model = helix_model(helix);
+    BpbOptions options = {.context = s->context,
+                          .stride = s->stride,
+                          .kv_dtype = model->kv_dtype,
+                          .source = helix_source(helix)};
+    if (s->experts && options.source)
+        return err_set(err, "--experts measures each expert on one rank; leave --ranks out");
     /* Texts are tokenized anew for each model: their vocabularies may differ. */
     for (int64_t f = 0; f < table->n_files; f++)
         bpb_file_clear(&table->files[f]);
-    for (int64_t f = 0; f < table->n_files && status == STATUS_OK; f++)
-        status = bpb_file_read(&table->files[f], s->data.items[f], s->field, s->limit,
-                               model.tokenizer, err);
-    if (status == STATUS_OK && s->experts && model.ensemble->n_experts > 1)
-        status = measure_experts(table, model.ensemble, model.tokenizer, &options, err);
+    for (int64_t f = 0; f < table->n_files; f++)
+        TRY(bpb_file_read(&table->files[f], s->data.items[f], s->field, s->limit, model->tokenizer,
+                          err));
+    if (s->experts && model->ensemble->n_experts > 1)
+        TRY(measure_experts(table, model->ensemble, model->tokenizer, &options, err));
+    return measure_rules(table, model->ensemble, name, s->rules, model->tokenizer, &options, err);
+}
+
+static Status eval_model(Table *table, const EvalSettings *s, const char *path, const char *name,
+                         bool *follows, Err *err)
+{
+    Helix *helix;
+    Status status = helix_open(&helix, path, &s->load, &s->helix, NULL, err);
+    *follows = helix && !helix_leads(helix);
     if (status == STATUS_OK)
-        status =
-            measure_rules(table, model.ensemble, name, s->rules, model.tokenizer, &options, err);
-    load_model_close(&model);
-    return status;
+        status = *follows ? helix_follow(helix, err) : eval_opened(table, s, helix, name, err);
+    return helix_close(helix, status, err);
 }
 
 static void print_table(const Table *table)
@@ -243,15 +255,18 @@ static Status eval_run(const void *settings, const StringList *models, Err *err)
         return err_set(err, "--limit, --context and --stride are 0 or more");
     if (s->context > INT32_MAX)
         return err_set(err, "--context is at most %d", INT32_MAX);
+    if (models->count > 1 && comm_launch().size > 1)
+        return err_set(err, "under mpirun one model is measured at a time");
     Table table = {.n_files = s->data.count,
                    .files = xcalloc((size_t)s->data.count, sizeof(BpbFile))};
     Status status = STATUS_OK;
+    bool follows = false;
     for (int64_t m = 0; m < models->count && status == STATUS_OK; m++)
         /* Several runs all end in model.h5: then the path tells them apart. */
         status = eval_model(&table, s, models->items[m],
                             models->count > 1 ? models->items[m] : file_base_name(models->items[m]),
-                            err);
-    if (status == STATUS_OK)
+                            &follows, err);
+    if (status == STATUS_OK && !follows)
         status = report(&table, s, err);
     table_clear(&table);
     return status;
