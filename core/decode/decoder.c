@@ -207,6 +207,22 @@ int64_t decoder_share(Decoder *d, int64_t sequence, int64_t from, int64_t length
     return d->lengths[sequence];
 }
 
+Status decoder_fill(Decoder *d, int64_t sequence, int64_t length, uint64_t seed, Err *err)
+{
+    const RunnerTable *table = d->runner->table;
+    CHECK(d->lengths[sequence] == 0, "sequence %lld is not empty", (long long)sequence);
+    Status status = table->extend(d->runner, sequence, length, err);
+    if (status == STATUS_OK)
+        status = table->fill(d->runner, sequence, seed, err);
+    if (status != STATUS_OK) {
+        table->truncate(d->runner, sequence, 0);
+        return status;
+    }
+    d->lengths[sequence] = length;
+    d->shared[sequence] = true;
+    return STATUS_OK;
+}
+
 void decoder_reset(Decoder *d, int64_t sequence)
 {
     d->runner->table->truncate(d->runner, sequence, 0);

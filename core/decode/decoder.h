@@ -33,6 +33,11 @@ void decoder_reset(Decoder *decoder, int64_t sequence);
  * sharing, the merge weights included. That first step may not score. */
 int64_t decoder_share(Decoder *decoder, int64_t sequence, int64_t from, int64_t length);
 
+/* An empty sequence becomes one of `length` tokens whose keys and values are synthetic (kv_fill.h):
+ * for measurements of long contexts. Its first step may not score, and the merge weights are the
+ * prior's. */
+Status decoder_fill(Decoder *decoder, int64_t sequence, int64_t length, uint64_t seed, Err *err);
+
 /* Positions in pages that no sequence has, and positions that are shared at
  * once. */
 int64_t decoder_free_positions(const Decoder *decoder);

@@ -106,6 +106,11 @@ void kv_cache_free(KvCache *cache)
     free(cache);
 }
 
+const KvShape *kv_cache_shape(const KvCache *cache)
+{
+    return &cache->shape;
+}
+
 int64_t kv_cache_open(KvCache *cache)
 {
     for (int64_t i = 0; i < cache->shape.max_sequences; i++) {

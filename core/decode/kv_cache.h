@@ -21,6 +21,8 @@ size_t kv_cache_bytes(const KvShape *shape); /* device memory that kv_cache_new 
 Status kv_cache_new(KvCache **out, const Device *device, const KvShape *shape, Err *err);
 void kv_cache_free(KvCache *cache);
 
+const KvShape *kv_cache_shape(const KvCache *cache);
+
 /* A new, empty sequence in [0, max_sequences), or -1 when all are in use. */
 int64_t kv_cache_open(KvCache *cache);
 void kv_cache_close(KvCache *cache, int64_t sequence); /* its pages become free at once */

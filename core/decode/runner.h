@@ -41,6 +41,8 @@ typedef struct RunnerTable {
      * longer in some of them: the caller truncates it. */
     Status (*extend)(Runner *runner, int64_t sequence, int64_t count, Err *err);
     int64_t (*free_positions)(const Runner *runner);
+    /* Gives every position of a sequence synthetic keys and values (see kv_fill.h). */
+    Status (*fill)(Runner *runner, int64_t sequence, uint64_t seed, Err *err);
     /* All layers and the final norm of every expert; positions have room already. */
     Status (*run)(Runner *runner, const RunnerRows *rows, Err *err);
     /* Of the last run: logits (count, V) float32 on the device, of rows [begin, begin + count). */

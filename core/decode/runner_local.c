@@ -2,10 +2,12 @@
 
 #include "core/base/mem.h"
 #include "core/decode/expert_run.h"
+#include "core/decode/kv_fill.h"
 #include "core/decode/runner.h"
 
 typedef struct LocalRunner {
     Runner runner;
+    const Ensemble *ensemble;
     int64_t n_experts;
     ExpertRun **runs; /* (n_experts) */
     int64_t chunk;
@@ -76,6 +78,21 @@ static int64_t local_free_positions(const Runner *runner)
     return kv_cache_free_positions(cache_of((const LocalRunner *)runner, 0));
 }
 
+static Status local_fill(Runner *runner, int64_t sequence, uint64_t seed, Err *err)
+{
+    const LocalRunner *self = local(runner);
+    for (int64_t e = 0; e < self->n_experts; e++) {
+        KvFill fill = {.device = self->ensemble->experts[e]->device,
+                       .compute = self->ensemble->experts[e]->compute,
+                       .seed = seed,
+                       .expert = e,
+                       .block = 1,
+                       .shards = 1};
+        TRY(kv_fill(cache_of(self, e), &fill, sequence, err));
+    }
+    return STATUS_OK;
+}
+
 static Status local_run(Runner *runner, const RunnerRows *rows, Err *err)
 {
     LocalRunner *self = local(runner);
@@ -128,6 +145,7 @@ static const RunnerTable local_table = {
     .share = local_share,
     .extend = local_extend,
     .free_positions = local_free_positions,
+    .fill = local_fill,
     .run = local_run,
     .logits = local_logits,
     .target_logprobs = local_target_logprobs,
@@ -149,6 +167,7 @@ Status runner_local_new(Runner **out, const Ensemble *ensemble, const DecoderOpt
 {
     LocalRunner *self = xcalloc(1, sizeof *self);
     *self = (LocalRunner){.runner = {.table = &local_table, .unit = options->page_size},
+                          .ensemble = ensemble,
                           .n_experts = ensemble->n_experts,
                           .chunk = options->chunk};
     self->runs = xcalloc((size_t)self->n_experts, sizeof *self->runs);

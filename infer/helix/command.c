@@ -110,6 +110,8 @@ static Status follow_last(HelixMember *m, const HelixMessage *message, const int
     case HELIX_OP_FREE:
         free_rank(m);
         return STATUS_OK;
+    case HELIX_OP_FILL:
+        return helix_rank_fill(m->rank, c->a, (uint64_t)c->b, err);
     case HELIX_OP_RUN:
         rows.tokens = ints;
         rows.positions = ints + n;
@@ -239,6 +241,14 @@ static int64_t lead_free_positions(const Runner *runner)
     return helix_rank_free_positions(rank_of(runner));
 }
 
+static Status lead_fill(Runner *runner, int64_t sequence, uint64_t seed, Err *err)
+{
+    HelixLeader *leader = leader_of(runner);
+    HelixCommand fill = {HELIX_OP_FILL, sequence, (int64_t)seed, 0};
+    TRY(send(leader, fill, NULL, 0, 0, err));
+    return helix_rank_fill(rank_of(runner), sequence, seed, err);
+}
+
 static Status lead_run(Runner *runner, const RunnerRows *rows, Err *err)
 {
     HelixLeader *leader = leader_of(runner);
@@ -286,6 +296,7 @@ static const RunnerTable lead_table = {
     .share = lead_share,
     .extend = lead_extend,
     .free_positions = lead_free_positions,
+    .fill = lead_fill,
     .run = lead_run,
     .logits = lead_logits,
     .target_logprobs = lead_target_logprobs,

@@ -15,6 +15,7 @@ typedef enum HelixOp {
     /* The following end a message. */
     HELIX_OP_MAKE,
     HELIX_OP_FREE,
+    HELIX_OP_FILL,
     HELIX_OP_RUN,
     HELIX_OP_LOGITS,
     HELIX_OP_TARGETS,

@@ -5,6 +5,7 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/decode/kv_fill.h"
 #include "core/model/forward.h"
 #include "infer/helix/exchange.h"
 #include "infer/helix/words.h"
@@ -288,6 +289,23 @@ Status helix_rank_extend(HelixRank *r, int64_t sequence, int64_t count, Err *err
 int64_t helix_rank_free_positions(const HelixRank *r)
 {
     return kv_cache_free_positions(r->experts[0].cache) * r->setup.grid.kvp;
+}
+
+Status helix_rank_fill(HelixRank *r, int64_t sequence, uint64_t seed, Err *err)
+{
+    for (int64_t i = 0; i < r->n_experts; i++) {
+        const HelixExpert *e = &r->experts[i];
+        KvFill fill = {.device = r->device,
+                       .compute = e->model->compute,
+                       .seed = seed,
+                       .expert = i,
+                       .first_head = e->kv.begin,
+                       .block = r->setup.block,
+                       .shards = r->setup.grid.kvp,
+                       .shard = r->setup.kvp->rank};
+        TRY(kv_fill(e->cache, &fill, sequence, err));
+    }
+    return STATUS_OK;
 }
 
 /* ---- a run ---------------------------------------------------------------------------------- */

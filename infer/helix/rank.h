@@ -37,6 +37,8 @@ int64_t helix_rank_unit(const HelixRank *rank);
 Status helix_rank_extend(HelixRank *rank, int64_t sequence, int64_t count, Err *err);
 int64_t helix_rank_free_positions(const HelixRank *rank);
 
+Status helix_rank_fill(HelixRank *rank, int64_t sequence, uint64_t seed, Err *err);
+
 /* (together) As a Runner's run; `rows->targets` is not looked at. */
 Status helix_rank_run(HelixRank *rank, const RunnerRows *rows, Err *err);
 /* (together) As a Runner's logits, on rank 0; the others give an absent tensor. */

@@ -482,6 +482,48 @@ static void scores_and_prefixes_are_the_local_ones(void **state)
     }
 }
 
+/* ---- synthetic contexts --------------------------------------------------------------------- */
+
+static void filled_logits(const Ensemble *ensemble, RunnerSource *source, float *logits)
+{
+    Err err = {""};
+    Decoder *decoder;
+    DecoderOptions options = {
+        .max_sequences = 2, .max_positions = 1100, .kv_dtype = DTYPE_BF16, .source = source};
+    ASSERT_OK(decoder_new(&decoder, ensemble, &options, &err));
+    int64_t sequence = decoder_open(decoder);
+    ASSERT_OK(decoder_fill(decoder, sequence, 1003, 7, &err));
+    step_one(decoder, sequence, 5, logits);
+    step_one(decoder, sequence, 6, logits + V);
+    decoder_free(decoder);
+}
+
+static void filled_caches_are_the_same_in_shards(void **state)
+{
+    (void)state;
+    ModelConfig config = config_of(4, 2);
+    config.d_model = 9;
+    const char *path = write_model("filled.h5", &config, 2, MERGE_BAYES);
+    Err err = {""};
+    LoadSettings load = load_of("cpu", "float32");
+    LoadedModel model;
+    ASSERT_OK(load_model(&model, path, &load, &err));
+    float local[2 * V], sharded[2 * V];
+    filled_logits(model.ensemble, NULL, local);
+    load_model_close(&model);
+    static const char *const grids[] = {"kvp=4", "kvp=2,tpa=2", "tpa=2,kvp=2,ep=2"};
+    for (int i = 0; i < 3; i++) {
+        HelixSettings settings = helix_of(4, grids[i], true);
+        Helix *helix;
+        ASSERT_OK(helix_open(&helix, path, &load, &settings, NULL, &err));
+        filled_logits(helix_model(helix)->ensemble, helix_source(helix), sharded);
+        ASSERT_OK(helix_close(helix, STATUS_OK, &err));
+        for (int v = 0; v < 2 * V; v++)
+            if (!(fabsf(local[v] - sharded[v]) < 1e-4f))
+                fail_msg("%s: %g and %g", grids[i], (double)local[v], (double)sharded[v]);
+    }
+}
+
 /* ---- refusals ------------------------------------------------------------------------------- */
 
 static void assert_refused(const char *path, const char *grid, int ranks, const char *reason)
@@ -560,6 +602,7 @@ int main(void)
         cmocka_unit_test(known_faults_are_found),
         cmocka_unit_test(long_texts_stay_the_same),
         cmocka_unit_test(scores_and_prefixes_are_the_local_ones),
+        cmocka_unit_test(filled_caches_are_the_same_in_shards),
         cmocka_unit_test(impossible_grids_are_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
