@@ -1,0 +1,436 @@
+/* The Helix decoder: overlap of exchange and attention on a simulated wire, a context of a million
+ * tokens, and Helix against tensor parallelism wider than the KV heads. Ranks are threads that
+ * share this machine, its cores and its memory's bandwidth. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/file.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/cli/bench.h"
+#include "core/decode/decoder.h"
+#include "core/io/checkpoint.h"
+#include "core/model/random_model.h"
+#include "infer/helix/exchange.h"
+#include "infer/helix/helix.h"
+
+/* ---- HOP-B ---------------------------------------------------------------------------------- */
+
+enum {
+    HOPB_RANKS = 2, /* not more than cores: a rank that waits must not lend its core to the other */
+    HOPB_REQUESTS = 8,
+    HOPB_HEADS = 16,
+    HOPB_KV_HEADS = 2,
+    HOPB_DIM = 128,
+    HOPB_POSITIONS = 8192, /* of a request on a rank */
+    HOPB_PAGE = 64,
+};
+
+/* One rank's attention over its shard of every request. */
+typedef struct HopbRank {
+    Device device;
+    Exchange exchange;
+    ExchangeRun run;
+    void *memory;
+} HopbRank;
+
+typedef struct HopbBench {
+    const BenchRun *how;
+    bool overlap;
+    BenchTimes steps, attention; /* rank 0's */
+    double received;             /* bytes of one request's exchange */
+} HopbBench;
+
+static Tensor taken(Arena *arena, Tensor shape)
+{
+    shape.data = arena_take(arena, tensor_bytes(&shape));
+    return shape;
+}
+
+static void hopb_place(HopbRank *r, DType type, Arena *arena)
+{
+    int64_t pages = HOPB_POSITIONS / HOPB_PAGE;
+    ExchangeShape shape = {.chunk = HOPB_REQUESTS,
+                           .heads = HOPB_HEADS,
+                           .own = HOPB_HEADS / HOPB_RANKS,
+                           .head_dim = HOPB_DIM,
+                           .type = type,
+                           .scale = 1.0f / sqrtf((float)HOPB_DIM)};
+    for (int k = 0; k <= HOPB_RANKS; k++)
+        shape.cuts[k] = k * HOPB_HEADS / HOPB_RANKS;
+    exchange_plan(&r->exchange, &shape, HOPB_RANKS, arena);
+    ExchangeRun *run = &r->run;
+    run->q = taken(arena, tensor_3d(NULL, type, HOPB_REQUESTS, HOPB_HEADS, HOPB_DIM));
+    run->merged =
+        taken(arena, tensor_3d(NULL, type, HOPB_REQUESTS, HOPB_HEADS / HOPB_RANKS, HOPB_DIM));
+    run->rows = taken(arena, tensor_1d(NULL, DTYPE_I32, HOPB_REQUESTS));
+    run->limits = taken(arena, tensor_1d(NULL, DTYPE_I32, HOPB_REQUESTS));
+    Tensor kv = tensor_4d(NULL, type, HOPB_REQUESTS * pages, HOPB_KV_HEADS, HOPB_PAGE, HOPB_DIM);
+    run->kv.k_pages = taken(arena, kv);
+    run->kv.v_pages = taken(arena, kv);
+    run->kv.page_table = taken(arena, tensor_2d(NULL, DTYPE_I32, HOPB_REQUESTS, pages));
+}
+
+static Status hopb_fill(HopbRank *r, Err *err)
+{
+    ExchangeRun *run = &r->run;
+    int64_t pages = HOPB_REQUESTS * HOPB_POSITIONS / HOPB_PAGE;
+    int32_t rows[HOPB_REQUESTS], limits[HOPB_REQUESTS];
+    int32_t *table = xmalloc((size_t)pages * sizeof *table);
+    for (int32_t i = 0; i < pages; i++)
+        table[i] = i;
+    for (int32_t i = 0; i < HOPB_REQUESTS; i++) {
+        rows[i] = i;
+        limits[i] = HOPB_POSITIONS;
+    }
+    Status status = device_upload(&r->device, &run->kv.page_table, table, err);
+    free(table);
+    TRY(status);
+    TRY(device_upload(&r->device, &run->rows, rows, err));
+    TRY(device_upload(&r->device, &run->limits, limits, err));
+    TRY(bench_fill(&r->device, &run->q, err));
+    TRY(bench_fill(&r->device, &run->kv.k_pages, err));
+    return bench_fill(&r->device, &run->kv.v_pages, err);
+}
+
+/* Steps of both ranks, each begun together. */
+static Status hopb_measure(HopbBench *bench, HopbRank *r, Comm *comm, Err *err)
+{
+    static const int64_t together[] = {0, HOPB_REQUESTS};
+    int64_t single[HOPB_REQUESTS + 1];
+    for (int i = 0; i <= HOPB_REQUESTS; i++)
+        single[i] = i;
+    r->run.comm = comm;
+    r->run.groups = bench->overlap ? single : together;
+    r->run.n_groups = bench->overlap ? HOPB_REQUESTS : 1;
+    double end = clock_seconds() + bench->how->seconds / 6.0, more = 1.0;
+    for (int step = 0; more > 0.0; step++) {
+        TRY(comm_barrier(comm, err));
+        r->run.attention = 0.0;
+        double started = clock_seconds();
+        TRY(exchange_run(&r->exchange, &r->run, err));
+        TRY(comm_barrier(comm, err));
+        double seconds = clock_seconds() - started, attention = r->run.attention;
+        /* The slower rank's attention is what a step waits for. */
+        TRY(comm_max_host(comm, &attention, 1, err));
+        if (comm->rank == 0 && step > 1) {
+            bench_time_add(&bench->steps, seconds);
+            bench_time_add(&bench->attention, attention);
+        }
+        more = comm->rank == 0 && (step < 5 || clock_seconds() < end) ? 1.0 : 0.0;
+        TRY(comm_max_host(comm, &more, 1, err));
+    }
+    return STATUS_OK;
+}
+
+static Status hopb_rank(void *context, Comm *comm, Err *err)
+{
+    HopbBench *bench = context;
+    HopbRank r = {.device = {.ops = comm->ops}};
+    Arena arena;
+    arena_init(&arena, NULL, 0);
+    hopb_place(&r, bench->how->dtype, &arena);
+    size_t bytes = arena.used;
+    TRY(comm->ops->queue_new(&r.device.queue, err));
+    Status status = comm->ops->alloc(&r.memory, bytes, "KV pages", err);
+    if (status == STATUS_OK) {
+        arena_init(&arena, r.memory, bytes);
+        hopb_place(&r, bench->how->dtype, &arena);
+        r.run.device = r.device;
+        status = hopb_fill(&r, err);
+    }
+    if (status == STATUS_OK)
+        status = hopb_measure(bench, &r, comm, err);
+    if (comm->rank == 0)
+        bench->received = (double)tensor_bytes(&r.exchange.received) / HOPB_REQUESTS;
+    if (r.memory)
+        comm->ops->free(r.memory);
+    device_close(&r.device);
+    return status;
+}
+
+/* A step with and without overlap on a wire on which a request's exchange takes `share` of its
+ * attention's time; the pipeline's law is T = c + (n - 1) max(c, m) + m. */
+static Status hopb_pair(const BenchRun *how, double share, const char *name, BenchResult *result,
+                        Err *err)
+{
+    HopbBench *bench = xcalloc(3, sizeof *bench), *off = &bench[1], *on = &bench[2];
+    for (int i = 0; i < 3; i++)
+        bench[i] = (HopbBench){.how = how, .overlap = i == 2};
+    Status status = comm_run_threads(how->device.ops, HOPB_RANKS, NULL, hopb_rank, bench, err);
+    double c = bench_median(&bench->attention) / HOPB_REQUESTS;
+    CommWire wire = {.bandwidth = bench->received / (share * c)};
+    for (int i = 1; i < 3 && status == STATUS_OK; i++)
+        status = comm_run_threads(how->device.ops, HOPB_RANKS, &wire, hopb_rank, &bench[i], err);
+    if (status == STATUS_OK) {
+        char key[64];
+        double own = bench_median(&on->attention) / HOPB_REQUESTS, m = share * c;
+        double law = own + (HOPB_REQUESTS - 1) * fmax(own, m) + m, step = bench_median(&on->steps);
+        struct {
+            const char *what;
+            double value;
+            const char *unit;
+        } values[] = {{"attention_seconds", own, "s"},
+                      {"exchange_seconds", m, "s"},
+                      {"off_seconds", bench_median(&off->steps), "s"},
+                      {"on_seconds", step, "s"},
+                      {"law_seconds", law, "s"},
+                      {"on_over_law", step / law, ""},
+                      {"off_over_on", bench_median(&off->steps) / step, ""}};
+        for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+            snprintf(key, sizeof key, "%s_%s", name, values[i].what);
+            bench_put(result, key, values[i].value, values[i].unit);
+        }
+    }
+    free(bench);
+    return status;
+}
+
+static Status hopb(const BenchRun *how, BenchResult *result, Err *err)
+{
+    TRY(hopb_pair(how, 0.6, "short", result, err)); /* the paper's figure 3: 1.2 against 2 */
+    return hopb_pair(how, 1.5, "long", result, err);
+}
+
+/* ---- whole decoders over synthetic contexts ------------------------------------------------- */
+
+/* A random model as a file, which ranks open as they open any. */
+static Status write_model(const BenchRun *how, const ModelConfig *config, char *path, Err *err)
+{
+    int file = mkstemp(path);
+    if (file < 0)
+        return err_set(err, "no file can be made at %s", path);
+    close(file);
+    ModelOptions options = {.device = &how->device, .compute = DTYPE_F32, .weights = DTYPE_F32};
+    Model *model;
+    TRY(model_new(&model, config, &options, err));
+    Status status = random_model_fill(model, err);
+    static char text[] = "x", name[] = "bench", *names[] = {name};
+    int64_t offsets[] = {0, 1};
+    uint8_t types[] = {TOKEN_TEXT};
+    TokenizerSpec spec = {.n_tokens = 1,
+                          .text = text,
+                          .offsets = offsets,
+                          .types = types,
+                          .pad = -1,
+                          .bos = -1,
+                          .eos = -1,
+                          .unk = -1,
+                          .name = name};
+    Ensemble alone = {.n_experts = 1, .experts = &model, .names = names};
+    CheckpointSave save = {
+        .path = path, .ensemble = &alone, .tokenizer = &spec, .dtype = how->dtype};
+    if (status == STATUS_OK)
+        status = checkpoint_save(&save, err);
+    model_free(model);
+    return status;
+}
+
+/* One way of decoding long contexts. */
+typedef struct LongCase {
+    ModelConfig config;
+    int ranks;
+    const char *grid;
+    int64_t batch, context;
+} LongCase;
+
+typedef struct LongTimes {
+    BenchTimes steps, rates; /* seconds of a step; GB/s of the machine's memory in between */
+    double bytes_read;       /* keys, values and weights of a step */
+    double bytes_planned, bytes_used;
+    float *logits; /* (V) of the first step's first sequence; owned */
+} LongTimes;
+
+static double weight_bytes(const ModelConfig *c, DType type)
+{
+    ModelSize size = model_size(c);
+    return (double)(size.block * c->n_layers + size.head) * (double)dtype_bytes(type);
+}
+
+static double kv_bytes(const LongCase *what, DType type)
+{
+    const ModelConfig *c = &what->config;
+    return 2.0 * (double)(c->n_layers * c->n_kv_heads * c->head_dim) * (double)dtype_bytes(type) *
+           (double)(what->context * what->batch);
+}
+
+static Status long_steps(const BenchRun *how, const LongCase *what, Decoder *decoder,
+                         LongTimes *times, Err *err)
+{
+    int64_t V = what->config.vocab_size;
+    BenchReader reader;
+    DecodeItem items[16];
+    int32_t token = 3;
+    CHECK(what->batch <= 16, "batch");
+    for (int64_t i = 0; i < what->batch; i++) {
+        items[i] = (DecodeItem){decoder_open(decoder), &token, 1};
+        TRY(decoder_fill(decoder, items[i].sequence, what->context, (uint64_t)i, err));
+    }
+    times->bytes_used = bench_used_bytes(&how->device) - times->bytes_used;
+    TRY(bench_reader_init(&reader, &how->device, err));
+    times->logits = xmalloc((size_t)V * sizeof(float));
+    Status status = STATUS_OK;
+    double end = clock_seconds() + how->seconds, rate = 0.0;
+    for (int step = 0; status == STATUS_OK && (step < 4 || clock_seconds() < end); step++) {
+        double started = clock_seconds();
+        status = decoder_step(decoder, items, what->batch, err);
+        Tensor logits = decoder_logits(decoder), first = tensor_slice(&logits, 0, 1);
+        Device device = decoder_device(decoder);
+        if (status == STATUS_OK && step == 0)
+            status = device_download(&device, &first, times->logits, err);
+        if (status == STATUS_OK && step > 0)
+            bench_time_add(&times->steps, clock_seconds() - started);
+        if (status == STATUS_OK)
+            status = bench_reader_rate(&reader, 0.0, &rate, err);
+        bench_time_add(&times->rates, rate);
+    }
+    bench_reader_clear(&reader);
+    return status;
+}
+
+static Status long_case(const BenchRun *how, const LongCase *what, LongTimes *times, Err *err)
+{
+    char path[] = "cambium-bench-XXXXXX";
+    char *device = (char *)(uintptr_t)how->device.ops->name, type[16];
+    snprintf(type, sizeof type, "%s", dtype_name(how->dtype));
+    LoadSettings load = {.device = device, .weights = type, .kv = type};
+    char grid[64], on[] = "on", comm[] = "threads";
+    snprintf(grid, sizeof grid, "%s", what->grid);
+    HelixSettings settings = {
+        .ranks = what->ranks, .block = HELIX_BLOCK, .grid = grid, .hopb = on, .comm = comm};
+    *times = (LongTimes){.bytes_read =
+                             kv_bytes(what, how->dtype) + weight_bytes(&what->config, how->dtype)};
+    Status status = write_model(how, &what->config, path, err);
+    bench_reset_peak();
+    times->bytes_used = bench_used_bytes(&how->device);
+    Helix *helix = NULL;
+    Decoder *decoder = NULL;
+    if (status == STATUS_OK)
+        status = helix_open(&helix, path, &load, &settings, NULL, err);
+    if (status == STATUS_OK) {
+        const LoadedModel *model = helix_model(helix);
+        DecoderOptions options = {.max_sequences = what->batch,
+                                  .max_positions = what->context + 4096,
+                                  .chunk = 16,
+                                  .kv_dtype = model->kv_dtype,
+                                  .source = helix_source(helix)};
+        const ModelConfig *c = &what->config;
+        times->bytes_planned = (double)decoder_bytes(model->ensemble, &options) * what->ranks +
+                               weight_bytes(c, how->dtype) +
+                               (double)(c->vocab_size * c->n_embed) * sizeof(float);
+        status = decoder_new(&decoder, model->ensemble, &options, err);
+    }
+    if (status == STATUS_OK)
+        status = long_steps(how, what, decoder, times, err);
+    decoder_free(decoder);
+    status = helix_close(helix, status, err);
+    unlink(path);
+    return status;
+}
+
+static void put_long(BenchResult *result, const char *name, const LongTimes *times)
+{
+    double step = bench_median(&times->steps), rate = bench_median(&times->rates);
+    double bound = times->bytes_read / (rate * 1e9);
+    struct {
+        const char *what;
+        double value;
+        const char *unit;
+    } values[] = {{"step_seconds", step, "s"},
+                  {"bytes_read", times->bytes_read, "bytes"},
+                  {"read_gb_per_second", rate, "GB/s"},
+                  {"bound_seconds", bound, "s"},
+                  {"step_over_bound", step / bound, ""},
+                  {"memory_bytes", times->bytes_used, "bytes"},
+                  {"planned_bytes", times->bytes_planned, "bytes"},
+                  {"memory_over_planned", times->bytes_used / times->bytes_planned, ""}};
+    char key[64];
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        snprintf(key, sizeof key, "%s_%s", name, values[i].what);
+        bench_put(result, key, values[i].value, values[i].unit);
+    }
+}
+
+static ModelConfig long_config(int64_t layers, int64_t kv_heads)
+{
+    ModelConfig c = model_config_default();
+    c.vocab_size = 8192;
+    c.n_layers = layers;
+    c.n_embed = c.d_model = 512;
+    c.n_heads = 8;
+    c.n_kv_heads = kv_heads;
+    c.head_dim = 64;
+    c.d_ff = 2048;
+    c.context = 1 << 20;
+    return c;
+}
+
+/* One sequence of 1,000,000 tokens over 4 ranks; the local decoder's logits beside. */
+static Status million(const BenchRun *how, BenchResult *result, Err *err)
+{
+    LongCase what = {.config = long_config(4, 2),
+                     .ranks = 4,
+                     .grid = "kvp=2,tpa=2",
+                     .batch = 1,
+                     .context = 1000000};
+    LongCase local = what;
+    LongTimes *times = xcalloc(2, sizeof *times);
+    local.ranks = 1;
+    local.grid = "auto";
+    Status status = long_case(how, &what, &times[0], err);
+    if (status == STATUS_OK)
+        status = long_case(how, &local, &times[1], err);
+    if (status == STATUS_OK) {
+        double worst = 0.0, top = 0.0;
+        for (int64_t v = 0; v < what.config.vocab_size; v++) {
+            double a = (double)times[0].logits[v], b = (double)times[1].logits[v];
+            worst = fmax(worst, fabs(a - b));
+            top = fmax(top, fabs(b));
+        }
+        put_long(result, "helix", &times[0]);
+        put_long(result, "local", &times[1]);
+        bench_put(result, "logits_difference", worst / top, "");
+    }
+    free(times[0].logits);
+    free(times[1].logits);
+    free(times);
+    return status;
+}
+
+/* Four ranks and two KV heads: Helix cuts the sequence, tensor parallelism keeps every head twice
+ * (a model of four KV heads reads and holds what that would). */
+static Status against_tp(const BenchRun *how, BenchResult *result, Err *err)
+{
+    LongCase helix = {.config = long_config(1, 2),
+                      .ranks = 4,
+                      .grid = "kvp=2,tpa=2",
+                      .batch = 8,
+                      .context = 256 << 10};
+    LongCase tp = helix;
+    tp.config.n_kv_heads = 4;
+    tp.grid = "tpa=4";
+    LongTimes *times = xcalloc(2, sizeof *times);
+    Status status = long_case(how, &helix, &times[0], err);
+    if (status == STATUS_OK)
+        status = long_case(how, &tp, &times[1], err);
+    if (status == STATUS_OK) {
+        put_long(result, "helix", &times[0]);
+        put_long(result, "tp", &times[1]);
+        bench_put(result, "tp_over_helix",
+                  bench_median(&times[1].steps) / bench_median(&times[0].steps), "");
+    }
+    free(times[0].logits);
+    free(times[1].logits);
+    free(times);
+    return status;
+}
+
+const Bench bench_helix[] = {
+    {"hopb", "exchange behind attention on a simulated wire, against the pipeline's law", hopb},
+    {"helix-1m", "a synthetic context of 1,000,000 tokens on 4 ranks (2 GB of bfloat16)", million},
+    {"helix-tp", "4 ranks, 2 KV heads, 8 contexts of 256K: Helix against doubled heads",
+     against_tp},
+    {0},
+};
