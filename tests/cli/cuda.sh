@@ -69,10 +69,12 @@ check "killed and resumed, the file is the same to the last bit" interrupted
 # shellcheck disable=SC2086
 for l in a b; do check "grow $l on the GPU" "$P" grow --device cuda --stages 1+1 --tokens 128 --data $l.pack -o $l --dtype float32 $run; done
 check "merge, verified on the GPU" "$P" merge a/model.h5 b/model.h5 --rule bayes --device cuda -o ab.h5
-text() { "$1" infer ab.h5 --device "$2" --weights "$3" --prompt "1 2 3" --temperature 0 --max-tokens 8 -q; }
+text() { "$1" infer ab.h5 --device "$2" --weights "$3" --prompt "1 2 3" --temperature 0 --max-tokens 8 -q "${@:4}"; }
 same_text() { [ -n "$(text "$C" cpu "$1")" ] && [ "$(text "$C" cpu "$1")" = "$(text "$P" cuda "$1")" ]; }
 check "a merged model says the same on both" same_text float32
 check "and with int8 weights" same_text int8
+same_over_ranks() { [ "$(text "$C" cpu float32)" = "$(text "$P" cuda float32 --ranks 4 --grid "$1")" ]; }
+for grid in kvp=4 tpa=1,kvp=4,ep=2; do check "and over four ranks, $grid" same_over_ranks $grid; done
 measured() { "$1" eval ab.h5 --device "$2" --weights float32 --data a.txt --limit 2 --json | grep -o '"bits_per_byte":[^,}]*' | head -n 1; }
 same_measure() {
     local on_cpu on_gpu
