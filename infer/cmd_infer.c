@@ -166,6 +166,17 @@ static void print_json(const Completion *c, const Ensemble *ensemble)
     json_decref(object);
 }
 
+static void log_times(const Helix *helix)
+{
+    HelixTimes t = helix_times(helix);
+    HelixGrid grid = helix_grid(helix);
+    char text[64];
+    helix_grid_text(&grid, text, sizeof text);
+    log_debug("%s: %.3f s in layers, %.3f of them attending, %.3f waiting for the exchange, %.3f "
+              "in sums over ranks (rank 0)",
+              text, t.steps, t.attention, t.exposed, t.reduce);
+}
+
 static Status run_prompts(const InferSettings *s, Helix *helix, Err *err)
 {
     const LoadedModel *model = helix_model(helix);
@@ -198,6 +209,8 @@ static Status run_prompts(const InferSettings *s, Helix *helix, Err *err)
         log_debug("%" PRId64 " prompt tokens and %" PRId64 " new ones in %.2f s (%.1f tokens/s)",
                   rates.prompt_tokens, rates.new_tokens, rates.seconds,
                   (double)rates.new_tokens / fmax(rates.seconds, 1e-9));
+    if (status == STATUS_OK && helix_source(helix))
+        log_times(helix);
     for (int64_t i = 0; i < n; i++)
         completion_clear(&completions[i]);
     free(completions);

@@ -285,6 +285,7 @@ static void lead_free(Runner *runner)
     /* Sequences go with the ranks' caches. */
     leader->message.n_pending = 0;
     (void)send(leader, (HelixCommand){.op = HELIX_OP_FREE}, NULL, 0, 0, &lost);
+    leader->times = helix_rank_times(leader->member->rank);
     free_rank(leader->member);
     free(runner);
 }

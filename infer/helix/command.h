@@ -65,6 +65,7 @@ typedef struct HelixLeader {
     RunnerSource source;
     HelixMember *member;
     HelixMessage message;
+    HelixTimes times;                         /* of the last decoder that ended */
     void (*explain)(void *context, Err *err); /* says more of a failure, or NULL */
     void *context;
 } HelixLeader;

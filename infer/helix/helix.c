@@ -250,10 +250,10 @@ HelixGrid helix_grid(const Helix *h)
     return h->n_ranks > 1 ? h->grid : (HelixGrid){1, 1, 1, 1};
 }
 
-HelixTimes helix_times(Helix *h)
+HelixTimes helix_times(const Helix *h)
 {
-    HelixRank *rank = h->n_ranks > 1 ? h->seats[0].member.rank : NULL;
-    return rank ? helix_rank_times(rank) : (HelixTimes){0};
+    const HelixRank *rank = h->seats[0].member.rank;
+    return rank ? helix_rank_times(rank) : h->leader.times;
 }
 
 /* The threads end when they are told to, or because a collective fails. */

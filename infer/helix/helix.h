@@ -68,7 +68,7 @@ const LoadedModel *helix_model(const Helix *helix);
 RunnerSource *helix_source(Helix *helix); /* NULL: this process */
 int helix_ranks(const Helix *helix);
 HelixGrid helix_grid(const Helix *helix);
-HelixTimes helix_times(Helix *helix); /* of rank 0 and the present decoder, since the last call */
+HelixTimes helix_times(const Helix *helix); /* rank 0's, of the present decoder or the last one */
 
 /* Ends the followers. Takes the status of the work and returns what this process should. No decoder
  * may be left. NULL is allowed. */

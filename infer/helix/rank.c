@@ -218,11 +218,9 @@ void helix_rank_free(HelixRank *r)
     free(r);
 }
 
-HelixTimes helix_rank_times(HelixRank *r)
+HelixTimes helix_rank_times(const HelixRank *r)
 {
-    HelixTimes times = r->times;
-    r->times = (HelixTimes){0};
-    return times;
+    return r->times;
 }
 
 /* ---- sequences ------------------------------------------------------------------------------ */

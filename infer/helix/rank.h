@@ -48,11 +48,11 @@ Status helix_rank_logits(HelixRank *rank, int64_t expert, int64_t begin, int64_t
 Status helix_rank_target_logprobs(HelixRank *rank, int64_t expert, const int32_t *targets,
                                   int64_t n, float *logp, Err *err);
 
-/* Seconds of this rank's host since the last call, where the device is synchronous. */
+/* Seconds of this rank's host since it was made, where the device is synchronous. */
 typedef struct HelixTimes {
     double steps, attention, exposed, reduce; /* exposed: waiting for the exchange; reduce: in sums
                                                  over ranks */
 } HelixTimes;
-HelixTimes helix_rank_times(HelixRank *rank);
+HelixTimes helix_rank_times(const HelixRank *rank);
 
 #endif
