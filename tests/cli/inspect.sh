@@ -3,11 +3,6 @@
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 . tests/support/flow.sh
-says() { # text, command...
-    local text=$1
-    shift
-    "$@" 2>&1 | grep -qF -- "$text"
-}
 refused() { # text that the error has, command...
     local text=$1 said
     shift

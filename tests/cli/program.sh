@@ -9,11 +9,6 @@ status_is() { # status, command...
     "$@" >/dev/null 2>&1
     [ $? = "$want" ]
 }
-says() { # text, command...
-    local text=$1
-    shift
-    "$@" 2>&1 | grep -qF -- "$text"
-}
 check "prints its version" says "cambium 0." "$CAMBIUM" --version
 check "no verb is wrong usage" status_is 2 "$CAMBIUM"
 check "an unknown verb is wrong usage" status_is 2 "$CAMBIUM" emebd

@@ -21,3 +21,8 @@ fails_with() { # text, command...: exit status 1 and the text in the error
     echo "$said"
     [ $status = 1 ] && grep -qF -- "$text" <<<"$said"
 }
+says() { # text, command...: it is in what the command prints
+    local text=$1
+    shift
+    "$@" 2>&1 | grep -qF -- "$text"
+}
