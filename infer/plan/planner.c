@@ -23,6 +23,7 @@ typedef struct Share {
     const PlanRequest *request;
     const PlanLayout *layout;
     const PlanLink *link;
+    bool hides;    /* whether an exchange can run beside attention */
     double tokens; /* of one step, over all ranks: a stage's part of the batch */
     double rows;   /* of them, those whose attention this rank computes */
     double bandwidth, attention_rate, weight_rate; /* bytes and operations per second */
@@ -45,6 +46,7 @@ static Share share_of(const PlanModel *model, const PlanHardware *hardware,
         .request = request,
         .layout = layout,
         .link = plan_link(hardware, ranks),
+        .hides = helix && !request->lockstep && !hardware->shared,
         .tokens = tokens,
         .rows = tokens / (double)layout->dp,
         .bandwidth = plan_rank_bandwidth(hardware, ranks),
@@ -109,9 +111,8 @@ static void add_merge(const Share *share, double sent, double attention, double 
 {
     const PlanWire *wire = &share->link->all_to_all;
     double whole = wire->latency + sent / wire->bandwidth, best = attention + whole;
-    bool hides = share->layout->strategy == PLAN_HELIX && !share->request->lockstep;
     cost->pieces = 1;
-    for (int64_t n = 2; hides && (double)n <= pairs; n *= 2) {
+    for (int64_t n = 2; share->hides && (double)n <= pairs; n *= 2) {
         double piece = wire->latency + sent / (double)n / wire->bandwidth;
         double seconds = hopb_seconds(n, attention / (double)n, piece);
         if (seconds < best) {

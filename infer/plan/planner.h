@@ -4,6 +4,7 @@
  * A step makes one token for each of `batch` requests. Per layer it takes max(bytes read /
  * bandwidth, operations / rate) for attention and for the weights, the part of the exchange that
  * attention does not hide, the other collectives, and a fixed overhead; at the end the output head.
+ * Ranks that share one machine hide nothing: what moves their messages is the cores that compute.
  * Thread-safe: nothing is kept. */
 #ifndef CAMBIUM_INFER_PLAN_PLANNER_H
 #define CAMBIUM_INFER_PLAN_PLANNER_H

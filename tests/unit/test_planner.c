@@ -453,6 +453,47 @@ static void helix_wins_at_a_million(void **state)
                 point_of(&small, PLAN_HELIX, (PlanGrid){2, 8, 16, 1}, 4e6, 1).per_user);
 }
 
+/* Bytes that a rank sends in a step of `batch` tokens, 16-bit activations, counted by hand. */
+static void volumes(void **state)
+{
+    (void)state;
+    PlanHardware hardware = machine("gb200-nvl72");
+    PlanRequest request = a_million();
+    PlanModel dense = preset("llama-8b"), r1 = preset("deepseek-r1");
+    PlanLayout layout = {.grid = {2, 4, 8, 1}, .dp = 1, .pp = 1};
+    double all_reduce = 2.0 * 7.0 / 8.0, tokens = 3.0;
+    double merge = tokens * 8.0 / 2.0 * (128.0 * 2.0 + 4.0);
+    expect_printed(plan_point(&dense, &hardware, &request, &layout, 3).cost.sent,
+                   32.0 * (merge + 2.0 * all_reduce * tokens * 4096.0 * 2.0), 3);
+
+    /* A mixture: a sum inside each group of 4, then the other group's part of it. */
+    double row = tokens * 7168.0 * 2.0;
+    layout.grid = (PlanGrid){8, 1, 4, 2};
+    merge = tokens * 128.0 * 7.0 / 8.0 * (512.0 * 2.0 + 4.0);
+    expect_printed(
+        plan_point(&r1, &hardware, &request, &layout, 3).cost.sent,
+        61.0 * (merge + all_reduce * row) + 3.0 * all_reduce * row + 58.0 * (1.5 * row + row), 3);
+
+    /* Requests divided: each token goes to 8 experts' ranks, 7 of 8 of them elsewhere, and back. */
+    layout = (PlanLayout){PLAN_EP, {1, 1, 1, 8}, 8, 1};
+    expect_printed(plan_point(&r1, &hardware, &request, &layout, 24).cost.sent,
+                   58.0 * 2.0 * row * 8.0 * 7.0 / 8.0, 3);
+
+    /* Merged experts, one for each rank: both residuals are summed, then exchanged. */
+    Err err = {""};
+    ModelConfig config = model_config_default();
+    const ModelConfig *two[] = {&config, &config};
+    PlanModel merged;
+    ASSERT_OK(plan_model_of("two", two, 2, &merged, &err));
+    layout = (PlanLayout){PLAN_HELIX, {1, 2, 1, 2}, 1, 1};
+    row = tokens * 2.0 * 384.0 * 2.0;
+    expect_printed(plan_point(&merged, &hardware, &request, &layout, 3).cost.sent,
+                   6.0 * (row + row / 2.0), 3);
+    layout.grid = (PlanGrid){1, 2, 2, 1};
+    expect_printed(plan_point(&merged, &hardware, &request, &layout, 3).cost.sent, 6.0 * 2.0 * row,
+                   3);
+}
+
 static void overlap(void **state)
 {
     (void)state;
@@ -526,6 +567,13 @@ static void shared_bandwidth(void **state)
     assert_true(four.cost.attention_weights > 2.0 * one.cost.attention_weights);
     assert_true(fabs(4.0 * four.cost.cache_bytes / one.cost.cache_bytes - 1.0) < 1e-9);
     expect_printed(one.cost.attention, 8.0 * 262144.0 * 4 * 2 * 2 * 64 * 2 / 32e9, 9);
+    /* Their messages are moved by the cores that compute: HOP-B has nothing to hide them behind. */
+    assert_true(four.cost.exchange > 0.0 && four.cost.hidden == 0.0);
+    hardware.shared = false;
+    ASSERT_OK(
+        planner_predict(&model, &hardware, &request, &(PlanGrid){4, 1, 4, 1}, 8, &wide, &err));
+    assert_true(wide.cost.hidden > 0.0);
+    hardware.shared = true;
     /* TP wider than the KV heads copies the cache, and the machine reads it twice. */
     PlanLayout tp = {.strategy = PLAN_TP, .grid = {1, 4, 4, 1}, .dp = 1, .pp = 1};
     wide = plan_point(&model, &hardware, &request, &tp, 8);
@@ -676,6 +724,7 @@ int main(void)
         cmocka_unit_test(laws_of_points),
         cmocka_unit_test(laws_of_grids),
         cmocka_unit_test(helix_wins_at_a_million),
+        cmocka_unit_test(volumes),
         cmocka_unit_test(overlap),
         cmocka_unit_test(shared_bandwidth),
         cmocka_unit_test(merged_models),
