@@ -152,6 +152,20 @@ static Status read_numbers(const json_t *json, const char *where, PlanHardware *
     return check_range(out->efficiency, 0.01, 1.0, "efficiency", where, err);
 }
 
+/* A name is one short line. */
+static Status read_name(const json_t *json, const char *where, PlanHardware *out, Err *err)
+{
+    const char *name;
+    TRY(json_get_text(json, "name", where, &name, err));
+    if (strlen(name) >= sizeof out->name)
+        return err_set(err, "%s: 'name' is longer than %zu bytes", where, sizeof out->name - 1);
+    for (const char *c = name; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            return err_set(err, "%s: 'name' holds a control character", where);
+    snprintf(out->name, sizeof out->name, "%s", name);
+    return STATUS_OK;
+}
+
 Status plan_hardware_parse(const json_t *json, const char *where, PlanHardware *out, Err *err)
 {
     static const char *const names[] = {"name",   "ranks",   "shared",         "memory",
@@ -162,8 +176,7 @@ Status plan_hardware_parse(const json_t *json, const char *where, PlanHardware *
     if (!json_is_object(json))
         return err_set(err, "%s is not a JSON object", where);
     TRY(known_members(json, where, names, err));
-    TRY(json_get_text(json, "name", where, &text, err));
-    snprintf(out->name, sizeof out->name, "%s", text);
+    TRY(read_name(json, where, out, err));
     TRY(read_numbers(json, where, out, err));
     TRY(read_flops(json, where, out, err));
     if (json_object_get(json, "shared"))

@@ -121,6 +121,9 @@ static void refuses_by_name(void **state)
 {
     (void)state;
     static const char *const cases[][3] = {
+        {"\"box\"", "\"a\\nb\"", "'name' holds a control character"},
+        {"\"box\"", "\"ящик ящик ящик ящик ящик ящик ящик ящик\"",
+         "'name' is longer than 63 bytes"},
         {"\"80GB\"", "\"80 apples\"", "'memory' is '80 apples'"},
         {"\"80GB\"", "0", "'memory' is 0; it must be from 1"},
         {"\"80GB\"", "true", "'memory' must be a number"},
