@@ -11,7 +11,7 @@
 
 typedef struct PlanSettings {
     char *model, *hardware, *ttl, *weights, *kv, *svg, *save_hardware, *device;
-    int64_t context, gpus, batch;
+    int64_t context, gpus, ranks, batch;
     double seconds;
     bool hopb, literal, json;
 } PlanSettings;
@@ -27,6 +27,9 @@ static const Option plan_options[] = {
      "time per token that is allowed, as 20ms (default: as fast as can be)", NULL, 0, NULL},
     {"gpus", OPTION_INT, offsetof(PlanSettings, gpus), "N", "0",
      "at most so many ranks (0: what the hardware's links join, a power of two)", NULL, 0, NULL},
+    {"ranks", OPTION_INT, offsetof(PlanSettings, ranks), "N", "0",
+     "exactly so many ranks, as infer --ranks will have (0: any number up to --gpus)", NULL, 0,
+     NULL},
     {"batch", OPTION_INT, offsetof(PlanSettings, batch), "N", "0",
      "requests at a time (0: every power of two that fits)", NULL, 0, NULL},
     {"weights", OPTION_CHOICE, offsetof(PlanSettings, weights), NULL, "auto",
@@ -60,6 +63,11 @@ static Status check_settings(const PlanSettings *s, Err *err)
         return err_set(err, "--context %lld is not from 1 to 1Ti", (long long)s->context);
     if (s->gpus < 0 || s->gpus > PLAN_RANKS_MAX)
         return err_set(err, "--gpus %lld is not from 1 to %d", (long long)s->gpus, PLAN_RANKS_MAX);
+    if (s->ranks < 0 || s->ranks > PLAN_RANKS_MAX)
+        return err_set(err, "--ranks %lld is not from 1 to %d", (long long)s->ranks,
+                       PLAN_RANKS_MAX);
+    if (s->ranks && s->gpus)
+        return err_set(err, "--ranks and --gpus exclude each other: choose one");
     if (s->batch < 0 || s->batch > 1 << 20)
         return err_set(err, "--batch %lld is not from 1 to 1Mi", (long long)s->batch);
     if (!(s->seconds > 0.0 && s->seconds <= 3600.0))
@@ -89,7 +97,7 @@ static Status get_hardware(const PlanSettings *s, PlanHardware *out, Err *err)
                                                   ", this, or a JSON file",
                                                   s->hardware);
     }
-    int64_t ranks = s->gpus ? s->gpus : parallel_cores();
+    int64_t ranks = s->ranks ? s->ranks : s->gpus ? s->gpus : parallel_cores();
     log_info("measuring this machine with up to %lld ranks", (long long)ranks);
     return plan_hardware_measure(s->device, ranks, s->seconds, out, err);
 }
@@ -106,15 +114,17 @@ static Status get_model(const PlanSettings *s, PlanModel *out, Err *err)
 static Status get_request(const PlanSettings *s, const PlanHardware *hardware, PlanRequest *out,
                           Err *err)
 {
+    int64_t most = s->ranks ? s->ranks : s->gpus ? s->gpus : power_below(hardware->ranks);
+    if (most > hardware->ranks)
+        return err_set(err, "%lld ranks are more than the %lld that the links of %s join",
+                       (long long)most, (long long)hardware->ranks, hardware->name);
     *out = (PlanRequest){.context = (double)s->context,
-                         .ranks = s->gpus ? s->gpus : power_below(hardware->ranks),
+                         .ranks = most,
+                         .min_ranks = s->ranks,
                          .batch = s->batch,
                          .weights = hardware->weights,
                          .lockstep = !s->hopb,
                          .literal = s->literal};
-    if (out->ranks > hardware->ranks)
-        return err_set(err, "--gpus %lld is more than the %lld that the links of %s join",
-                       (long long)out->ranks, (long long)hardware->ranks, hardware->name);
     if (strcmp(s->weights, "auto") != 0)
         TRY(plan_type_parse(s->weights, &out->weights, err));
     out->kv = out->weights;
@@ -202,7 +212,7 @@ const Verb verb_plan = {
     .examples =
         {
             "plan --model llama-405b --hardware gb200-nvl72 --context 1M --ttl 20ms",
-            "plan --model both.h5 --context 16K --gpus 4 --batch 8",
+            "plan --model both.h5 --context 16K --ranks 4 --batch 8",
             "plan --model deepseek-r1 --hardware h200 --context 1M --weights fp8 --svg plan.svg",
         },
     .options = plan_options,

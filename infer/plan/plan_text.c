@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdlib.h>
 
 #include "core/base/mem.h"
@@ -36,7 +37,9 @@ static void put_model(const PlanReport *r, FILE *out)
     if (s->routing.n_experts)
         fprintf(out, "%lld experts of which %lld act, ", (long long)s->routing.n_experts,
                 (long long)s->routing.active);
-    fprintf(out, "%.4g B parameters\n", plan_model_params(m) / 1e9);
+    double params = plan_model_params(m);
+    fprintf(out, "%.4g %s parameters\n", params / (params < 1e9 ? 1e6 : 1e9),
+            params < 1e9 ? "million" : "billion");
 }
 
 static void put_hardware(const PlanReport *r, FILE *out)
@@ -145,11 +148,12 @@ static void put_advice(const PlanReport *r, FILE *out)
             plan_grid_text(&r->best->layout.grid, text), (long long)r->best->batch,
             r->best->cost.total * 1e3, r->best->per_user * (double)r->best->batch);
     const PlanPoint *other = plan_pick(r->search, PLAN_BASELINES, r->request->ttl);
-    if (other && r->request->ttl > 0.0)
+    double share = other ? other->per_rank / r->best->per_rank : 1.0;
+    if (r->request->ttl > 0.0 && fabs(share - 1.0) > 0.005)
         fprintf(out,
                 "           (the best other layout within that time, %s, makes %.3g times the "
                 "tokens per rank)\n",
-                plan_strategy_name(other->layout.strategy), other->per_rank / r->best->per_rank);
+                plan_strategy_name(other->layout.strategy), share);
     if (gain.interactivity > 0.0)
         fprintf(out, "helix      a user's tokens come %.3g times as fast as the others' fastest",
                 gain.interactivity);

@@ -31,8 +31,10 @@ fi
 check "saved hardware can be given back" cmp "$folder/plan.json" "$folder/again.json"
 
 "$CAMBIUM" import tests/golden/hf_llama -o "$folder/a.h5" 2>/dev/null
-check "a model file on this machine" says "use        --grid kvp=" "$CAMBIUM" plan \
-    --model "$folder/a.h5" --context 16K --gpus 2 --seconds 0.1
+check "a model file on two ranks of this machine" says "use        --grid kvp=" "$CAMBIUM" plan \
+    --model "$folder/a.h5" --context 16K --ranks 2 --batch 8 --seconds 0.1 --save-hardware "$folder/this.json"
+check "all of them are used" eval \
+    "'$CAMBIUM' plan --model '$folder/a.h5' --hardware '$folder/this.json' --ranks 2 | grep -q '^> helix      2 '"
 
 refuse() { check "$1" fails_with "$2" "$CAMBIUM" plan "${@:3}"; }
 refuse "no model" "no model: --model FILE" --hardware h100
@@ -41,7 +43,9 @@ refuse "unknown hardware" "no hardware 'h300'" --model llama-8b --hardware h300
 refuse "a time without a unit" "--ttl is '20'; write a number and its unit" \
     --model llama-8b --hardware h100 --ttl 20
 refuse "no time" "--ttl 0s is not above 0" --model llama-8b --hardware h100 --ttl 0s
-refuse "too many ranks" "--gpus 9 is more than the 8" --model llama-8b --hardware h100 --gpus 9
+refuse "too many ranks" "9 ranks are more than the 8" --model llama-8b --hardware h100 --gpus 9
+refuse "two numbers of ranks" "--ranks and --gpus exclude each other" \
+    --model llama-8b --hardware h100 --gpus 4 --ranks 4
 refuse "what does not fit" "does not fit: a rank would hold" --model llama-405b --hardware h100
 refuse "a time that no grid keeps" "no grid makes a token of llama-8b in 1 ms; the fastest takes" \
     --model llama-8b --hardware h100 --ttl 1ms
