@@ -113,17 +113,15 @@ static bool draw_strategy(const PlanChart *chart, PlanStrategy strategy, int lin
     return true;
 }
 
-/* A ring around the chosen point, and the grid's name at the side that has room. */
+/* A ring around the chosen point, and what it is in the corner that falling curves leave free. */
 static void draw_best(const PlanChart *chart, const PlanPoint *best)
 {
     char text[PLAN_GRID_TEXT];
-    double x = chart_x(chart, best->per_user), y = chart_y(chart, best->per_rank);
-    bool right = x < WIDTH / 2.0;
     strbuf_printf(chart->out,
-                  "<circle class=\"best\" cx=\"%.1f\" cy=\"%.1f\" r=\"8\"/><text class=\"halo\" "
-                  "x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s, %lld users</text>\n",
-                  x, y, right ? x + 12.0 : x - 12.0, y - 10.0, right ? "start" : "end",
-                  plan_grid_text(&best->layout.grid, text), (long long)best->batch);
+                  "<circle class=\"best\" cx=\"%.1f\" cy=\"%.1f\" r=\"8\"/><text x=\"%d\" y=\"%d\" "
+                  "text-anchor=\"end\">ring: %s, %lld users</text>\n",
+                  chart_x(chart, best->per_user), chart_y(chart, best->per_rank), WIDTH - RIGHT - 8,
+                  TOP + LINE, plan_grid_text(&best->layout.grid, text), (long long)best->batch);
 }
 
 /* XML's special characters; bytes that are no plain text become '?'. */
@@ -168,10 +166,10 @@ void plan_report_svg(const PlanReport *report, StrBuf *out)
                   "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
                   "height=\"%d\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n",
                   WIDTH, HEIGHT, WIDTH, HEIGHT);
-    strbuf_puts(out, "<style>.grid{stroke:#ddd}.curve{fill:none;stroke-width:2}.best{fill:none;"
-                     "stroke:#222;stroke-width:1.5}.title{font-size:16px;font-weight:bold}"
-                     ".halo{paint-order:stroke;stroke:#fff;stroke-width:4px}</style>\n"
-                     "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n");
+    strbuf_puts(out,
+                "<style>.grid{stroke:#ddd}.curve{fill:none;stroke-width:2}.best{fill:none;"
+                "stroke:#222;stroke-width:1.5}.title{font-size:16px;font-weight:bold}</style>\n"
+                "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n");
     draw_ticks(&chart, true);
     draw_ticks(&chart, false);
     draw_titles(&chart);
