@@ -20,6 +20,8 @@ static json_t *spec_json(const TokenizerSpec *spec)
     /* Only where it is set: the hashes of all other vocabularies stay what they were. */
     if (spec->nfc)
         json_object_set_new(json, "nfc", json_true());
+    if (spec->bare_start)
+        json_object_set_new(json, "bare_start", json_true());
     return json;
 }
 
@@ -27,6 +29,8 @@ Status tokenizer_put(ContainerWriter *writer, const TokenizerSpec *spec, Err *er
 {
     json_t *json = spec_json(spec);
     json_object_set_new(json, "name", json_string(spec->name ? spec->name : ""));
+    if (spec->chat_template)
+        json_object_set_new(json, "chat_template", json_string(spec->chat_template));
     Status status = container_put_json(writer, "/tokenizer/spec", json, err);
     json_decref(json);
     TRY(status);
@@ -73,6 +77,13 @@ static Status read_settings(const json_t *json, const char *where, TokenizerSpec
     TRY(json_get_bool(json, "ignore_merges", where, &spec->ignore_merges, err));
     if (json_object_get(json, "nfc"))
         TRY(json_get_bool(json, "nfc", where, &spec->nfc, err));
+    if (json_object_get(json, "bare_start"))
+        TRY(json_get_bool(json, "bare_start", where, &spec->bare_start, err));
+    if (json_object_get(json, "chat_template")) {
+        const char *chat_template;
+        TRY(json_get_text(json, "chat_template", where, &chat_template, err));
+        spec->chat_template = xstrdup(chat_template);
+    }
     TRY(get_id(json, "pad", where, &spec->pad, err));
     TRY(get_id(json, "bos", where, &spec->bos, err));
     TRY(get_id(json, "eos", where, &spec->eos, err));

@@ -17,6 +17,7 @@ void tokenizer_spec_clear(TokenizerSpec *spec)
     free(spec->merges);
     free(spec->pattern);
     free(spec->name);
+    free(spec->chat_template);
     *spec = (TokenizerSpec){.pad = -1, .bos = -1, .eos = -1, .unk = -1};
 }
 
@@ -352,6 +353,12 @@ void tokenizer_free(Tokenizer *tokenizer)
 const TokenizerSpec *tokenizer_spec(const Tokenizer *tokenizer)
 {
     return &tokenizer->spec;
+}
+
+int32_t tokenizer_start(const Tokenizer *tokenizer)
+{
+    const TokenizerSpec *spec = &tokenizer->spec;
+    return spec->bare_start ? -1 : spec->bos >= 0 ? spec->bos : spec->eos;
 }
 
 int64_t tokenizer_size(const Tokenizer *tokenizer)

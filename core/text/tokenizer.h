@@ -42,8 +42,10 @@ typedef struct TokenizerSpec {
     bool add_prefix_space; /* a space before the text; byte_level: only if there is none */
     bool ignore_merges;    /* a whole pre-token that is a token is taken as it is */
     bool nfc;              /* the text is brought into Unicode's form C first */
+    bool bare_start;       /* texts begin without bos or eos: so the model was trained */
     int32_t pad, bos, eos, unk; /* ids, -1: none */
     char *name;                 /* "cambium", "bvv241-2-3", ... */
+    char *chat_template;        /* the Jinja program that the model came with, or NULL */
 } TokenizerSpec;
 
 void tokenizer_spec_clear(TokenizerSpec *spec);
@@ -79,6 +81,17 @@ void tokenizer_encode_with_specials(const Tokenizer *tokenizer, const char *text
  * vocabulary has them. `specials`: names of specials become their ids. */
 void tokenizer_encode_prompt(const Tokenizer *tokenizer, const char *text, int64_t bytes,
                              bool specials, IdList *out);
+
+/* The same, except within the `n` spans, which are in order: there, names of specials are plain
+ * text. Tokens may reach across the borders of spans. */
+typedef struct TextSpan {
+    int64_t begin, end; /* bytes */
+} TextSpan;
+void tokenizer_encode_marked(const Tokenizer *tokenizer, const char *text, int64_t bytes,
+                             const TextSpan *plain, int64_t n, IdList *out);
+
+/* The token that a text begins after: bos, else the eos of the text before; -1: none. */
+int32_t tokenizer_start(const Tokenizer *tokenizer);
 
 /* Appends the bytes that the ids stand for. Specials and unused tokens are left out unless
  * `specials`. The space that add_prefix_space put before the text is taken off again (not for

@@ -358,6 +358,13 @@ static void encode_section(Encoding *e, const char *text, int64_t bytes)
     free(copy);
 }
 
+/* Which names are found where. */
+typedef struct Names {
+    const NameSet *set;
+    const TextSpan *plain; /* (n_plain) in order: no specials here */
+    int64_t n_plain;
+} Names;
+
 /* The longest name of the set at `text`, or -1. */
 static int32_t find_name(const Tokenizer *t, const NameSet *set, const char *text, int64_t bytes)
 {
@@ -374,13 +381,27 @@ static int32_t find_name(const Tokenizer *t, const NameSet *set, const char *tex
     return -1;
 }
 
-static void encode(const Tokenizer *t, const NameSet *names, const char *text, int64_t bytes,
+/* The longest name at text[i] that counts there, or -1. Within a plain span only added tokens do,
+ * and a name of the markup does not reach into a span. */
+static int32_t name_at(const Tokenizer *t, const Names *names, const char *text, int64_t bytes,
+                       int64_t i, int64_t *span)
+{
+    while (*span < names->n_plain && names->plain[*span].end <= i)
+        ++*span;
+    if (*span == names->n_plain)
+        return find_name(t, names->set, text + i, bytes - i);
+    int64_t begin = names->plain[*span].begin;
+    return begin <= i ? find_name(t, &t->added, text + i, bytes - i)
+                      : find_name(t, names->set, text + i, begin - i);
+}
+
+static void encode(const Tokenizer *t, const Names *names, const char *text, int64_t bytes,
                    IdList *out)
 {
     Encoding e = {t, work_take(t), text + bytes, out};
-    int64_t start = 0;
-    for (int64_t i = 0; names->n_lengths > 0 && i < bytes;) {
-        int32_t id = find_name(t, names, text + i, bytes - i);
+    int64_t start = 0, span = 0;
+    for (int64_t i = 0; names->set->n_lengths > 0 && i < bytes;) {
+        int32_t id = name_at(t, names, text, bytes, i, &span);
         if (id < 0) {
             i++;
             continue;
@@ -396,20 +417,28 @@ static void encode(const Tokenizer *t, const NameSet *names, const char *text, i
 
 void tokenizer_encode(const Tokenizer *tokenizer, const char *text, int64_t bytes, IdList *out)
 {
-    encode(tokenizer, &tokenizer->added, text, bytes, out);
+    encode(tokenizer, &(Names){.set = &tokenizer->added}, text, bytes, out);
 }
 
 void tokenizer_encode_with_specials(const Tokenizer *tokenizer, const char *text, int64_t bytes,
                                     IdList *out)
 {
-    encode(tokenizer, &tokenizer->named, text, bytes, out);
+    encode(tokenizer, &(Names){.set = &tokenizer->named}, text, bytes, out);
+}
+
+void tokenizer_encode_marked(const Tokenizer *tokenizer, const char *text, int64_t bytes,
+                             const TextSpan *plain, int64_t n, IdList *out)
+{
+    encode(tokenizer, &(Names){&tokenizer->named, plain, n}, text, bytes, out);
 }
 
 void tokenizer_encode_prompt(const Tokenizer *tokenizer, const char *text, int64_t bytes,
                              bool specials, IdList *out)
 {
     const TokenizerSpec *spec = &tokenizer->spec;
-    int32_t start = spec->bos >= 0 ? spec->bos : spec->eos;
+    int32_t start = tokenizer_start(tokenizer);
+    if (start < 0 && bytes == 0) /* an empty prompt must have something to go on from */
+        start = spec->bos >= 0 ? spec->bos : spec->eos;
     if (start >= 0)
         id_list_add(out, start);
     encode(tokenizer, specials ? &tokenizer->named : &tokenizer->added, text, bytes, out);
