@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "core/io/json_get.h"
-#include "core/model/params.h"
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
@@ -148,49 +147,4 @@ json_t *hf_config_json(const ModelConfig *c, const char *architecture, int32_t b
     json_object_set_new(json, "bos_token_id", bos >= 0 ? json_integer(bos) : json_null());
     json_object_set_new(json, "eos_token_id", eos >= 0 ? json_integer(eos) : json_null());
     return json;
-}
-
-/* ---- names ---------------------------------------------------------------------------------- */
-
-static const char *const block_names[BLOCK_PARAM_COUNT] = {
-    [BLOCK_ATTN_NORM] = "input_layernorm.weight",
-    [BLOCK_ATTN_Q] = "self_attn.q_proj.weight",
-    [BLOCK_ATTN_Q_BIAS] = "self_attn.q_proj.bias",
-    [BLOCK_ATTN_K] = "self_attn.k_proj.weight",
-    [BLOCK_ATTN_K_BIAS] = "self_attn.k_proj.bias",
-    [BLOCK_ATTN_V] = "self_attn.v_proj.weight",
-    [BLOCK_ATTN_V_BIAS] = "self_attn.v_proj.bias",
-    [BLOCK_ATTN_OUT] = "self_attn.o_proj.weight",
-    [BLOCK_ATTN_OUT_BIAS] = "self_attn.o_proj.bias",
-    [BLOCK_FFN_NORM] = "post_attention_layernorm.weight",
-    [BLOCK_FFN_GATE] = "mlp.gate_proj.weight",
-    [BLOCK_FFN_UP] = "mlp.up_proj.weight",
-    [BLOCK_FFN_DOWN] = "mlp.down_proj.weight",
-};
-
-static const char *const whole_names[][2] = {
-    {"embedding", "model.embed_tokens.weight"},
-    {"final_norm", "model.norm.weight"},
-    {"head", "lm_head.weight"},
-};
-
-bool hf_param_name(const char *param, char *name, size_t bytes)
-{
-    for (int i = 0; i < 3; i++) {
-        if (strcmp(param, whole_names[i][0]) == 0) {
-            snprintf(name, bytes, "%s", whole_names[i][1]);
-            return true;
-        }
-    }
-    const char *slash = strrchr(param, '/');
-    if (!slash || strncmp(param, "blocks/", 7) != 0)
-        return false;
-    for (int i = 0; i < BLOCK_PARAM_COUNT; i++) {
-        if (block_names[i] && strcmp(block_param_info(i).name, slash + 1) == 0) {
-            snprintf(name, bytes, "model.layers.%lld.%s", strtoll(param + 7, NULL, 10),
-                     block_names[i]);
-            return true;
-        }
-    }
-    return false;
 }

@@ -19,8 +19,4 @@ const char *hf_architecture(const ModelConfig *config);
 json_t *hf_config_json(const ModelConfig *config, const char *architecture, int32_t bos,
                        int32_t eos, const char *dtype);
 
-/* The name of a parameter ("blocks/3/attn_q") in files of the Llama family, in `name`; false for
- * parameters that the family does not have. */
-bool hf_param_name(const char *param, char *name, size_t bytes);
-
 #endif

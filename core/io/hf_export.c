@@ -5,6 +5,7 @@
 #include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/io/hf_config.h"
+#include "core/io/param_names.h"
 #include "core/io/safetensors.h"
 #include "core/text/tokenizer_json.h"
 
@@ -51,11 +52,11 @@ static char *own_name(int64_t expert, const char *param)
 
 static void add_entry(ExportJob *job, const char *param, const Tensor *shape)
 {
-    char family_name[256];
+    char family_name[PARAM_NAME_MAX];
     SafeEntry entry = {.type = shape->n_dims == 2 ? stored_of(job->args->dtype) : STORED_F32,
                        .n_dims = shape->n_dims};
     if (job->family) {
-        CHECK(hf_param_name(param, family_name, sizeof family_name), "parameter %s", param);
+        CHECK(param_name(NAMES_HF, param, family_name), "parameter %s", param);
         entry.name = xstrdup(family_name);
         entry.type = stored_of(job->args->dtype); /* one type for all of a folder, as customary */
     } else {

@@ -8,6 +8,7 @@
 #include "core/io/hf_config.h"
 #include "core/io/json_get.h"
 #include "core/io/model_import.h"
+#include "core/io/param_names.h"
 #include "core/io/safetensors.h"
 #include "core/text/tokenizer_json.h"
 
@@ -87,8 +88,8 @@ static Status find_param(void *context, const char *param, const Tensor *shape, 
                          Err *err)
 {
     const HfModel *model = context;
-    char name[256];
-    CHECK(hf_param_name(param, name, sizeof name), "parameter %s", param);
+    char name[PARAM_NAME_MAX];
+    CHECK(param_name(NAMES_HF, param, name), "parameter %s", param);
     const SafeEntry *entry = find_entry(model, name);
     if (!entry)
         return err_set(err, "%s has no tensor '%s'", model->folder, name);
@@ -101,32 +102,28 @@ static Status find_param(void *context, const char *param, const Tensor *shape, 
     if (!stored_is_float(entry->type))
         return err_set(err, "%s: '%s' is of type %s; F32, F16 and BF16 are read", model->folder,
                        name, stored_name(entry->type));
-    *out = (ImportTensor){.data = entry->data, .type = entry->type};
+    *out = (ImportTensor){.data = entry->data, .type = block_of(entry->type)};
     return STATUS_OK;
+}
+
+static bool has_entry(const void *context, const char *name)
+{
+    return find_entry(context, name) != NULL;
 }
 
 /* A tensor that no parameter of the model is named after would be left out silently. */
 static Status check_names(const HfModel *model, Err *err)
 {
-    int64_t known = 0, total = 0;
-    char name[256], param[96];
-    const ModelConfig *c = &model->config;
+    int64_t total = 0;
+    char name[PARAM_NAME_MAX];
     for (int64_t i = 0; i < model->n_files; i++)
         total += safe_count(model->files[i]);
-    for (int64_t layer = 0; layer < c->n_layers; layer++) {
+    int64_t known = param_names_known(NAMES_HF, &model->config, has_entry, model);
+    for (int64_t layer = 0; layer < model->config.n_layers; layer++) {
         snprintf(name, sizeof name, "model.layers.%lld.self_attn.rotary_emb.inv_freq",
                  (long long)layer);
         known += find_entry(model, name) != NULL; /* a constant that old files store */
-        for (int i = 0; i < BLOCK_PARAM_COUNT; i++) {
-            snprintf(param, sizeof param, "blocks/%lld/%s", (long long)layer,
-                     block_param_info(i).name);
-            if (block_param_shape(c, i).n_dims > 0 && hf_param_name(param, name, sizeof name))
-                known += find_entry(model, name) != NULL;
-        }
     }
-    static const char *const whole[] = {"embedding", "final_norm", "head"};
-    for (int i = 0; i < 3; i++)
-        known += hf_param_name(whole[i], name, sizeof name) && find_entry(model, name) != NULL;
     if (known != total)
         return err_set(err,
                        "%s holds %lld tensors that a model of its config.json does not have (are "

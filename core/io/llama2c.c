@@ -182,7 +182,7 @@ static Status find_param(void *context, const char *param, const Tensor *shape, 
     int64_t layer;
     Part part = find_part(param, &layer);
     int64_t at = file->weights_at + (int64_t)sizeof(float) * part_at(file, part, layer);
-    *out = (ImportTensor){.data = (const char *)file->map.data + at, .type = STORED_F32};
+    *out = (ImportTensor){.data = (const char *)file->map.data + at, .type = BLOCK_F32};
     if (part == PART_Q || part == PART_K)
         out->pair_width = file->config.head_dim;
     return STATUS_OK;

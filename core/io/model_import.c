@@ -33,8 +33,8 @@ static Status read_rows(ImportJob *job, const char *param, const ImportTensor *f
         job->slab = xrealloc(job->slab, (size_t)job->capacity * sizeof *job->slab);
     }
     for (int64_t i = 0; i < count; i++)
-        stored_to_f32(from->data, from->type, source_row(row + i, from->pair_width) * cols, cols,
-                      job->slab + i * cols);
+        block_to_f32(from->data, from->type, source_row(row + i, from->pair_width) * cols, cols,
+                     job->slab + i * cols);
     for (int64_t i = 0; i < count * cols; i++)
         if (!isfinite(job->slab[i]))
             return err_set(err, "%s holds a value that is not a finite number", param);
@@ -59,8 +59,7 @@ static Status import_tensor(ImportJob *job, const char *param, Tensor shape, Err
     ImportTensor from = {0};
     const ImportModel *import = job->import;
     TRY(import->find(import->context, param, &shape, &from, err));
-    CHECK(stored_is_float(from.type), "%s of type %s", param, stored_name(from.type));
-    if (shape.n_dims == 2 && from.type == STORED_BF16)
+    if (shape.n_dims == 2 && from.type == BLOCK_BF16)
         shape.dtype = DTYPE_BF16;
     char *path =
         strcmp(param, "embedding") == 0 ? xstrdup("/embedding") : xasprintf("/experts/0/%s", param);

@@ -4,11 +4,11 @@
 #define CAMBIUM_CORE_IO_MODEL_IMPORT_H
 
 #include "core/io/checkpoint.h"
-#include "core/io/stored_type.h"
+#include "core/io/block_type.h"
 
 typedef struct ImportTensor {
     const void *data; /* row-major, of the parameter's shape; need not be aligned */
-    StoredType type;  /* stored_is_float */
+    BlockType type;
     /* Above 0: the rows of each head of this width are ordered as rotary pairs (2i, 2i + 1); they
      * are written in half-split order (i, i + width / 2). */
     int64_t pair_width;
@@ -26,13 +26,14 @@ typedef struct ImportModel {
     void *context;
 } ImportModel;
 
-/* bfloat16 stays what it is; float16 becomes float32. Fails, with the parameter's name, on values
- * that are not finite. */
+/* bfloat16 stays what it is; all other types become float32. Fails, with the parameter's name, on
+ * values that are not finite. */
 Status model_import(const ImportModel *import, Err *err);
 
 /* The readers of formats. `tokenizer` is the path of a vocabulary, or NULL: the one that lies
  * beside the model, where the format has one. */
 Status llama2c_import(const char *path, const char *tokenizer, const char *out, Err *err);
 Status hf_import(const char *path, const char *tokenizer, const char *out, Err *err);
+Status gguf_import(const char *path, const char *tokenizer, const char *out, Err *err);
 
 #endif

@@ -1,0 +1,19 @@
+/* The vocabulary of a GGUF file, as a tokenizer of ours. */
+#ifndef CAMBIUM_CORE_IO_GGUF_TOKENIZER_H
+#define CAMBIUM_CORE_IO_GGUF_TOKENIZER_H
+
+#include "core/io/gguf.h"
+#include "core/text/tokenizer.h"
+
+/* Reads byte-level BPE ("gpt2", whose pre-tokenizer pattern goes by a name) and SentencePiece BPE
+ * ("llama"), with the special tokens, the chat template, and whether texts begin with bos. Other
+ * kinds and other patterns are refused by name. Fills `spec`, for tokenizer_new; empty when it
+ * fails. */
+Status gguf_tokenizer_read(const GgufFile *file, TokenizerSpec *spec, Err *err);
+
+/* The reverse. `pre` is the name of the vocabulary's pattern (NULL where it merges by score). Fails
+ * on vocabularies that the format cannot hold: with a pattern that has no name there, or that merge
+ * characters by rank. */
+Status gguf_tokenizer_write(GgufWriter *writer, const Tokenizer *tokenizer, Err *err);
+
+#endif
