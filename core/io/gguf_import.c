@@ -158,15 +158,6 @@ static Status check_names(const GgufModel *model, Err *err)
     return STATUS_OK;
 }
 
-/* Files of the architecture llama order the rows of each head as rotary pairs; those of qwen2 have
- * them half-split, as here. */
-static bool has_pairs(const GgufModel *model, const char *param)
-{
-    const char *slash = strrchr(param, '/');
-    return slash && strcmp(model->architecture, "llama") == 0 &&
-           (strncmp(slash, "/attn_q", 7) == 0 || strncmp(slash, "/attn_k", 7) == 0);
-}
-
 static Status find_param(void *context, const char *param, const Tensor *shape, ImportTensor *out,
                          Err *err)
 {
@@ -183,7 +174,7 @@ static Status find_param(void *context, const char *param, const Tensor *shape, 
         return err_set(err, "%s: '%s' has not the shape that its settings ask for",
                        gguf_name(model->file), name);
     *out = (ImportTensor){.data = tensor->data, .type = tensor->type};
-    if (has_pairs(model, param))
+    if (gguf_pairs_rows(model->architecture, param))
         out->pair_width = model->config.head_dim;
     return STATUS_OK;
 }

@@ -11,9 +11,9 @@
  * fails. */
 Status gguf_tokenizer_read(const GgufFile *file, TokenizerSpec *spec, Err *err);
 
-/* The reverse. `pre` is the name of the vocabulary's pattern (NULL where it merges by score). Fails
- * on vocabularies that the format cannot hold: with a pattern that has no name there, or that merge
- * characters by rank. */
-Status gguf_tokenizer_write(GgufWriter *writer, const Tokenizer *tokenizer, Err *err);
+/* The reverse, for a model whose table has `rows` rows: rows without a token get unused ones. Fails
+ * on vocabularies that the format cannot hold, such as those with a pattern that has no name there.
+ */
+Status gguf_tokenizer_write(GgufWriter *writer, const Tokenizer *tokenizer, int64_t rows, Err *err);
 
 #endif

@@ -4,12 +4,11 @@
 
 #include "core/base/file.h"
 #include "core/base/mem.h"
+#include "core/io/export_tensor.h"
 #include "core/io/hf_config.h"
 #include "core/io/param_names.h"
 #include "core/io/safetensors.h"
 #include "core/text/tokenizer_json.h"
-
-enum { SLAB = 4 << 20 }; /* values on the host at a time */
 
 /* modeling_cambium.py, put into the program by the Makefile. */
 extern const char modeling_cambium_py[];
@@ -22,17 +21,17 @@ typedef struct ExportJob {
     SafeEntry *entries; /* first pass: names are owned */
     int64_t n_entries, capacity;
     SafeWriter *writer; /* second pass */
-    float *slab;
-    int64_t slab_values;
 } ExportJob;
 
-static float *slab_of(ExportJob *job, int64_t values)
+static StoredType stored_as(BlockType type)
 {
-    if (values > job->slab_values) {
-        job->slab = xrealloc(job->slab, (size_t)values * sizeof *job->slab);
-        job->slab_values = values;
-    }
-    return job->slab;
+    return type == BLOCK_F32 ? STORED_F32 : type == BLOCK_F16 ? STORED_F16 : STORED_BF16;
+}
+
+/* Of a parameter in the folder: one type for all, as customary, or float32 for our own vectors. */
+static BlockType type_in(const ExportJob *job, int n_dims)
+{
+    return job->family || n_dims == 2 ? job->args->type : BLOCK_F32;
 }
 
 /* "blocks/3/attn_q_bias" -> "experts.0.blocks.3.attn_q.bias". */
@@ -53,12 +52,10 @@ static char *own_name(int64_t expert, const char *param)
 static void add_entry(ExportJob *job, const char *param, const Tensor *shape)
 {
     char family_name[PARAM_NAME_MAX];
-    SafeEntry entry = {.type = shape->n_dims == 2 ? stored_of(job->args->dtype) : STORED_F32,
-                       .n_dims = shape->n_dims};
+    SafeEntry entry = {.type = stored_as(type_in(job, shape->n_dims)), .n_dims = shape->n_dims};
     if (job->family) {
         CHECK(param_name(NAMES_HF, param, family_name), "parameter %s", param);
         entry.name = xstrdup(family_name);
-        entry.type = stored_of(job->args->dtype); /* one type for all of a folder, as customary */
     } else {
         entry.name = own_name(job->expert, param);
     }
@@ -68,17 +65,9 @@ static void add_entry(ExportJob *job, const char *param, const Tensor *shape)
     job->entries[job->n_entries++] = entry;
 }
 
-static Status append_values(ExportJob *job, const float *values, int64_t count, StoredType type,
-                            Err *err)
+static Status append(void *writer, const void *data, size_t bytes, Err *err)
 {
-    if (type == STORED_F32)
-        return safe_append(job->writer, values, (size_t)count * sizeof *values, err);
-    uint16_t *half = xmalloc((size_t)count * sizeof *half);
-    for (int64_t i = 0; i < count; i++)
-        half[i] = f32_to_bf16(values[i]);
-    Status status = safe_append(job->writer, half, (size_t)count * sizeof *half, err);
-    free(half);
-    return status;
+    return safe_append(writer, data, bytes, err);
 }
 
 static Status export_param(void *context, const ParamRef *ref, Err *err)
@@ -91,17 +80,11 @@ static Status export_param(void *context, const ParamRef *ref, Err *err)
         add_entry(job, ref->path, shape);
         return STATUS_OK;
     }
-    StoredType type = job->family || shape->n_dims == 2 ? stored_of(job->args->dtype) : STORED_F32;
-    int64_t rows = shape->shape[0], cols = tensor_count(shape) / rows;
-    int64_t step = SLAB / cols > 0 ? SLAB / cols : 1;
-    for (int64_t row = 0; row < rows; row += step) {
-        int64_t count = rows - row < step ? rows - row : step;
-        float *values = slab_of(job, count * cols);
-        TRY(model_read_rows(job->ensemble->experts[job->expert], ref->param, row, count, values,
-                            err));
-        TRY(append_values(job, values, count * cols, type, err));
-    }
-    return STATUS_OK;
+    ExportTensor tensor = {.model = job->ensemble->experts[job->expert],
+                           .param = ref->param,
+                           .name = ref->path,
+                           .type = type_in(job, shape->n_dims)};
+    return export_tensor(&tensor, append, job->writer, err);
 }
 
 /* The table as it is; for the Llama family as wide as the model and scaled, since that family knows
@@ -110,32 +93,16 @@ static Status export_table(ExportJob *job, Err *err)
 {
     const Model *model = job->ensemble->experts[0];
     const Tensor *table = &model->substrate.table;
-    int64_t narrow = table->shape[1], width = job->family ? model->config.d_model : narrow;
-    float scale = job->family ? (float)model->config.embed_scale : 1.0f;
-    Tensor shape = tensor_2d(NULL, DTYPE_F32, table->shape[0], width);
-    if (!job->writer) {
-        add_entry(job, "embedding", &shape);
-        return STATUS_OK;
-    }
-    int64_t step = SLAB / width > 0 ? SLAB / width : 1;
-    Status status = STATUS_OK;
-    void *raw = xmalloc((size_t)(step * narrow) * dtype_bytes(table->dtype));
-    float *wide = xmalloc((size_t)(step * narrow) * sizeof *wide);
-    for (int64_t row = 0; row < shape.shape[0] && status == STATUS_OK; row += step) {
-        int64_t count = shape.shape[0] - row < step ? shape.shape[0] - row : step;
-        Tensor slice = tensor_slice(table, row, count);
-        status = device_download(&model->device, &slice, raw, err);
-        stored_to_f32(raw, stored_of(table->dtype), 0, count * narrow, wide);
-        float *values = slab_of(job, count * width);
-        for (int64_t i = 0; i < count; i++)
-            for (int64_t c = 0; c < width; c++)
-                values[i * width + c] = scale * wide[i * narrow + c / (width / narrow)];
-        if (status == STATUS_OK)
-            status = append_values(job, values, count * width, stored_of(job->args->dtype), err);
-    }
-    free(raw);
-    free(wide);
-    return status;
+    ExportTensor tensor = {.model = model,
+                           .name = "the table",
+                           .type = job->args->type,
+                           .width = job->family ? model->config.d_model : table->shape[1],
+                           .scale = job->family ? (float)model->config.embed_scale : 1.0f};
+    if (job->writer)
+        return export_tensor(&tensor, append, job->writer, err);
+    Tensor shape = tensor_2d(NULL, DTYPE_F32, table->shape[0], tensor.width);
+    add_entry(job, "embedding", &shape);
+    return STATUS_OK;
 }
 
 static Status export_adapter(ExportJob *job, Err *err)
@@ -195,7 +162,6 @@ static Status export_weights(ExportJob *job, Err *err)
     for (int64_t i = 0; i < job->n_entries; i++)
         free((char *)(uintptr_t)job->entries[i].name);
     free(job->entries);
-    free(job->slab);
     return status;
 }
 
@@ -219,6 +185,12 @@ static Status write_json(const ExportJob *job, const char *name, json_t *json, E
     return status;
 }
 
+/* As `transformers` spells it. */
+static const char *type_name(BlockType type)
+{
+    return type == BLOCK_F32 ? "float32" : type == BLOCK_F16 ? "float16" : "bfloat16";
+}
+
 static json_t *own_config(const ExportJob *job, int32_t bos, int32_t eos)
 {
     const Ensemble *e = job->ensemble;
@@ -237,7 +209,7 @@ static json_t *own_config(const ExportJob *job, int32_t bos, int32_t eos)
                              "modeling_cambium.CambiumForCausalLM", "vocab_size",
                              (json_int_t)e->experts[0]->config.vocab_size, "n_embed",
                              (json_int_t)e->experts[0]->config.n_embed, "torch_dtype",
-                             dtype_name(job->args->dtype), "merge", merge, "experts", experts);
+                             type_name(job->args->type), "merge", merge, "experts", experts);
     json_object_set_new(json, "bos_token_id", bos >= 0 ? json_integer(bos) : json_null());
     json_object_set_new(json, "eos_token_id", eos >= 0 ? json_integer(eos) : json_null());
     return json;
@@ -257,7 +229,7 @@ static void name_token(const Tokenizer *tokenizer, json_t *json, const char *key
 static Status write_small_files(const ExportJob *job, const Tokenizer *tokenizer, Err *err)
 {
     const TokenizerSpec *spec = tokenizer_spec(tokenizer);
-    const char *dtype = dtype_name(job->args->dtype);
+    const char *dtype = type_name(job->args->type);
     json_t *config = job->family ? hf_config_json(&job->ensemble->experts[0]->config, job->family,
                                                   spec->bos, spec->eos, dtype)
                                  : own_config(job, spec->bos, spec->eos);
@@ -274,49 +246,17 @@ static Status write_small_files(const ExportJob *job, const Tokenizer *tokenizer
     name_token(tokenizer, names, "eos_token", spec->eos);
     name_token(tokenizer, names, "unk_token", spec->unk);
     name_token(tokenizer, names, "pad_token", spec->pad);
+    if (spec->chat_template)
+        json_object_set_new(names, "chat_template", json_string(spec->chat_template));
     return write_json(job, "tokenizer_config.json", names, err);
-}
-
-static Status fold_all(Ensemble *ensemble, Err *err)
-{
-    for (int64_t i = 0; i < ensemble->n_experts; i++)
-        if (ensemble->experts[i]->config.lora_rank > 0)
-            TRY(model_fold_lora(ensemble->experts[i], err));
-    return STATUS_OK;
-}
-
-static bool has_lora(const CheckpointInfo *info)
-{
-    for (int64_t i = 0; i < info->n_experts; i++)
-        if (info->experts[i].config.lora_rank > 0)
-            return true;
-    return false;
-}
-
-/* Folding needs weights of its own; otherwise they are read from the mapped file. */
-static Status load(const HfExport *args, Ensemble **ensemble, Tokenizer **tokenizer, Err *err)
-{
-    Container *file;
-    CheckpointInfo info;
-    TRY(container_open(&file, args->path, err));
-    Status status = checkpoint_info_read(file, &info, err);
-    container_close(file);
-    TRY(status);
-    LoadOptions options = {.device = args->device,
-                           .compute = DTYPE_F32,
-                           .weights = DTYPE_F32,
-                           .train = has_lora(&info),
-                           .table = args->table};
-    checkpoint_info_clear(&info);
-    TRY(ensemble_load(ensemble, tokenizer, args->path, &options, err));
-    return fold_all(*ensemble, err);
 }
 
 Status hf_export(const HfExport *args, const char **architecture, Err *err)
 {
     ExportJob job = {.args = args};
     Tokenizer *tokenizer = NULL;
-    Status status = load(args, &job.ensemble, &tokenizer, err);
+    Status status =
+        export_load(args->path, args->table, args->device, &job.ensemble, &tokenizer, err);
     if (status == STATUS_OK)
         status = file_make_folder(args->folder, err);
     if (status == STATUS_OK) {

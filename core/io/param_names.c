@@ -76,3 +76,10 @@ int64_t param_names_known(NameScheme scheme, const ModelConfig *config,
     }
     return known;
 }
+
+bool gguf_pairs_rows(const char *architecture, const char *param)
+{
+    const char *slash = strrchr(param, '/');
+    return slash && strcmp(architecture, "llama") == 0 &&
+           (strncmp(slash, "/attn_q", 7) == 0 || strncmp(slash, "/attn_k", 7) == 0);
+}

@@ -20,4 +20,9 @@ bool param_name(NameScheme scheme, const char *param, char name[PARAM_NAME_MAX])
 int64_t param_names_known(NameScheme scheme, const ModelConfig *config,
                           bool (*has)(const void *context, const char *name), const void *context);
 
+/* Whether files of this architecture of GGUF's order the rows of each head of a parameter as rotary
+ * pairs (2i, 2i + 1): those of attn_q and attn_k of "llama". "qwen2" has them half-split, as here.
+ */
+bool gguf_pairs_rows(const char *architecture, const char *param);
+
 #endif

@@ -143,7 +143,7 @@ static void import_takes_back_what_export_gave(void **state)
     ASSERT_OK(hf_import("tests/golden/hf_llama", NULL, first, &err));
     HfExport args = {.path = first, .folder = folder, .device = tiny_device()};
     for (int rounded = 0; rounded < 2; rounded++) {
-        args.dtype = rounded ? DTYPE_BF16 : DTYPE_F32;
+        args.type = rounded ? BLOCK_BF16 : BLOCK_F32;
         ASSERT_OK(hf_export(&args, &architecture, &err));
         ASSERT_OK(hf_import(folder, NULL, again, &err));
         Container *a, *b;
