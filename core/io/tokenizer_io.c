@@ -146,8 +146,12 @@ Status tokenizer_spec_read(const Container *container, TokenizerSpec *spec, Err 
 
 Status tokenizer_spec_load(const char *path, TokenizerSpec *spec, Err *err)
 {
-    if (file_has_suffix(path, ".json"))
-        return tokenizer_json_read(path, spec, err);
+    if (file_has_suffix(path, ".json")) {
+        TRY(tokenizer_json_read(path, spec, err));
+        spec->bare_start =
+            false; /* how texts of a model yet to be trained begin is not its matter */
+        return STATUS_OK;
+    }
     Container *container;
     TRY(container_open(&container, path, err));
     Status status = tokenizer_spec_read(container, spec, err);

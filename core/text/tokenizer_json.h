@@ -3,9 +3,10 @@
  *
  * Read: BPE models; the pre-tokenizers ByteLevel, Split (isolating), Digits, Punctuation and
  * Sequences of them; the normalizers Prepend and Replace as Llama combines them. Post-processors
- * only tell which tokens are bos and eos. Differences that remain: names of special tokens in a
- * text are plain text unless asked for, and a literal U+2581 in the text of a Llama-like vocabulary
- * stays what it is (through its bytes) instead of becoming a space. */
+ * only tell which tokens are bos and eos, and whether texts begin with bos (else: bare_start).
+ * Differences that remain: names of special tokens in a text are plain text unless asked for, and a
+ * literal U+2581 in the text of a Llama-like vocabulary stays what it is (through its bytes)
+ * instead of becoming a space. */
 #ifndef CAMBIUM_CORE_TEXT_TOKENIZER_JSON_H
 #define CAMBIUM_CORE_TEXT_TOKENIZER_JSON_H
 

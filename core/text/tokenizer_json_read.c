@@ -466,10 +466,12 @@ static void read_template(Reader *reader, const json_t *part)
             continue;
         }
         int32_t id = find_special(reader, &name, 1);
-        if (behind)
+        if (behind) {
             reader->spec->eos = id;
-        else if (reader->spec->bos < 0)
+        } else if (reader->spec->bos < 0) {
             reader->spec->bos = id;
+            reader->spec->bare_start = id < 0;
+        }
     }
 }
 
@@ -551,6 +553,7 @@ static Status read_root(Reader *reader)
     TRY(read_unk(reader, model));
     TRY(read_texts(reader));
     TRY(read_merges(reader, json_object_get(model, "merges")));
+    reader->spec->bare_start = true; /* unless the template puts bos before texts */
     TRY(read_post_processor(reader, json_object_get(reader->root, "post_processor")));
     name_specials(reader);
     reader->spec->byte_level = reader->byte_level;

@@ -259,6 +259,29 @@ static Status put_pre_tokenizer(const Writer *writer)
     return STATUS_OK;
 }
 
+/* bos before every text, where the vocabulary wants it and has it. */
+static void put_post_processor(const Writer *writer)
+{
+    static const char sequence[] = "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}";
+    StrBuf *out = writer->out;
+    int32_t bos = writer->spec->bos;
+    if (bos < 0 || writer->spec->bare_start) {
+        strbuf_puts(out, "\"post_processor\":null,\n");
+        return;
+    }
+    strbuf_puts(out, "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":["
+                     "{\"SpecialToken\":{\"id\":");
+    put_surface(writer, bos);
+    strbuf_printf(out, ",\"type_id\":0}},%s],\"pair\":[%s,%s],\"special_tokens\":{", sequence,
+                  sequence, sequence);
+    put_surface(writer, bos);
+    strbuf_puts(out, ":{\"id\":");
+    put_surface(writer, bos);
+    strbuf_printf(out, ",\"ids\":[%d],\"tokens\":[", bos);
+    put_surface(writer, bos);
+    strbuf_puts(out, "]}}},\n");
+}
+
 static void put_normalizer_and_decoder(const Writer *writer)
 {
     const char *nfc = writer->spec->nfc ? "{\"type\":\"NFC\"}" : "";
@@ -271,7 +294,8 @@ static void put_normalizer_and_decoder(const Writer *writer)
                       nfc, *nfc ? "," : "");
     else
         strbuf_printf(writer->out, "%s,\n", *nfc ? nfc : "null");
-    strbuf_puts(writer->out, "\"post_processor\":null,\n\"decoder\":");
+    put_post_processor(writer);
+    strbuf_puts(writer->out, "\"decoder\":");
     if (writer->spec->byte_level)
         strbuf_puts(writer->out, "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,"
                                  "\"trim_offsets\":false,\"use_regex\":false},\n");
