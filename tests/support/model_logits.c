@@ -1,9 +1,11 @@
 #include "tests/support/model_logits.h"
 
+#include <stdlib.h>
+
 #include "core/base/mem.h"
 #include "core/decode/decoder.h"
 
-float *model_logits(const Ensemble *ensemble, int64_t n)
+float *model_logits_of(const Ensemble *ensemble, const int32_t *ids, int64_t n)
 {
     Err err = {""};
     Decoder *decoder;
@@ -13,13 +15,22 @@ float *model_logits(const Ensemble *ensemble, int64_t n)
     int64_t sequence = decoder_open(decoder);
     float *logits = xmalloc((size_t)(n * v) * sizeof *logits);
     for (int64_t i = 0; i < n; i++) {
-        int32_t id = (int32_t)((i * 37 + 11) % v);
-        DecodeItem item = {sequence, &id, 1};
+        DecodeItem item = {sequence, &ids[i], 1};
         CHECK(decoder_step(decoder, &item, 1, &err) == STATUS_OK, "%s", err.text);
         Device device = decoder_device(decoder);
         Tensor out = decoder_logits(decoder);
         CHECK(device_download(&device, &out, logits + i * v, &err) == STATUS_OK, "%s", err.text);
     }
     decoder_free(decoder);
+    return logits;
+}
+
+float *model_logits(const Ensemble *ensemble, int64_t n)
+{
+    int32_t *ids = xmalloc((size_t)n * sizeof *ids);
+    for (int64_t i = 0; i < n; i++)
+        ids[i] = (int32_t)((i * 37 + 11) % ensemble->experts[0]->config.vocab_size);
+    float *logits = model_logits_of(ensemble, ids, n);
+    free(ids);
     return logits;
 }

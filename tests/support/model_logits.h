@@ -4,8 +4,10 @@
 
 #include "core/model/ensemble.h"
 
-/* The logits after each of the ids (37 i + 11) mod V, i < n, as (n, V); the caller frees. Aborts on
- * failure. */
+/* The logits after each of the n ids, as (n, V); the caller frees. Aborts on failure. */
+float *model_logits_of(const Ensemble *ensemble, const int32_t *ids, int64_t n);
+
+/* The same for the ids (37 i + 11) mod V. */
 float *model_logits(const Ensemble *ensemble, int64_t n);
 
 #endif
