@@ -1,5 +1,6 @@
 #include "core/io/gguf_tokenizer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,9 @@
 
 /* U+2581, which stands for a space in SentencePiece's vocabularies. */
 static const char metaspace[] = "\xE2\x96\x81";
+
+#define PADDING_NAME "[PAD%lld]"
+enum { PADDING_MAX = 32 };
 
 /* llama.cpp's numbers of token types. */
 enum { KIND_TEXT = 1, KIND_UNKNOWN, KIND_CONTROL, KIND_USER, KIND_UNUSED, KIND_BYTE };
@@ -75,7 +79,7 @@ static Status find_pre(const GgufFile *file, const PreTokenizer **out, Err *err)
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-/* An array of `count` elements (below 0: any number), of texts, reals or integers. */
+/* An array of at least `count` texts, reals or integers. */
 static Status get_array(const GgufFile *file, const char *key, GgufType type, int64_t count,
                         const GgufValue **out, Err *err)
 {
@@ -84,7 +88,7 @@ static Status get_array(const GgufFile *file, const char *key, GgufType type, in
         return err_set(err, "%s has no '%s'", gguf_name(file), key);
     if (!(*out)->is_array || (*out)->type != type)
         return err_set(err, "%s: '%s' is of the wrong type", gguf_name(file), key);
-    if (count >= 0 && (*out)->count != count)
+    if ((*out)->count < count)
         return err_set(err, "%s: '%s' has %lld elements for %lld tokens", gguf_name(file), key,
                        (long long)(*out)->count, (long long)count);
     return STATUS_OK;
@@ -137,15 +141,26 @@ static Status append_token(const GgufFile *file, const TokenizerSpec *spec, int6
     return STATUS_OK;
 }
 
+/* What converters, and gguf_tokenizer_write, name rows of the table that no token has. */
+static bool is_padding(GgufText surface, int64_t kind, int64_t id)
+{
+    char name[PADDING_MAX];
+    int length = snprintf(name, sizeof name, PADDING_NAME, (long long)id);
+    return kind == KIND_UNUSED && surface.bytes == length &&
+           memcmp(surface.data, name, (size_t)length) == 0;
+}
+
 static Status read_tokens(const GgufFile *file, TokenizerSpec *spec, Err *err)
 {
     const GgufValue *tokens, *kinds = NULL;
-    TRY(get_array(file, "tokenizer.ggml.tokens", GGUF_STRING, -1, &tokens, err));
+    TRY(get_array(file, "tokenizer.ggml.tokens", GGUF_STRING, 1, &tokens, err));
     int64_t n = tokens->count;
-    if (n < 1 || n > INT32_MAX)
+    if (n > INT32_MAX)
         return err_set(err, "%s has %lld tokens", gguf_name(file), (long long)n);
     if (gguf_find(file, "tokenizer.ggml.token_type"))
         TRY(get_array(file, "tokenizer.ggml.token_type", GGUF_I32, n, &kinds, err));
+    while (n > 1 && kinds && is_padding(tokens->texts[n - 1], gguf_int_at(kinds, n - 1), n - 1))
+        n--;
     StrBuf text = {0};
     Status status = STATUS_OK;
     spec->n_tokens = n;
@@ -203,7 +218,7 @@ static Status read_merges(const GgufFile *file, TokenizerSpec *spec, Err *err)
 {
     const GgufValue *merges;
     TokenIndex index;
-    TRY(get_array(file, "tokenizer.ggml.merges", GGUF_STRING, -1, &merges, err));
+    TRY(get_array(file, "tokenizer.ggml.merges", GGUF_STRING, 0, &merges, err));
     Status status = STATUS_OK;
     spec->n_merges = merges->count;
     spec->merges = xcalloc((size_t)merges->count + 1, 3 * sizeof *spec->merges);
@@ -338,7 +353,7 @@ static GgufText *make_surfaces(const TokenizerSpec *spec, int64_t rows, StrBuf *
         if (id < spec->n_tokens)
             append_surface(spec, id, text);
         else
-            strbuf_printf(text, "[PAD%lld]", (long long)id);
+            strbuf_printf(text, PADDING_NAME, (long long)id);
         surfaces[id].bytes = text->size - before;
     }
     for (int64_t id = 0, at = 0; id < rows; at += surfaces[id++].bytes)

@@ -10,6 +10,7 @@ RANDOM=$seed
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cp -r tests/golden/hf_llama "$folder/hf"
+cp tests/golden/gguf_tiny/model.gguf "$folder/tiny.gguf"
 cd "$folder" || exit 1
 
 # ---- good files ----------------------------------------------------------------------------------
@@ -78,6 +79,7 @@ any     hf/tokenizer.json                   import @/.. -o %
 any     hf/config.json                      import @/.. -o %
 cuts    hf/model-00001-of-00003.safetensors import @/.. -o %
 cuts    hf/model-00001-of-00003.safetensors inspect @
+cuts    tiny.gguf       import @ -o %
 cuts    hf/logits.npy   inspect @
 any     plan.yaml       grow --plan @ --data text.pack -o run3 --dry-run $run
 any     options.yaml    grow --config @ --dry-run

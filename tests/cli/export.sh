@@ -23,6 +23,13 @@ check "with the same weights" bash -c '! grep -qvE "^/(meta|tokenizer/spec) " "$
 check "bfloat16 halves it" "$CAMBIUM" export "$a" -o "$folder/half" --dtype bfloat16
 check "so the file is smaller" [ "$(stat -c %s "$folder/half/model.safetensors")" -lt \
     "$(($(stat -c %s "$folder/new/hf/model.safetensors") * 6 / 10))" ]
+for type in float32 float16 bfloat16; do
+    check "writes GGUF in $type" "$CAMBIUM" export "$a" --format gguf --dtype $type -o "$folder/$type.gguf"
+done
+check "GGUF imports again" "$CAMBIUM" import "$folder/float32.gguf" -o "$folder/c.h5"
+"$CAMBIUM" diff "$a" "$folder/c.h5" >"$folder/diff" 2>/dev/null
+check "with the same weights and tokens" bash -c '! grep -qvE "^/(meta|tokenizer/spec) " "$1"' _ "$folder/diff"
+check "names a type that a folder cannot have" refused "q8_0" "$CAMBIUM" export "$a" --dtype q8_0 -o "$folder/never"
 check "writes the table as npy" "$CAMBIUM" export "$a" --format npy -o "$folder/t.npy"
 check "writes the table as safetensors" "$CAMBIUM" export "$a" --format safetensors -o "$folder/t.safetensors"
 check "the npy is whole" [ "$(stat -c %s "$folder/t.npy")" = $((264 * 24 * 4 + 128)) ]

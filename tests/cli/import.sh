@@ -32,6 +32,21 @@ if [ -f "$model" ]; then
 else
     echo "skip - llama2.c models: no $model"
 fi
+tiny=tests/golden/gguf_tiny/model.gguf
+check "imports a GGUF file" "$CAMBIUM" import "$tiny" -o "$folder/tiny.h5"
+check "which speaks" "$CAMBIUM" infer "$folder/tiny.h5" -p "The tree" -n 3
+cp "$tiny" "$folder/named-otherwise"
+check "knows it by its content" "$CAMBIUM" import "$folder/named-otherwise" -o "$folder/same.h5"
+check "and reads the same" cmp <("$CAMBIUM" inspect "$folder/same.h5" | tail -n 12) \
+    <("$CAMBIUM" inspect "$folder/tiny.h5" | tail -n 12)
+for bytes in 4 30 3000 200000 251000; do
+    head -c "$bytes" "$tiny" >"$folder/cut.gguf"
+    check "refuses a GGUF file of $bytes bytes" refused "cut.gguf" \
+        "$CAMBIUM" import "$folder/cut.gguf" -o "$folder/never.h5"
+done
+sed 's/\(general.architecture.\{12\}\)llama/\1bloom/' "$tiny" >"$folder/bloom.gguf"
+check "names its unknown architecture" refused "bloom" \
+    "$CAMBIUM" import "$folder/bloom.gguf" -o "$folder/never.h5"
 cp -r tests/golden/hf_llama "$folder/hf"
 check "imports a Hugging Face folder" "$CAMBIUM" import "$folder/hf" -o "$folder/hf.h5"
 head -c 20000 tests/golden/hf_llama/model-00002-of-00003.safetensors \
