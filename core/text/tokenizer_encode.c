@@ -441,5 +441,8 @@ void tokenizer_encode_prompt(const Tokenizer *tokenizer, const char *text, int64
         start = spec->bos >= 0 ? spec->bos : spec->eos;
     if (start >= 0)
         id_list_add(out, start);
-    encode(tokenizer, specials ? &tokenizer->named : &tokenizer->added, text, bytes, out);
+    if (specials)
+        tokenizer_encode_with_specials(tokenizer, text, bytes, out);
+    else
+        tokenizer_encode(tokenizer, text, bytes, out);
 }
