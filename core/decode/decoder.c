@@ -552,6 +552,8 @@ static Status step(Decoder *d, const DecodeItem *items, int64_t n_items, float *
         CHECK(items[i].n_tokens > 0, "item %lld has no token", (long long)i);
         total += items[i].n_tokens;
     }
+    /* The last step's rows have been read by the device. */
+    TRY(d->device.ops->queue_wait(d->device.queue, err));
     reserve_rows(d, total);
     TRY(extend_caches(d, items, n_items, err));
     CHECK(fill_rows(d, items, n_items) == total, "rows");

@@ -96,6 +96,8 @@ static Status local_fill(Runner *runner, int64_t sequence, uint64_t seed, Err *e
 static Status local_run(Runner *runner, const RunnerRows *rows, Err *err)
 {
     LocalRunner *self = local(runner);
+    const Device *device = &self->ensemble->experts[0]->device;
+    TRY(device->ops->queue_wait(device->queue, err)); /* the last run's have been read */
     for (int64_t i = 0; i < rows->n; i++) {
         self->limits[i] = rows->positions[i] + 1;
         /* Pages have the same numbers in every expert's cache. */
