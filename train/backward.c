@@ -421,7 +421,7 @@ static void rope_backward(Pass *pass, const Tensor *x)
                      .positions = pass->positions,
                      .inv_freq = model->inv_freq,
                      .inverse = true,
-                     .scale = 1.0f};
+                     .scale = rope_attention_factor(&model->config.rope_scaling)};
     model->device.ops->rope(model->device.queue, &args);
 }
 

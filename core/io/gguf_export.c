@@ -5,6 +5,7 @@
 
 #include "core/base/file.h"
 #include "core/base/log.h"
+#include "core/base/mem.h"
 #include "core/io/export_tensor.h"
 #include "core/io/gguf_tokenizer.h"
 #include "core/io/hf_config.h"
@@ -40,6 +41,27 @@ static uint32_t file_type(BlockType type)
     return type == BLOCK_F32 ? 0 : type == BLOCK_F16 ? 1 : type == BLOCK_Q8_0 ? 7 : 32;
 }
 
+/* Llama 3's goes into a tensor (put_factors). */
+static void put_scaling(const ExportJob *job)
+{
+    const RopeScaling *s = &job->model->config.rope_scaling;
+    char key[PARAM_NAME_MAX];
+    if (s->kind != ROPE_LINEAR && s->kind != ROPE_YARN)
+        return;
+    snprintf(key, sizeof key, "%s.rope.scaling.type", job->architecture);
+    gguf_put_text(job->writer, key, rope_scaling_name(s->kind));
+    put_real(job, "rope.scaling.factor", s->factor);
+    if (s->kind == ROPE_LINEAR)
+        return;
+    RopeScaling usual = *s;
+    usual.attention = 0.0;
+    put_int(job, "rope.scaling.original_context_length", s->original_context);
+    put_real(job, "rope.scaling.yarn_beta_slow", s->low);
+    put_real(job, "rope.scaling.yarn_beta_fast", s->high);
+    put_real(job, "rope.scaling.attn_factor",
+             (double)rope_attention_factor(s) / (double)rope_attention_factor(&usual));
+}
+
 static void put_settings(const ExportJob *job)
 {
     const ModelConfig *c = &job->model->config;
@@ -59,6 +81,7 @@ static void put_settings(const ExportJob *job)
     put_int(job, "rope.dimension_count", c->head_dim);
     put_real(job, "rope.freq_base", c->rope_base);
     put_real(job, "attention.layer_norm_rms_epsilon", c->norm_eps);
+    put_scaling(job);
 }
 
 /* ---- weights -------------------------------------------------------------------------------- */
@@ -101,12 +124,34 @@ static Status export_param(void *context, const ParamRef *ref, Err *err)
     return put_tensor(job, &tensor, ref->path, shape->shape, shape->n_dims, err);
 }
 
+/* Llama 3's rope scaling: what the frequency of each pair is divided by. */
+static Status put_factors(ExportJob *job, Err *err)
+{
+    const ModelConfig *c = &job->model->config;
+    int64_t half = c->head_dim / 2;
+    if (c->rope_scaling.kind != ROPE_LLAMA3)
+        return STATUS_OK;
+    if (!job->begun) {
+        gguf_put_tensor(job->writer, "rope_freqs.weight", BLOCK_F32, &half, 1);
+        return STATUS_OK;
+    }
+    float *plain = xmalloc((size_t)half * 2 * sizeof *plain), *scaled = plain + half;
+    rope_frequencies(c->rope_base, half, &(RopeScaling){0}, plain);
+    rope_frequencies(c->rope_base, half, &c->rope_scaling, scaled);
+    for (int64_t i = 0; i < half; i++)
+        plain[i] /= scaled[i];
+    Status status = gguf_append(job->writer, plain, (size_t)half * sizeof *plain, err);
+    free(plain);
+    return status;
+}
+
 /* The family knows neither repetition nor scale of the table. */
 static Status pass(ExportJob *job, Err *err)
 {
     const ModelConfig *c = &job->model->config;
     ExportTensor table = {.width = c->d_model, .scale = (float)c->embed_scale};
     TRY(put_tensor(job, &table, "embedding", (int64_t[]){c->vocab_size, c->d_model}, 2, err));
+    TRY(put_factors(job, err));
     return model_visit(job->model, export_param, job, err);
 }
 

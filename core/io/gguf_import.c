@@ -1,4 +1,5 @@
 /* A model of the Llama family in a GGUF file: settings, weights and vocabulary in one. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "core/base/file.h"
@@ -7,6 +8,8 @@
 #include "core/io/model_import.h"
 #include "core/io/param_names.h"
 #include "core/text/tokenizer_json.h"
+
+enum { LLAMA3_CONTEXT = 8192 }; /* what Llama 3 was first trained on */
 
 typedef struct GgufModel {
     GgufFile *file;
@@ -83,23 +86,78 @@ static Status check_extras(const GgufModel *model, Err *err)
     return STATUS_OK;
 }
 
-static Status check_scaling(const GgufModel *model, Err *err)
+/* Beyond the factor. `attn_factor` is on top of the usual one. */
+static Status read_yarn(const GgufModel *model, RopeScaling *out, Err *err)
 {
+    double attention = 1.0;
+    out->low = 1.0, out->high = 32.0;
+    TRY(get_int_or(model, "rope.scaling.original_context_length", &out->original_context, err));
+    TRY(get_real_or(model, "rope.scaling.yarn_beta_slow", &out->low, err));
+    TRY(get_real_or(model, "rope.scaling.yarn_beta_fast", &out->high, err));
+    TRY(get_real_or(model, "rope.scaling.attn_factor", &attention, err));
+    if (attention != 1.0)
+        out->attention = attention * (double)rope_attention_factor(out);
+    return STATUS_OK;
+}
+
+/* Files hold Llama 3's scaling as a factor for each pair. Fails unless they are those that its
+ * published bounds give. */
+static Status read_factors(GgufModel *model, const GgufTensor *factors, Err *err)
+{
+    ModelConfig *c = &model->config;
+    int64_t half = c->head_dim / 2;
+    if (factors->type != BLOCK_F32 || factors->n_dims != 1 || factors->shape[0] != half)
+        return err_set(err, "%s: 'rope_freqs.weight' is not one number for each of %lld pairs",
+                       gguf_name(model->file), (long long)half);
+    float *values = xmalloc((size_t)half * 3 * sizeof *values), *plain = values + half,
+          *scaled = values + 2 * half;
+    block_to_f32(factors->data, BLOCK_F32, 0, half, values);
+    double greatest = 1.0;
+    for (int64_t i = 0; i < half; i++)
+        greatest = fmax(greatest, (double)values[i]);
+    c->rope_scaling = (RopeScaling){ROPE_LLAMA3, greatest, LLAMA3_CONTEXT, 1.0, 4.0, 0.0};
+    rope_frequencies(c->rope_base, half, &(RopeScaling){0}, plain);
+    rope_frequencies(c->rope_base, half, &c->rope_scaling, scaled);
+    bool same = true;
+    for (int64_t i = 0; i < half; i++)
+        same = same && fabsf(plain[i] / values[i] - scaled[i]) <= 1e-4f * scaled[i];
+    free(values);
+    return same ? STATUS_OK
+                : err_set(err,
+                          "%s: the factors in 'rope_freqs.weight' are not those of Llama 3, and "
+                          "others are not supported",
+                          gguf_name(model->file));
+}
+
+static Status read_scaling(GgufModel *model, Err *err)
+{
+    ModelConfig *c = &model->config;
     char *kind, key[PARAM_NAME_MAX];
     double linear = 1.0;
+    const GgufTensor *factors = gguf_find_tensor(model->file, "rope_freqs.weight");
+    if (factors)
+        return read_factors(model, factors, err);
     TRY(get_real_or(model, "rope.scale_linear", &linear, err));
-    if (linear != 1.0 || gguf_find_tensor(model->file, "rope_freqs.weight"))
-        return err_set(err, "%s: rope scaling is not supported", gguf_name(model->file));
+    if (linear != 1.0)
+        c->rope_scaling = (RopeScaling){.kind = ROPE_LINEAR, .factor = linear};
     key_of(model, "rope.scaling.type", key);
     if (!gguf_find(model->file, key))
         return STATUS_OK;
     TRY(gguf_get_text(model->file, key, &kind, err));
+    bool none = strcmp(kind, "none") == 0;
+    c->rope_scaling = (RopeScaling){.kind = none ? ROPE_UNSCALED : rope_scaling_parse(kind),
+                                    .factor = 1.0,
+                                    .original_context = c->context};
     Status status = STATUS_OK;
-    if (strcmp(kind, "none") != 0)
+    if (!none && c->rope_scaling.kind != ROPE_LINEAR && c->rope_scaling.kind != ROPE_YARN)
         status = err_set(err, "%s: the rope scaling '%.60s' is not supported",
                          gguf_name(model->file), kind);
     free(kind);
-    return status;
+    TRY(status);
+    TRY(get_real_or(model, "rope.scaling.factor", &c->rope_scaling.factor, err));
+    if (c->rope_scaling.kind != ROPE_YARN)
+        return STATUS_OK;
+    return read_yarn(model, &c->rope_scaling, err);
 }
 
 static Status read_config(GgufModel *model, Err *err)
@@ -126,7 +184,7 @@ static Status read_config(GgufModel *model, Err *err)
     TRY(get_real_or(model, "attention.layer_norm_rms_epsilon", &c->norm_eps, err));
     TRY(get_real_or(model, "rope.freq_base", &c->rope_base, err));
     TRY(check_extras(model, err));
-    TRY(check_scaling(model, err));
+    TRY(read_scaling(model, err));
     const GgufTensor *table = gguf_find_tensor(model->file, "token_embd.weight");
     if (!table || table->n_dims != 2)
         return err_set(err, "%s has no matrix 'token_embd.weight'", gguf_name(model->file));
@@ -149,7 +207,8 @@ static bool has_tensor(const void *context, const char *name)
 static Status check_names(const GgufModel *model, Err *err)
 {
     int64_t total = gguf_tensor_count(model->file);
-    int64_t known = param_names_known(NAMES_GGUF, &model->config, has_tensor, model->file);
+    int64_t known = param_names_known(NAMES_GGUF, &model->config, has_tensor, model->file) +
+                    has_tensor(model->file, "rope_freqs.weight");
     if (known != total)
         return err_set(err,
                        "%s holds %lld tensors that a model of the architecture %s with its "

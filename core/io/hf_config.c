@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/io/json_get.h"
 
@@ -36,26 +37,57 @@ static Status get_architecture(const json_t *json, const char *where, const char
                    where, name);
 }
 
-/* rope_theta, and the kind of scaling, in the old (rope_scaling) or new (rope_parameters) form. */
-static Status get_rope(const json_t *json, const char *where, double *base, Err *err)
+/* A real number that may be missing. */
+static Status get_real_or(const json_t *json, const char *key, const char *where, double *out,
+                          Err *err)
 {
-    *base = 10000.0;
-    const json_t *scaling = json_object_get(json, "rope_scaling");
+    const json_t *value = json_object_get(json, key);
+    return !value || json_is_null(value) ? STATUS_OK : json_get_real(json, key, where, out, err);
+}
+
+/* `transformers` names what these fill in: the context is that of the unscaled model. */
+static Status get_scaling(const json_t *json, const char *where, const char *kind, int64_t context,
+                          RopeScaling *out, Err *err)
+{
+    static const char *const unknown[] = {"mscale", "mscale_all_dim", "truncate"};
+    *out = (RopeScaling){.kind = rope_scaling_parse(kind)};
+    if (out->kind == ROPE_UNSCALED)
+        return err_set(err, "%s: the rope scaling '%.100s' is not supported", where, kind);
+    for (int i = 0; i < 3; i++)
+        if (json_object_get(json, unknown[i]))
+            return err_set(err, "%s: the rope scaling's '%s' is not supported", where, unknown[i]);
+    TRY(json_get_real(json, "factor", where, &out->factor, err));
+    if (out->kind == ROPE_LLAMA3) {
+        TRY(json_get_real(json, "low_freq_factor", where, &out->low, err));
+        TRY(json_get_real(json, "high_freq_factor", where, &out->high, err));
+    } else if (out->kind == ROPE_YARN) {
+        out->low = 1.0, out->high = 32.0;
+        TRY(get_real_or(json, "beta_slow", where, &out->low, err));
+        TRY(get_real_or(json, "beta_fast", where, &out->high, err));
+        TRY(get_real_or(json, "attention_factor", where, &out->attention, err));
+    }
+    if (out->kind != ROPE_LINEAR)
+        TRY(get_int_or(json, "original_max_position_embeddings", where, context,
+                       &out->original_context, err));
+    return STATUS_OK;
+}
+
+/* rope_theta and the scaling, in the old (rope_scaling) or new (rope_parameters) form. */
+static Status get_rope(const json_t *json, const char *where, ModelConfig *out, Err *err)
+{
+    out->rope_base = 10000.0;
     const json_t *parameters = json_object_get(json, "rope_parameters");
-    const json_t *forms[] = {scaling, parameters};
+    const json_t *forms[] = {json_object_get(json, "rope_scaling"), parameters};
     for (int i = 0; i < 2; i++) {
         const char *kind = json_string_value(json_object_get(forms[i], "rope_type"));
         if (!kind)
             kind = json_string_value(json_object_get(forms[i], "type"));
-        if (json_is_object(forms[i]) && json_object_size(forms[i]) > 0 && kind &&
-            strcmp(kind, "default") != 0)
-            return err_set(err, "%s: the rope scaling '%.100s' is not supported", where, kind);
+        if (kind && strcmp(kind, "default") != 0)
+            TRY(get_scaling(forms[i], where, kind, out->context, &out->rope_scaling, err));
     }
     if (json_object_get(json, "rope_theta"))
-        return json_get_real(json, "rope_theta", where, base, err);
-    if (json_object_get(parameters, "rope_theta"))
-        return json_get_real(parameters, "rope_theta", where, base, err);
-    return STATUS_OK;
+        return json_get_real(json, "rope_theta", where, &out->rope_base, err);
+    return get_real_or(parameters, "rope_theta", where, &out->rope_base, err);
 }
 
 static Status check_extras(const json_t *json, const char *where, int64_t context, Err *err)
@@ -99,7 +131,7 @@ Status hf_config_parse(const json_t *json, const char *where, ModelConfig *out, 
     out->n_embed = out->d_model;
     if (json_object_get(json, "rms_norm_eps"))
         TRY(json_get_real(json, "rms_norm_eps", where, &out->norm_eps, err));
-    TRY(get_rope(json, where, &out->rope_base, err));
+    TRY(get_rope(json, where, out, err));
     TRY(check_extras(json, where, out->context, err));
     out->tied_head = json_is_true(json_object_get(json, "tie_word_embeddings"));
     bool bias = json_is_true(json_object_get(json, "attention_bias"));
@@ -124,6 +156,25 @@ const char *hf_architecture(const ModelConfig *c)
     return c->bias_qkv == c->bias_out ? "LlamaForCausalLM" : NULL;
 }
 
+static json_t *scaling_json(const RopeScaling *s)
+{
+    json_t *json =
+        json_pack("{s:s, s:f}", "rope_type", rope_scaling_name(s->kind), "factor", s->factor);
+    if (s->kind == ROPE_LLAMA3) {
+        json_object_set_new(json, "low_freq_factor", json_real(s->low));
+        json_object_set_new(json, "high_freq_factor", json_real(s->high));
+    } else if (s->kind == ROPE_YARN) {
+        json_object_set_new(json, "beta_slow", json_real(s->low));
+        json_object_set_new(json, "beta_fast", json_real(s->high));
+        if (s->attention > 0.0)
+            json_object_set_new(json, "attention_factor", json_real(s->attention));
+    }
+    if (s->kind != ROPE_LINEAR)
+        json_object_set_new(json, "original_max_position_embeddings",
+                            json_integer(s->original_context));
+    return json;
+}
+
 json_t *hf_config_json(const ModelConfig *c, const char *architecture, int32_t bos, int32_t eos,
                        const char *dtype)
 {
@@ -138,6 +189,8 @@ json_t *hf_config_json(const ModelConfig *c, const char *architecture, int32_t b
     json_object_set_new(json, "hidden_act", json_string("silu"));
     json_object_set_new(json, "rms_norm_eps", json_real(c->norm_eps));
     json_object_set_new(json, "rope_theta", json_real(c->rope_base));
+    if (c->rope_scaling.kind != ROPE_UNSCALED)
+        json_object_set_new(json, "rope_scaling", scaling_json(&c->rope_scaling));
     json_object_set_new(json, "tie_word_embeddings", json_boolean(c->tied_head));
     json_object_set_new(json, "attention_bias", json_boolean(c->bias_out));
     json_object_set_new(json, "mlp_bias", json_false());

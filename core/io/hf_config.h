@@ -7,8 +7,9 @@
 #include "core/model/config.h"
 
 /* Reads the shape of a LlamaForCausalLM, MistralForCausalLM or Qwen2ForCausalLM. Other
- * architectures, and settings that this program does not compute (rope scaling, sliding windows,
- * other activations), are refused by name. `where` names the file. */
+ * architectures, and settings that this program does not compute (other rope scaling than linear,
+ * llama3 and yarn, sliding windows, other activations), are refused by name. `where` names the
+ * file. */
 Status hf_config_parse(const json_t *json, const char *where, ModelConfig *out, Err *err);
 
 /* Whether `transformers` has this shape as it is: "LlamaForCausalLM", "Qwen2ForCausalLM" (q, k and

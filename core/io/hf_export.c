@@ -251,6 +251,18 @@ static Status write_small_files(const ExportJob *job, const Tokenizer *tokenizer
     return write_json(job, "tokenizer_config.json", names, err);
 }
 
+/* modeling_cambium.py knows no rope scaling. */
+static Status check_own(const ExportJob *job, Err *err)
+{
+    for (int64_t i = 0; i < job->ensemble->n_experts && !job->family; i++)
+        if (job->ensemble->experts[i]->config.rope_scaling.kind != ROPE_UNSCALED)
+            return err_set(err,
+                           "%s: rope scaling in a merged model, or one not of the Llama family, "
+                           "cannot be exported",
+                           job->args->path);
+    return STATUS_OK;
+}
+
 Status hf_export(const HfExport *args, const char **architecture, Err *err)
 {
     ExportJob job = {.args = args};
@@ -263,6 +275,9 @@ Status hf_export(const HfExport *args, const char **architecture, Err *err)
         if (job.ensemble->n_experts == 1)
             job.family = hf_architecture(&job.ensemble->experts[0]->config);
         *architecture = job.family ? job.family : "CambiumForCausalLM";
+        status = check_own(&job, err);
+    }
+    if (status == STATUS_OK) {
         status = write_small_files(&job, tokenizer, err);
     }
     if (status == STATUS_OK)

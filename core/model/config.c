@@ -44,6 +44,16 @@ static const Field fields[] = {
 };
 enum { N_FIELDS = sizeof fields / sizeof *fields };
 
+/* Members of "rope_scaling", which models without it do not have. */
+static const Field scaling_fields[] = {
+    {"factor", FIELD_REAL, offsetof(ModelConfig, rope_scaling.factor), NULL},
+    {"original_context", FIELD_INT, offsetof(ModelConfig, rope_scaling.original_context), NULL},
+    {"low", FIELD_REAL, offsetof(ModelConfig, rope_scaling.low), NULL},
+    {"high", FIELD_REAL, offsetof(ModelConfig, rope_scaling.high), NULL},
+    {"attention", FIELD_REAL, offsetof(ModelConfig, rope_scaling.attention), NULL},
+};
+enum { N_SCALING_FIELDS = sizeof scaling_fields / sizeof *scaling_fields };
+
 ModelConfig model_config_default(void)
 {
     return (ModelConfig){
@@ -114,6 +124,7 @@ Status model_config_check(const ModelConfig *c, Err *err)
         return err_set(err, "model: norm_eps %g is not between 0 and 1", c->norm_eps);
     if (!(c->rope_base > 1.0))
         return err_set(err, "model: rope_base %g is not above 1", c->rope_base);
+    TRY(rope_scaling_check(&c->rope_scaling, err));
     if (!(c->embed_scale > 0.0 && c->embed_scale < 1e6))
         return err_set(err, "model: embed_scale %g is not above 0", c->embed_scale);
     if (!(c->dropout >= 0.0 && c->dropout < 1.0))
@@ -130,11 +141,10 @@ static const void *field_of(const ModelConfig *config, const Field *field)
     return (const char *)config + field->offset;
 }
 
-json_t *model_config_json(const ModelConfig *config)
+static void put_fields(json_t *object, const ModelConfig *config, const Field *list, int n)
 {
-    json_t *object = json_object();
-    for (int i = 0; i < N_FIELDS; i++) {
-        const Field *field = &fields[i];
+    for (int i = 0; i < n; i++) {
+        const Field *field = &list[i];
         const void *at = field_of(config, field);
         json_t *value = NULL;
         switch (field->kind) {
@@ -152,6 +162,18 @@ json_t *model_config_json(const ModelConfig *config)
             break;
         }
         json_object_set_new(object, field->name, value);
+    }
+}
+
+json_t *model_config_json(const ModelConfig *config)
+{
+    json_t *object = json_object();
+    put_fields(object, config, fields, N_FIELDS);
+    const char *kind = rope_scaling_name(config->rope_scaling.kind);
+    if (kind) {
+        json_t *scaling = json_pack("{s:s}", "kind", kind);
+        put_fields(scaling, config, scaling_fields, N_SCALING_FIELDS);
+        json_object_set_new(object, "rope_scaling", scaling);
     }
     return object;
 }
@@ -191,22 +213,40 @@ static Status field_read(const Field *field, const json_t *value, ModelConfig *o
     return STATUS_OK;
 }
 
+static Status get_fields(const json_t *json, const Field *list, int n, ModelConfig *out, Err *err)
+{
+    for (int i = 0; i < n; i++) {
+        const json_t *value = json_object_get(json, list[i].name);
+        if (!value)
+            return err_set(err, "model: the configuration lacks %s", list[i].name);
+        TRY(field_read(&list[i], value, out, err));
+    }
+    return STATUS_OK;
+}
+
+static Status get_scaling(const json_t *json, ModelConfig *out, Err *err)
+{
+    const char *kind = json_string_value(json_object_get(json, "kind"));
+    if (!json)
+        return STATUS_OK;
+    out->rope_scaling.kind = kind ? rope_scaling_parse(kind) : ROPE_UNSCALED;
+    if (out->rope_scaling.kind == ROPE_UNSCALED)
+        return err_set(err, "model: rope_scaling is of no known kind");
+    return get_fields(json, scaling_fields, N_SCALING_FIELDS, out, err);
+}
+
 Status model_config_from_json(const json_t *json, ModelConfig *out, Err *err)
 {
     if (!json_is_object(json))
         return err_set(err, "model: the configuration is not a JSON object");
     *out = (ModelConfig){0};
-    for (int i = 0; i < N_FIELDS; i++) {
-        const json_t *value = json_object_get(json, fields[i].name);
-        if (!value)
-            return err_set(err, "model: the configuration lacks %s", fields[i].name);
-        TRY(field_read(&fields[i], value, out, err));
-    }
+    TRY(get_fields(json, fields, N_FIELDS, out, err));
+    TRY(get_scaling(json_object_get(json, "rope_scaling"), out, err));
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)json, key, value)
     {
-        bool known = false;
+        bool known = strcmp(key, "rope_scaling") == 0;
         for (int i = 0; i < N_FIELDS; i++)
             known = known || strcmp(fields[i].name, key) == 0;
         if (!known)

@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "core/model/rope_scaling.h"
 #include "core/tensor/ops.h"
 
 typedef enum EmbeddingKind {
@@ -36,6 +37,7 @@ typedef struct ModelConfig {
     bool norm_bias; /* layer norms have a bias */
     bool tied_head; /* the head is the embedding table (needs n_embed == d_model) */
     double rope_base;
+    RopeScaling rope_scaling;
     int64_t lora_rank; /* 0: none */
     double lora_alpha;
     double dropout;

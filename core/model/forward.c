@@ -161,7 +161,7 @@ static void rope(const Model *model, const Tensor *x, const Tensor *positions)
     RopeArgs args = {.x = tensor_3d(x->data, x->dtype, x->shape[0], x->shape[1] / D, D),
                      .positions = *positions,
                      .inv_freq = model->inv_freq,
-                     .scale = 1.0f};
+                     .scale = rope_attention_factor(&model->config.rope_scaling)};
     model->device.ops->rope(model->device.queue, &args);
 }
 

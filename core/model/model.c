@@ -164,13 +164,11 @@ Status model_take_table(Model *model, const Substrate *substrate, Err *err)
     return tie_head(model, err);
 }
 
-/* inv_freq[i] = base^(-2 i / D) (Su et al., 2021). */
 static Status make_inv_freq(Model *model, Err *err)
 {
     int64_t half = model->config.head_dim / 2;
     float *host = xmalloc((size_t)half * sizeof *host);
-    for (int64_t i = 0; i < half; i++)
-        host[i] = (float)pow(model->config.rope_base, -(double)i / (double)half);
+    rope_frequencies(model->config.rope_base, half, &model->config.rope_scaling, host);
     model->inv_freq = tensor_1d(NULL, DTYPE_F32, half);
     Status status = device_tensor(&model->device, &model->inv_freq, "rotary frequencies", err);
     if (status == STATUS_OK)

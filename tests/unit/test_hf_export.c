@@ -90,6 +90,25 @@ static void biased_family_models_load_too(void **state)
     check_export(one, "Qwen2ForCausalLM");
 }
 
+static void scaled_rotary_frequencies_are_kept(void **state)
+{
+    (void)state;
+    /* The original contexts are so short that some of three pairs are stretched and some are not.
+     */
+    const RopeScaling kinds[] = {{ROPE_LINEAR, 4.0, 0, 0, 0, 0},
+                                 {ROPE_LLAMA3, 8.0, 40, 1.0, 4.0, 0},
+                                 {ROPE_YARN, 4.0, 16, 0.5, 2.0, 0},
+                                 {ROPE_YARN, 2.0, 16, 1.0, 32.0, 1.5}};
+    for (int i = 0; i < 4; i++) {
+        ModelConfig c = family_config();
+        c.rope_scaling = kinds[i];
+        c.context = 64;
+        Model *model = tiny_model(&c, DTYPE_F32, 1, 2);
+        Ensemble *one = tiny_ensemble(&model, 1, MERGE_MEAN);
+        check_export(one, "LlamaForCausalLM");
+    }
+}
+
 static void own_models_load_with_their_file(void **state)
 {
     (void)state;
@@ -220,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(family_models_load_as_they_are),
         cmocka_unit_test(biased_family_models_load_too),
+        cmocka_unit_test(scaled_rotary_frequencies_are_kept),
         cmocka_unit_test(own_models_load_with_their_file),
         cmocka_unit_test(merged_models_keep_their_rule),
         cmocka_unit_test(import_takes_back_what_export_gave),

@@ -88,8 +88,10 @@ static void unknown_settings_are_refused_by_name(void **state)
     static const char *const bad[][3] = {
         {"architectures", "[\"MambaForCausalLM\"]", "MambaForCausalLM"},
         {"architectures", "[]", "architecture"},
-        {"rope_scaling", "{\"type\":\"yarn\",\"factor\":4}", "yarn"},
-        {"rope_parameters", "{\"rope_type\":\"llama3\"}", "llama3"},
+        {"rope_scaling", "{\"type\":\"dynamic\",\"factor\":4}", "dynamic"},
+        {"rope_scaling", "{\"type\":\"linear\",\"factor\":0}", "factor"},
+        {"rope_scaling", "{\"type\":\"yarn\",\"factor\":4,\"mscale\":1}", "mscale"},
+        {"rope_parameters", "{\"rope_type\":\"llama3\"}", "factor"},
         {"hidden_act", "\"gelu\"", "gelu"},
         {"mlp_bias", "true", "mlp_bias"},
         {"sliding_window", "16", "sliding window"},
