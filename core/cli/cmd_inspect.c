@@ -164,9 +164,8 @@ const Verb verb_inspect = {
     .positionals = "FILE",
     .positionals_min = 1,
     .positionals_max = 1,
-    .details =
-        "FILE is anything that Cambium writes, or a .safetensors or .npy file. The 12 digits "
-        "behind a tensor are equal where its data are equal.",
+    .details = "FILE is anything that Cambium writes, or a .gguf, .safetensors or .npy file. The "
+               "12 digits behind a tensor are equal where its data are equal.",
     .examples =
         {
             "inspect ru/model.h5",

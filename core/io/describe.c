@@ -5,6 +5,7 @@
 #include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/io/checkpoint.h"
+#include "core/io/gguf.h"
 #include "core/io/npy.h"
 #include "core/io/safetensors.h"
 
@@ -202,6 +203,47 @@ static Status describe_safetensors(const char *path, json_t *out, Err *err)
     return STATUS_OK;
 }
 
+/* A single value as it is; of an array, how many values of which type it holds. */
+static json_t *gguf_value_json(const GgufValue *value)
+{
+    static const char *const types[GGUF_TYPE_COUNT] = {
+        "uint8", "int8", "uint16", "int16",  "uint32", "int32",  "float32",
+        "bool",  "text", "array",  "uint64", "int64",  "float64"};
+    if (value->is_array)
+        return json_sprintf("%lld x %s", (long long)value->count, types[value->type]);
+    json_t *json = NULL;
+    if (value->type == GGUF_STRING)
+        json = json_stringn(value->texts[0].data, (size_t)value->texts[0].bytes);
+    else if (value->type == GGUF_F32 || value->type == GGUF_F64)
+        json = json_real(gguf_real_at(value, 0));
+    else if (value->type == GGUF_BOOL)
+        json = json_boolean(gguf_int_at(value, 0) != 0);
+    else
+        json = json_integer(gguf_int_at(value, 0));
+    return json ? json : json_null(); /* neither UTF-8 nor a finite number */
+}
+
+static Status describe_gguf(const char *path, json_t *out, Err *err)
+{
+    GgufFile *file;
+    TRY(gguf_open(&file, path, err));
+    json_t *tensors = json_array(), *meta = json_object();
+    for (int64_t i = 0; i < gguf_tensor_count(file); i++) {
+        const GgufTensor *t = gguf_tensor(file, i);
+        json_t *tensor = tensor_json(t->name, block_name(t->type), t->shape, t->n_dims, t->bytes);
+        json_array_append_new(tensors, tensor);
+    }
+    for (int64_t i = 0; i < gguf_value_count(file); i++) {
+        const GgufValue *value = gguf_value(file, i);
+        json_object_set_new(meta, value->key, gguf_value_json(value));
+    }
+    json_object_set_new(out, "format", json_string("gguf"));
+    json_object_set_new(out, "tensors", tensors);
+    json_object_set_new(out, "meta", meta);
+    gguf_close(file);
+    return STATUS_OK;
+}
+
 static Status describe_npy(const char *path, json_t *out, Err *err)
 {
     NpyFile file;
@@ -227,6 +269,8 @@ Status describe_file(const char *path, bool verify, json_t **out, Err *err)
     Status status;
     if (memcmp(first, "\x93NUMPY", 6) == 0)
         status = describe_npy(path, json, err);
+    else if (memcmp(first, "GGUF", 4) == 0)
+        status = describe_gguf(path, json, err);
     else if (first[8] == '{' || file_has_suffix(path, ".safetensors"))
         status = describe_safetensors(path, json, err);
     else

@@ -80,6 +80,7 @@ any     hf/config.json                      import @/.. -o %
 cuts    hf/model-00001-of-00003.safetensors import @/.. -o %
 cuts    hf/model-00001-of-00003.safetensors inspect @
 cuts    tiny.gguf       import @ -o %
+cuts    tiny.gguf       inspect @
 cuts    hf/logits.npy   inspect @
 any     plan.yaml       grow --plan @ --data text.pack -o run3 --dry-run $run
 any     options.yaml    grow --config @ --dry-run

@@ -24,6 +24,9 @@ check "inspect --json is JSON" says '"total": 21624' "$CAMBIUM" inspect --json "
 check "inspect reads safetensors" says "self_attn.q_proj.weight" \
     "$CAMBIUM" inspect tests/golden/hf_llama/model-00002-of-00003.safetensors
 check "inspect reads npy" says "(20, 264)" "$CAMBIUM" inspect tests/golden/hf_llama/logits.npy
+tiny=tests/golden/gguf_tiny/model.gguf
+check "inspect reads the tensors of GGUF" says "blk.0.attn_q.weight" "$CAMBIUM" inspect "$tiny"
+check "and its settings" says '"tokenizer.ggml.tokens":"340 x text"' "$CAMBIUM" inspect "$tiny"
 check "diff of equal files succeeds" "$CAMBIUM" diff "$a" "$b"
 
 # One value of one tensor differs: the final norm's weight 3 becomes 100.

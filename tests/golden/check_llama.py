@@ -109,7 +109,7 @@ def llama_logits(path, tokens_lists):
     """Of several token lists; keys and values are kept in float32 too."""
     import llama_cpp
     model = llama_cpp.Llama(path, n_ctx=512, n_batch=512, logits_all=True, verbose=False, type_k=0, type_v=0,
-                            n_threads=os.cpu_count())
+                            n_threads=int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
     for tokens in tokens_lists:
         model.reset()
         model.eval(tokens)

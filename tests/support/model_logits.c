@@ -1,5 +1,6 @@
 #include "tests/support/model_logits.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "core/base/mem.h"
@@ -33,4 +34,17 @@ float *model_logits(const Ensemble *ensemble, int64_t n)
     float *logits = model_logits_of(ensemble, ids, n);
     free(ids);
     return logits;
+}
+
+double model_logits_error(const Ensemble *ensemble, const NpyFile *want)
+{
+    float *logits = model_logits(ensemble, want->shape[0]);
+    double worst = 0.0, largest = 0.0;
+    for (int64_t i = 0; i < want->shape[0] * want->shape[1]; i++) {
+        double golden = (double)((const float *)want->data)[i];
+        worst = fmax(worst, fabs((double)logits[i] - golden));
+        largest = fmax(largest, fabs(golden));
+    }
+    free(logits);
+    return worst / largest;
 }

@@ -1,6 +1,5 @@
 /* A model that `transformers` saved gives the logits that `transformers` computes; what cannot be
  * computed is refused by name. */
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,20 +19,6 @@
 
 static const char golden[] = "tests/golden/hf_llama";
 
-/* The largest difference from the golden logits, relative to the largest logit. */
-static double logits_error(const Ensemble *ensemble, const NpyFile *want)
-{
-    float *logits = model_logits(ensemble, want->shape[0]);
-    double worst = 0.0, largest = 0.0;
-    for (int64_t i = 0; i < want->shape[0] * want->shape[1]; i++) {
-        double golden_value = (double)((const float *)want->data)[i];
-        worst = fmax(worst, fabs((double)logits[i] - golden_value));
-        largest = fmax(largest, fabs(golden_value));
-    }
-    free(logits);
-    return worst / largest;
-}
-
 static void logits_are_those_of_transformers(void **state)
 {
     (void)state;
@@ -46,7 +31,7 @@ static void logits_are_those_of_transformers(void **state)
     ASSERT_OK(hf_import(golden, NULL, path, &err));
     LoadOptions options = {.device = tiny_device(), .compute = DTYPE_F32, .weights = DTYPE_F32};
     ASSERT_OK(ensemble_load(&model, &tokenizer, path, &options, &err));
-    double error = logits_error(model, &want);
+    double error = model_logits_error(model, &want);
     print_message("largest difference %.2g of the largest logit\n", error);
     assert_true(error < 1e-5);
     IdList ids = {0};
