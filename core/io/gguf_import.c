@@ -240,16 +240,29 @@ static Status find_param(void *context, const char *param, const Tensor *shape, 
 
 /* ---- all ------------------------------------------------------------------------------------ */
 
+/* A tokenizer.json that stands for the file's vocabulary has no chat template. */
+static Status read_tokenizer(const GgufModel *model, const char *path, TokenizerSpec *spec,
+                             Err *err)
+{
+    static const char key[] = "tokenizer.chat_template";
+    if (!path)
+        return gguf_tokenizer_read(model->file, spec, err);
+    TRY(tokenizer_json_read(path, spec, err));
+    Status status = STATUS_OK;
+    if (gguf_find(model->file, key))
+        status = gguf_get_text(model->file, key, &spec->chat_template, err);
+    if (status != STATUS_OK)
+        tokenizer_spec_clear(spec);
+    return status;
+}
+
 static Status import_open(GgufModel *model, const char *tokenizer, const char *out, Err *err)
 {
     TokenizerSpec spec;
     TRY(read_architecture(model, err));
     TRY(read_config(model, err));
     TRY(check_names(model, err));
-    if (tokenizer)
-        TRY(tokenizer_json_read(tokenizer, &spec, err));
-    else
-        TRY(gguf_tokenizer_read(model->file, &spec, err));
+    TRY(read_tokenizer(model, tokenizer, &spec, err));
     Tokenizer *checked = tokenizer_new(&spec, err);
     if (!checked)
         return err_wrap(err, "%s", tokenizer ? tokenizer : gguf_name(model->file));

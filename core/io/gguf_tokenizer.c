@@ -61,8 +61,12 @@ static char *pattern_of(const PreTokenizer *pre)
 
 static Status find_pre(const GgufFile *file, const PreTokenizer **out, Err *err)
 {
+    static const char key[] = "tokenizer.ggml.pre";
     char *name = NULL;
-    TRY(gguf_get_text(file, "tokenizer.ggml.pre", &name, err));
+    if (gguf_find(file, key))
+        TRY(gguf_get_text(file, key, &name, err));
+    else
+        name = xstrdup("default"); /* old files name none, and it was often another */
     *out = NULL;
     for (int i = 0; i < N_PRE && !*out; i++)
         if (strcmp(pre_tokenizers[i].name, name) == 0)

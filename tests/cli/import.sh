@@ -39,6 +39,11 @@ cp "$tiny" "$folder/named-otherwise"
 check "knows it by its content" "$CAMBIUM" import "$folder/named-otherwise" -o "$folder/same.h5"
 check "and reads the same" cmp <("$CAMBIUM" inspect "$folder/same.h5" | tail -n 12) \
     <("$CAMBIUM" inspect "$folder/tiny.h5" | tail -n 12)
+check "takes a tokenizer.json instead" "$CAMBIUM" import "$tiny" --tokenizer tests/golden/hf_llama/tokenizer.json \
+    -o "$folder/other.h5"
+check "with the file's chat template" grep -q "im_start" "$folder/other.h5"
+sed 's/tokenizer.ggml.modelx*\(.\{12\}\)llama/tokenizer.ggml.model\1bertx/' "$tiny" >"$folder/bert.gguf"
+check "names an unknown vocabulary" refused "'bertx'" "$CAMBIUM" import "$folder/bert.gguf" -o "$folder/never.h5"
 for bytes in 4 30 3000 200000 251000; do
     head -c "$bytes" "$tiny" >"$folder/cut.gguf"
     check "refuses a GGUF file of $bytes bytes" refused "cut.gguf" \
