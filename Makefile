@@ -28,7 +28,8 @@ FOLDERS := core/base core/tensor core/cpu core/comm core/text core/model core/io
            infer/eval
 PACKAGES := build-essential pkg-config git libdnnl-dev libhdf5-dev libfreetype-dev fonts-unifont \
             libharfbuzz-dev libpng-dev libjansson-dev libutf8proc-dev libpcre2-dev libyaml-dev \
-            libcmocka-dev nettle-dev zlib1g-dev liblzma-dev xz-utils libopenmpi-dev openmpi-bin
+            libcmocka-dev nettle-dev zlib1g-dev liblzma-dev xz-utils libopenmpi-dev openmpi-bin \
+            libmicrohttpd-dev curl
 PKG_LIBS := freetype2 harfbuzz hdf5 libpng jansson libutf8proc libpcre2-8 yaml-0.1 nettle zlib liblzma
 
 SOURCES := $(sort $(wildcard $(addsuffix /*.c,$(FOLDERS))))
@@ -93,7 +94,8 @@ PKG_LINK := $(PKG_LDLIBS)
 
 OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(filter-out core/cli/main.c,$(SOURCES))) \
            $(foreach i,$(ISAS),$(patsubst %.c,$(OUT)/%.$(i).o,$(ISA_SOURCES))) \
-           $(OUT)/gen/verb_table.o $(OUT)/gen/bench_table.o $(OUT)/gen/modeling_cambium.o
+           $(OUT)/gen/verb_table.o $(OUT)/gen/bench_table.o $(OUT)/gen/modeling_cambium.o \
+           $(OUT)/gen/serve_page.o
 PROGRAM := $(OUT)/cambium
 LIBRARY := $(OUT)/libcambium.a
 
@@ -136,7 +138,11 @@ NCCL_HOME := $(if $(NVCC),$(patsubst %/include/nccl.h,%,$(firstword \
              $(wildcard $(CUDA_HOME)/include/nccl.h /usr/include/nccl.h))))
 NCCL ?= $(if $(NCCL_HOME),on,off)
 NCCL_PLUGIN := $(if $(filter on,$(NCCL)),$(if $(filter fuzz,$(CONF)),,$(OUT)/cambium_nccl.so))
-PLUGINS := $(if $(filter fuzz,$(CONF)),,$(CUDA_PLUGIN)) $(MPI_PLUGIN) $(NCCL_PLUGIN)
+
+# ---- HTTP: a plug-in, because libmicrohttpd brings GnuTLS, which costs every start of the program ----
+HTTP_SOURCES := $(sort $(wildcard infer/serve/http/*.c))
+HTTP_PLUGIN := $(if $(filter fuzz,$(CONF)),,$(OUT)/cambium_http.so)
+PLUGINS := $(if $(filter fuzz,$(CONF)),,$(CUDA_PLUGIN)) $(MPI_PLUGIN) $(NCCL_PLUGIN) $(HTTP_PLUGIN)
 
 TEST_SOURCES := $(sort $(wildcard tests/unit/test_*.c))
 TEST_SUPPORT := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard tests/support/*.c)))
@@ -200,6 +206,8 @@ $(OUT)/cambium_nccl.so: core/comm/nccl/comm_nccl.c $(OUT)/gen/flags
 	$(CC) $(BASE_FLAGS) -isystem $(CUDA_HOME)/include $(CFLAGS) -MF $(OUT)/core/comm/nccl/comm_nccl.d \
 	    -shared -o $@ $< $(LDFLAGS) -L$(CUDA_HOME)/lib64 -L$(NCCL_HOME)/lib64 \
 	    -Wl,-rpath,$(CUDA_HOME)/lib64 -lnccl -lcudart
+$(OUT)/cambium_http.so: $(patsubst %.c,$(OUT)/%.o,$(HTTP_SOURCES))
+	$(CC) $(OPT) $(CFLAGS) -shared -o $@ $^ $(LDFLAGS) -lmicrohttpd
 # Tests open plug-ins from their own folder.
 $(OUT)/tests/cambium_%.so: $(OUT)/cambium_%.so
 	@mkdir -p $(@D)
@@ -236,11 +244,17 @@ endef
 $(foreach k,verbs.list benches.list flags nvcc_flags,$(eval $(call KEPT_RULE,$(k))))
 .PHONY: force
 
-# The model file that exported folders come with travels inside the program.
-$(OUT)/gen/modeling_cambium.c: core/io/modeling_cambium.py
-	@mkdir -p $(@D)
-	@{ echo 'extern const char modeling_cambium_py[];'; echo 'const char modeling_cambium_py[] ='; \
-	   sed 's/[\\"]/\\&/g; s/.*/    "&\\n"/' $<; echo '    ;'; } > $@
+# Files that travel inside the program: the model file of exported folders, and the server's page.
+TEXT_modeling_cambium := modeling_cambium_py core/io/modeling_cambium.py
+TEXT_serve_page := serve_page infer/serve/page.html
+define TEXT_RULE
+$(OUT)/gen/$(1).c: $(word 2,$(TEXT_$(1)))
+	@mkdir -p $$(@D)
+	@{ echo 'extern const char $(word 1,$(TEXT_$(1)))[];'; \
+	   echo 'const char $(word 1,$(TEXT_$(1)))[] ='; \
+	   sed 's/[\\"]/\\&/g; s/.*/    "&\\n"/' $$<; echo '    ;'; } > $$@
+endef
+$(foreach t,modeling_cambium serve_page,$(eval $(call TEXT_RULE,$(t))))
 
 $(OUT)/gen/%.o: $(OUT)/gen/%.c $(OUT)/gen/flags
 	$(CC) $(BASE_FLAGS) $(CFLAGS) -c -o $@ $<

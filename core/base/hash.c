@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <nettle/memops.h>
 #include <nettle/sha2.h>
 
 #include "core/base/mem.h"
@@ -69,7 +70,7 @@ bool hash_parse(const char *text, Sha256 *hash)
 
 bool hash_equal(const Sha256 *a, const Sha256 *b)
 {
-    return memcmp(a->bytes, b->bytes, SHA256_BYTES) == 0;
+    return memeql_sec(a->bytes, b->bytes, SHA256_BYTES);
 }
 
 uint64_t hash_for_table(const void *data, int64_t bytes)

@@ -21,8 +21,8 @@ Sha256 hash_finish_free(HashStream *stream); /* the digest; ends the stream */
 
 Sha256 hash_of(const void *data, size_t bytes);
 void hash_text(const Sha256 *hash, char text[SHA256_TEXT]);
-bool hash_parse(const char *text, Sha256 *hash); /* the reverse; false for any other text */
-bool hash_equal(const Sha256 *a, const Sha256 *b);
+bool hash_parse(const char *text, Sha256 *hash);   /* the reverse; false for any other text */
+bool hash_equal(const Sha256 *a, const Sha256 *b); /* in a time that says nothing of them */
 
 /* 64 well mixed bits for hash tables in memory; never for files, never as a proof. */
 uint64_t hash_for_table(const void *data, int64_t bytes);

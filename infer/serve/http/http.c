@@ -1,0 +1,347 @@
+/* HTTP by libmicrohttpd: the plug-in cambium_http.so. Its threads read requests and write answers;
+ * they never wait for the scheduler: a connection without anything to send is suspended, and
+ * resumed by whoever has something for it. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "infer/serve/http/clients.h"
+
+enum { HTTP_THREADS = 2, HTTP_BLOCK = 16384, HTTP_BACKLOG = 1024 };
+
+struct Http {
+    Service *service;
+    HttpOptions options;
+    struct MHD_Daemon *daemon;
+    Clients *clients;
+    int listener, port;
+};
+
+/* One request on a connection. */
+typedef struct Visit {
+    Http *http;
+    struct MHD_Connection *connection;
+    int fd;
+    Exchange *exchange;
+    StrBuf body;
+    bool too_large;
+    bool started; /* the request is whole */
+} Visit;
+
+/* ---- the exchange's listener ----------------------------------------------------------------- */
+
+static void on_sleep(void *context)
+{
+    MHD_suspend_connection(((Visit *)context)->connection);
+}
+
+static void on_wake(void *context)
+{
+    MHD_resume_connection(((Visit *)context)->connection);
+}
+
+static void on_drop(void *context)
+{
+    Visit *visit = context;
+    clients_drop(visit->http->clients, visit->fd);
+}
+
+/* ---- answers --------------------------------------------------------------------------------- */
+
+static ssize_t on_read(void *context, uint64_t position, char *out, size_t room)
+{
+    (void)position;
+    int64_t n = exchange_read(((Visit *)context)->exchange, out, (int64_t)room);
+    return n == -1   ? MHD_CONTENT_READER_END_OF_STREAM
+           : n == -2 ? MHD_CONTENT_READER_END_WITH_ERROR
+                     : (ssize_t)n;
+}
+
+static enum MHD_Result send_stream(Visit *visit)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, HTTP_BLOCK, on_read, visit, NULL);
+    if (!response)
+        return MHD_NO;
+    MHD_add_response_header(response, "Content-Type", "text/event-stream; charset=utf-8");
+    MHD_add_response_header(response, "Cache-Control", "no-cache");
+    MHD_add_response_header(response, "X-Accel-Buffering", "no");
+    enum MHD_Result result = MHD_queue_response(visit->connection, MHD_HTTP_OK, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result send_answer(Visit *visit)
+{
+    Answer answer = exchange_answer(visit->exchange);
+    /* The bytes live as long as the exchange, which outlives the response. */
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        (size_t)answer.bytes, (void *)(uintptr_t)answer.body, MHD_RESPMEM_PERSISTENT);
+    if (!response)
+        return MHD_NO;
+    char seconds[16];
+    snprintf(seconds, sizeof seconds, "%d", answer.retry_after);
+    MHD_add_response_header(response, "Content-Type", answer.type);
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (answer.retry_after)
+        MHD_add_response_header(response, "Retry-After", seconds);
+    if (answer.status == 401)
+        MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
+    if (visit->too_large) /* the rest of the body is not read */
+        MHD_add_response_header(response, "Connection", "close");
+    enum MHD_Result result =
+        MHD_queue_response(visit->connection, (unsigned)answer.status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+static Visit *visit_new(Http *http, struct MHD_Connection *connection)
+{
+    Visit *visit = xcalloc(1, sizeof *visit);
+    visit->http = http;
+    visit->connection = connection;
+    visit->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    Listener listener = {.context = visit, .sleep = on_sleep, .wake = on_wake, .drop = on_drop};
+    visit->exchange = exchange_new(http->service, &listener);
+    return visit;
+}
+
+static const char *header(const Visit *visit, const char *name)
+{
+    return MHD_lookup_connection_value(visit->connection, MHD_HEADER_KIND, name);
+}
+
+/* A length that is announced beyond the limit is refused before it is sent. */
+static bool announces_too_much(const Visit *visit)
+{
+    const char *length = header(visit, "Content-Length");
+    return length &&
+           strtoull(length, NULL, 10) > (unsigned long long)visit->http->options.body_bytes;
+}
+
+static enum MHD_Result refuse_body(Visit *visit)
+{
+    char message[96];
+    snprintf(message, sizeof message, "the body is larger than %lld bytes",
+             (long long)visit->http->options.body_bytes);
+    visit->too_large = true;
+    exchange_refuse(visit->exchange, 413, message);
+    return send_answer(visit);
+}
+
+static void take_body(Visit *visit, const char *data, size_t bytes)
+{
+    if (visit->body.size + (int64_t)bytes > visit->http->options.body_bytes)
+        visit->too_large = true;
+    else
+        strbuf_append(&visit->body, data, bytes);
+}
+
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *data,
+                                  size_t *data_bytes, void **state)
+{
+    (void)version;
+    Http *http = context;
+    Visit *visit = *state;
+    if (!visit) {
+        *state = visit = visit_new(http, connection);
+        return announces_too_much(visit) ? refuse_body(visit) : MHD_YES;
+    }
+    if (*data_bytes > 0) {
+        take_body(visit, data, *data_bytes);
+        *data_bytes = 0;
+        /* A body without an announced length that never ends. */
+        return visit->too_large ? MHD_NO : MHD_YES;
+    }
+    if (!visit->started) {
+        visit->started = true;
+        clients_asked(http->clients, visit->fd, visit->exchange);
+        HttpRequest request = {.method = method,
+                               .path = url,
+                               .authorization = header(visit, "Authorization"),
+                               .body = visit->body.data,
+                               .bytes = visit->body.size};
+        exchange_start(visit->exchange, &request);
+        strbuf_clear(&visit->body);
+    }
+    if (exchange_streams(visit->exchange))
+        return send_stream(visit);
+    if (exchange_wait(visit->exchange))
+        return MHD_YES;
+    return send_answer(visit);
+}
+
+static void on_completed(void *context, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode code)
+{
+    (void)connection, (void)code;
+    Http *http = context;
+    Visit *visit = *state;
+    if (!visit)
+        return;
+    if (visit->started)
+        clients_answered(http->clients, visit->fd);
+    exchange_release(visit->exchange);
+    strbuf_clear(&visit->body);
+    free(visit);
+    *state = NULL;
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection, void **state,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    (void)state;
+    Http *http = context;
+    int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        clients_opened(http->clients, fd);
+    else
+        clients_closed(http->clients, fd);
+}
+
+static void on_log(void *context, const char *format, va_list arguments)
+{
+    (void)context;
+    char text[512];
+    vsnprintf(text, sizeof text, format, arguments);
+    text[strcspn(text, "\n")] = '\0';
+    log_debug("http: %s", text);
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static Status bind_address(Http *http, Err *err)
+{
+    const HttpOptions *o = &http->options;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list;
+    char port[16];
+    snprintf(port, sizeof port, "%lld", (long long)o->port);
+    int code = getaddrinfo(o->host, port, &hints, &list);
+    if (code != 0)
+        return err_set(err, "--host %s: %s", o->host, gai_strerror(code));
+    int fd = -1, reason = 0, one = 1;
+    for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
+        fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->ai_protocol);
+        if (fd >= 0)
+            setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+        if (fd >= 0 && bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, HTTP_BACKLOG) == 0)
+            break;
+        reason = errno;
+        if (fd >= 0)
+            close(fd);
+        fd = -1;
+    }
+    freeaddrinfo(list);
+    if (fd < 0)
+        return err_set(err, "cannot listen on %s port %s: %s; choose another --port", o->host, port,
+                       strerror(reason));
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    getsockname(fd, (struct sockaddr *)&address, &size);
+    http->port = ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                                                     : ((struct sockaddr_in *)&address)->sin_port);
+    http->listener = fd;
+    return STATUS_OK;
+}
+
+/* Every connection is a file; the soft limit may be far below the hard one. */
+static void raise_file_limit(int64_t connections)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    rlim_t want = (rlim_t)connections + 128;
+    if (limit.rlim_cur >= want)
+        return;
+    limit.rlim_cur = want < limit.rlim_max ? want : limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < want)
+        log_warn("only %lld files may be open: fewer connections than --connections fit",
+                 (long long)limit.rlim_cur);
+}
+
+static void http_stop(Http *http)
+{
+    if (!http)
+        return;
+    if (http->daemon)
+        MHD_stop_daemon(http->daemon); /* closes the listener */
+    else if (http->listener >= 0)
+        close(http->listener);
+    clients_free(http->clients);
+    free(http);
+}
+
+static Status http_start(Http **out, const HttpOptions *options, Service *service, Err *err)
+{
+    Http *http = xcalloc(1, sizeof *http);
+    *http = (Http){.service = service, .options = *options, .listener = -1};
+    *out = NULL;
+    raise_file_limit(options->connections);
+    Status status =
+        clients_new(&http->clients, options->read_seconds, options->answer_seconds, err);
+    if (status == STATUS_OK)
+        status = bind_address(http, err);
+    if (status == STATUS_OK) {
+        unsigned flags =
+            MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+        http->daemon = MHD_start_daemon(
+            flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+            MHD_OPTION_LISTEN_SOCKET, http->listener, MHD_OPTION_THREAD_POOL_SIZE,
+            (unsigned)HTTP_THREADS, MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->connections,
+            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)options->header_bytes + HTTP_BLOCK,
+            MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_NOTIFY_CONNECTION,
+            on_connection, http, MHD_OPTION_END);
+        if (!http->daemon)
+            status = err_set(err, "the HTTP server does not start");
+    }
+    if (status != STATUS_OK) {
+        http_stop(http);
+        return status;
+    }
+    *out = http;
+    return STATUS_OK;
+}
+
+static int http_port(const Http *http)
+{
+    return http->port;
+}
+
+static void http_watch(Http *http, int milliseconds)
+{
+    clients_watch(http->clients, milliseconds);
+}
+
+static void http_refuse(Http *http)
+{
+    int fd = MHD_quiesce_daemon(http->daemon);
+    if (fd >= 0)
+        close(fd);
+}
+
+static int64_t http_busy(const Http *http)
+{
+    return clients_busy(http->clients);
+}
+
+__attribute__((visibility("default"))) extern const HttpTable cambium_http;
+const HttpTable cambium_http = {
+    .start = http_start,
+    .port = http_port,
+    .watch = http_watch,
+    .refuse = http_refuse,
+    .busy = http_busy,
+    .stop = http_stop,
+};

@@ -1,0 +1,618 @@
+#include "infer/serve/scheduler.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/parallel.h"
+#include "infer/serve/logit_rules.h"
+#include "infer/serve/parked.h"
+
+enum { TOP_MAX = 20 };
+
+/* One item of a step: a running job and how much of it is stepped. */
+typedef struct Turn {
+    Job *job;
+    bool scores; /* its prompt is being scored */
+    bool whole;  /* all it has is in the cache after the step: a token can be drawn */
+    TopToken top[TOP_MAX];
+    int64_t n_top;
+    float lse;
+} Turn;
+
+struct Scheduler {
+    SchedulerOptions options;
+    const Ensemble *ensemble;
+    const Tokenizer *tokenizer;
+    Metrics *metrics;
+    int width; /* workers of the thread's team */
+    pthread_t thread;
+
+    pthread_mutex_t lock; /* of this part */
+    pthread_cond_t wake, started;
+    Job *waiting;
+    int64_t n_waiting, n_jobs; /* jobs: waiting or running */
+    bool closing, is_started, failed;
+    Err failure;
+    atomic_bool abandoned;
+
+    /* Of the thread alone. */
+    Decoder *decoder;
+    Sampler *sampler;
+    JsonMask *mask; /* NULL: see json_problem */
+    Err json_problem;
+    Parked *parked;
+    Job **running; /* (batch), the oldest first */
+    int64_t n_running;
+    bool holds; /* a job was put back: none joins before one has ended */
+    int64_t page_size, kv_total, V;
+    Turn *turns; /* (batch), as all below */
+    DecodeItem *items;
+    float **scores;
+    SampleRule *rules;
+    int32_t *ids;
+    float *logprobs;
+    float *rows;    /* (batch, V): logits that came to the host */
+    float *changed; /* (V) */
+    uint8_t *marks; /* (V) */
+    StrBuf fresh;
+};
+
+static DecoderOptions decoder_options(const SchedulerOptions *o)
+{
+    return (DecoderOptions){.max_sequences = o->batch + o->parked,
+                            .max_positions = o->context,
+                            .kv_positions = o->kv_positions,
+                            .page_size = o->page_size,
+                            .kv_dtype = o->kv_dtype};
+}
+
+size_t scheduler_bytes(const Ensemble *ensemble, const SchedulerOptions *options)
+{
+    DecoderOptions o = decoder_options(options);
+    return decoder_bytes(ensemble, &o);
+}
+
+/* ---- jobs that wait -------------------------------------------------------------------------- */
+
+static void append(Job **list, Job *jobs)
+{
+    while (*list)
+        list = &(*list)->next;
+    *list = jobs;
+}
+
+Submission scheduler_submit(Scheduler *s, JobSpec *specs, int64_t n, const JobSink *sink)
+{
+    Job *jobs = NULL;
+    for (int64_t i = n - 1; i >= 0; i--) {
+        int64_t room = s->options.context - specs[i].prompt.count - specs[i].max_tokens;
+        CHECK(specs[i].prompt.count > 0 && room >= 0 && specs[i].n_top <= TOP_MAX,
+              "a job of %lld tokens", (long long)specs[i].prompt.count);
+        Job *job = job_new(&specs[i], sink, i, s->tokenizer);
+        job->next = jobs;
+        jobs = job;
+    }
+    Submission result = SUBMIT_TAKEN;
+    pthread_mutex_lock(&s->lock);
+    if (s->closing) {
+        result = SUBMIT_CLOSED;
+    } else if (s->n_waiting + n > s->options.queue) {
+        result = SUBMIT_FULL;
+    } else {
+        append(&s->waiting, jobs);
+        s->n_waiting += n;
+        s->n_jobs += n;
+        pthread_cond_signal(&s->wake);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (result == SUBMIT_FULL)
+        metrics_count(s->metrics, COUNT_REFUSED, 1);
+    while (result != SUBMIT_TAKEN && jobs) {
+        Job *next = jobs->next;
+        job_free(jobs);
+        jobs = next;
+    }
+    return result;
+}
+
+static bool is_over(const Scheduler *s, const Job *job, double now, JobEnd *end)
+{
+    if (atomic_load(&s->abandoned) || atomic_load(job->sink.cancelled))
+        *end = JOB_CANCELLED;
+    else if (now > job->spec.deadline)
+        *end = JOB_TIMEOUT;
+    else
+        return false;
+    return true;
+}
+
+/* The end of a job that holds nothing of the decoder any more. */
+static void bury(Scheduler *s, Job *job, JobEnd end, const char *why)
+{
+    strbuf_reset(&s->fresh);
+    if (end == JOB_STOP || end == JOB_LENGTH)
+        token_text_flush(&job->text, &s->fresh);
+    metrics_job_end(s->metrics, end);
+    job->sink.end(job->sink.context, job->number, end, s->fresh.data ? s->fresh.data : "",
+                  s->fresh.size, why);
+    job_free(job);
+    pthread_mutex_lock(&s->lock);
+    s->n_jobs--;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void bury_all(Scheduler *s, Job *jobs, const char *why)
+{
+    while (jobs) {
+        Job *next = jobs->next;
+        JobEnd end = JOB_FAILED;
+        if (!why)
+            is_over(s, jobs, clock_seconds(), &end);
+        bury(s, jobs, end, why);
+        jobs = next;
+    }
+}
+
+/* Takes jobs out of the queue whose clients are gone or whose time is up. */
+static void sweep_waiting(Scheduler *s)
+{
+    Job *over = NULL;
+    double now = clock_seconds();
+    JobEnd end;
+    pthread_mutex_lock(&s->lock);
+    for (Job **at = &s->waiting; *at;) {
+        Job *job = *at;
+        if (is_over(s, job, now, &end)) {
+            *at = job->next;
+            job->next = NULL;
+            s->n_waiting--;
+            append(&over, job);
+        } else {
+            at = &job->next;
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+    bury_all(s, over, NULL);
+}
+
+/* ---- jobs that run --------------------------------------------------------------------------- */
+
+static void remove_running(Scheduler *s, Job *job)
+{
+    int64_t i = 0;
+    while (s->running[i] != job)
+        i++;
+    s->n_running--;
+    memmove(s->running + i, s->running + i + 1, (size_t)(s->n_running - i) * sizeof(Job *));
+}
+
+static void end_job(Scheduler *s, Job *job, JobEnd end, const char *why)
+{
+    remove_running(s, job);
+    if (end == JOB_STOP || end == JOB_LENGTH)
+        parked_add(s->parked, job->sequence, &job->seen);
+    else
+        decoder_close(s->decoder, job->sequence);
+    s->holds = false;
+    bury(s, job, end, why);
+}
+
+static void sweep_running(Scheduler *s)
+{
+    double now = clock_seconds();
+    for (int64_t i = s->n_running - 1; i >= 0; i--) {
+        JobEnd end;
+        if (is_over(s, s->running[i], now, &end))
+            end_job(s, s->running[i], end, NULL);
+    }
+}
+
+static void admit(Scheduler *s)
+{
+    while (s->n_running < s->options.batch && !s->holds) {
+        pthread_mutex_lock(&s->lock);
+        Job *job = s->waiting;
+        if (job) {
+            s->waiting = job->next;
+            s->n_waiting--;
+        }
+        pthread_mutex_unlock(&s->lock);
+        if (!job)
+            break;
+        while ((job->sequence = decoder_open(s->decoder)) < 0)
+            CHECK(parked_evict(s->parked), "no sequence for a job");
+        job->next = NULL;
+        s->running[s->n_running++] = job;
+    }
+}
+
+/* The youngest job goes back to the front of the queue. */
+static void put_back_youngest(Scheduler *s)
+{
+    Job *job = s->running[--s->n_running];
+    decoder_close(s->decoder, job->sequence);
+    job->sequence = -1;
+    s->holds = true;
+    metrics_count(s->metrics, COUNT_PREEMPTIONS, 1);
+    pthread_mutex_lock(&s->lock);
+    job->next = s->waiting;
+    s->waiting = job;
+    s->n_waiting++;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static int64_t pages_for(const Scheduler *s, int64_t positions)
+{
+    return (positions + s->page_size - 1) / s->page_size;
+}
+
+/* Free pages for running[i], beside the `promised` ones: what ended leaves first, then younger
+ * jobs.
+ */
+static bool make_room(Scheduler *s, int64_t i, int64_t promised, int64_t need)
+{
+    while (decoder_free_positions(s->decoder) / s->page_size - promised < need) {
+        if (parked_evict(s->parked))
+            continue;
+        if (s->n_running - 1 == i)
+            return false;
+        put_back_youngest(s);
+    }
+    return true;
+}
+
+/* What another sequence that began alike has computed need not be computed again. */
+static void take_prefix(Scheduler *s, Job *job)
+{
+    int64_t length = s->page_size;
+    int64_t donor = parked_find(s->parked, &job->seen, &length);
+    for (int64_t i = 0; i < s->n_running; i++) {
+        const Job *other = s->running[i];
+        if (other == job)
+            continue;
+        int64_t common =
+            common_prefix(other->seen.items, decoder_length(s->decoder, other->sequence),
+                          job->seen.items, job->seen.count);
+        if (common > length) {
+            length = common;
+            donor = other->sequence;
+        }
+    }
+    if (donor >= 0)
+        metrics_count(s->metrics, COUNT_PREFIX_TOKENS,
+                      decoder_share(s->decoder, job->sequence, donor, length));
+}
+
+/* The items of the next step: one token of every text under way, and up to `prefill` tokens of
+ * prompts, the oldest first. */
+static int64_t plan(Scheduler *s)
+{
+    int64_t n = 0, budget = s->options.prefill, promised = 0, prompt_tokens = 0;
+    for (int64_t i = 0; i < s->n_running; i++) {
+        Job *job = s->running[i];
+        bool scores = job->scores && job_written(job) == 0;
+        if (decoder_length(s->decoder, job->sequence) == 0 && !scores && budget > 0)
+            take_prefix(s, job);
+        int64_t done = decoder_length(s->decoder, job->sequence), todo = job->seen.count - done;
+        int64_t count = todo == 1 || todo < budget ? todo : budget;
+        if (count == 0)
+            continue;
+        int64_t need = pages_for(s, done + count) - pages_for(s, done);
+        if (!make_room(s, i, promised, need))
+            continue;
+        promised += need;
+        if (todo > 1)
+            budget -= count;
+        if (done < job->spec.prompt.count)
+            prompt_tokens += count;
+        s->items[n] = (DecodeItem){job->sequence, job->seen.items + done, count};
+        s->scores[n] = scores ? job->scores + done : NULL;
+        s->turns[n++] = (Turn){.job = job, .scores = scores, .whole = count == todo};
+    }
+    metrics_count(s->metrics, COUNT_PROMPT_TOKENS, prompt_tokens);
+    return n;
+}
+
+/* Brings the rows to the host whose jobs ask for more than a draw. Jobs whose rows have no way on
+ * end here, and their turns with them. */
+static Status host_rows(Scheduler *s, const Tensor *logits, int64_t n, Err *err)
+{
+    Device device = decoder_device(s->decoder);
+    for (int64_t i = 0; i < n; i++) {
+        Turn *turn = &s->turns[i];
+        if (!turn->job || !turn->whole || !logit_rules_read(turn->job))
+            continue;
+        float *row = s->rows + i * s->V;
+        Tensor slice = tensor_slice(logits, i, 1);
+        TRY(device_download(&device, &slice, row, err));
+        turn->lse = logit_rules_lse(row, s->V);
+        turn->n_top = logit_rules_top(row, s->V, turn->lse, turn->top, turn->job->spec.n_top);
+        if (!logit_rules_change(turn->job))
+            continue;
+        memcpy(s->changed, row, (size_t)s->V * sizeof *row);
+        Err why;
+        if (logit_rules_apply(turn->job, s->mask, s->changed, s->V, s->marks, &why) != STATUS_OK) {
+            end_job(s, turn->job, JOB_FAILED, why.text);
+            turn->job = NULL;
+            continue;
+        }
+        TRY(device_upload(&device, &slice, s->changed, err));
+    }
+    return STATUS_OK;
+}
+
+static Status draw(Scheduler *s, int64_t n, Err *err)
+{
+    Tensor logits = decoder_logits(s->decoder);
+    TRY(host_rows(s, &logits, n, err));
+    for (int64_t i = 0; i < n; i++) {
+        Job *job = s->turns[i].job;
+        s->rules[i] = (SampleRule){0};
+        if (job && s->turns[i].whole)
+            s->rules[i] = sampling_rule(&job->spec.sampling, &job->rng, &job->seen);
+    }
+    return sampler_draw(s->sampler, &logits, s->rules, s->ids, s->logprobs, err);
+}
+
+static void count_token(Scheduler *s, Job *job)
+{
+    double now = clock_seconds();
+    if (job->last_token == 0.0)
+        metrics_first_token(s->metrics, now - job->submitted);
+    else
+        metrics_next_token(s->metrics, now - job->last_token);
+    job->last_token = now;
+}
+
+/* A token was drawn for the job of turn i. */
+static void take_token(Scheduler *s, int64_t i)
+{
+    Turn *turn = &s->turns[i];
+    Job *job = turn->job;
+    int32_t id = s->ids[i];
+    if (job_ends_with(job, id)) {
+        end_job(s, job, JOB_STOP, NULL);
+        return;
+    }
+    id_list_add(&job->seen, id);
+    count_token(s, job);
+    strbuf_reset(&s->fresh);
+    bool stopped = token_text_feed(&job->text, id, &s->fresh);
+    if (job->spec.json) {
+        json_mask_advance(s->mask, &job->json, id);
+        stopped |= json_state_complete(&job->json);
+    }
+    bool on_host = logit_rules_read(job);
+    JobToken token = {.id = id,
+                      .logprob = on_host ? s->rows[i * s->V + id] - turn->lse : s->logprobs[i],
+                      .text = s->fresh.data ? s->fresh.data : "",
+                      .bytes = s->fresh.size,
+                      .top = turn->top,
+                      .n_top = turn->n_top,
+                      .weights = decoder_weights(s->decoder, job->sequence)};
+    job->sink.token(job->sink.context, job->number, &token);
+    if (stopped || job_written(job) >= job->spec.max_tokens)
+        end_job(s, job, stopped ? JOB_STOP : JOB_LENGTH, NULL);
+}
+
+static Status step(Scheduler *s, Err *err)
+{
+    int64_t n = plan(s);
+    CHECK(n > 0, "%lld jobs and nothing to do", (long long)s->n_running);
+    bool scores = false;
+    for (int64_t i = 0; i < n; i++)
+        scores |= s->turns[i].scores;
+    if (scores)
+        TRY(decoder_score(s->decoder, s->items, n, s->scores, err));
+    else
+        TRY(decoder_step(s->decoder, s->items, n, err));
+    metrics_count(s->metrics, COUNT_STEPS, 1);
+    bool draws = false;
+    for (int64_t i = 0; i < n; i++) {
+        Turn *turn = &s->turns[i];
+        if (!turn->whole)
+            continue;
+        Job *job = turn->job;
+        if (turn->scores)
+            job->sink.scored(job->sink.context, job->number, job->scores, job->spec.prompt.count);
+        if (job->spec.max_tokens == 0) {
+            end_job(s, job, JOB_LENGTH, NULL);
+            turn->job = NULL;
+        } else {
+            draws = true;
+        }
+    }
+    if (!draws)
+        return STATUS_OK;
+    TRY(draw(s, n, err));
+    int64_t written = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (s->turns[i].job && s->turns[i].whole) {
+            take_token(s, i);
+            written++;
+        }
+    metrics_count(s->metrics, COUNT_GENERATED_TOKENS, written);
+    return STATUS_OK;
+}
+
+/* ---- the thread ------------------------------------------------------------------------------ */
+
+static void report_load(Scheduler *s)
+{
+    Load load = {.running = s->n_running, .kv_total = s->kv_total};
+    load.kv_used = s->kv_total - decoder_free_positions(s->decoder);
+    for (int64_t i = 0; i < s->n_running; i++)
+        load.kv_running +=
+            s->page_size * pages_for(s, decoder_length(s->decoder, s->running[i]->sequence));
+    pthread_mutex_lock(&s->lock);
+    load.waiting = s->n_waiting;
+    pthread_mutex_unlock(&s->lock);
+    metrics_load(s->metrics, &load);
+}
+
+/* Sleeps while there is nothing to do; false when all is done for good. */
+static bool wait_for_jobs(Scheduler *s)
+{
+    pthread_mutex_lock(&s->lock);
+    while (!s->waiting && s->n_running == 0 && !s->closing)
+        pthread_cond_wait(&s->wake, &s->lock);
+    bool go_on = s->waiting || s->n_running > 0;
+    pthread_mutex_unlock(&s->lock);
+    return go_on;
+}
+
+static void fail_all(Scheduler *s, const Err *err)
+{
+    pthread_mutex_lock(&s->lock);
+    s->failed = s->closing = true;
+    s->failure = *err;
+    pthread_mutex_unlock(&s->lock);
+    while (s->n_running > 0)
+        end_job(s, s->running[s->n_running - 1], JOB_FAILED, err->text);
+    pthread_mutex_lock(&s->lock);
+    Job *jobs = s->waiting;
+    s->waiting = NULL;
+    s->n_waiting = 0;
+    pthread_mutex_unlock(&s->lock);
+    bury_all(s, jobs, err->text);
+}
+
+static Status make_decoder(Scheduler *s, Err *err)
+{
+    DecoderOptions options = decoder_options(&s->options);
+    TRY(decoder_new(&s->decoder, s->ensemble, &options, err));
+    Device device = decoder_device(s->decoder);
+    TRY(sampler_new(&s->sampler, &device, s->options.batch, err));
+    s->page_size = decoder_page_size(s->decoder);
+    s->kv_total = decoder_free_positions(s->decoder);
+    s->parked = parked_new(s->decoder, s->options.parked);
+    s->mask = json_mask_new(s->tokenizer, &s->json_problem);
+    return STATUS_OK;
+}
+
+static void *scheduler_main(void *context)
+{
+    Scheduler *s = context;
+    parallel_set_width(s->width);
+    Err err = {""};
+    Status status = make_decoder(s, &err);
+    pthread_mutex_lock(&s->lock);
+    s->is_started = true;
+    s->failed = status != STATUS_OK;
+    s->failure = err;
+    pthread_cond_signal(&s->started);
+    pthread_mutex_unlock(&s->lock);
+    while (status == STATUS_OK && wait_for_jobs(s)) {
+        sweep_waiting(s);
+        sweep_running(s);
+        admit(s);
+        if (s->n_running > 0)
+            status = step(s, &err);
+        if (status != STATUS_OK)
+            fail_all(s, &err);
+        report_load(s);
+    }
+    parked_free(s->parked);
+    sampler_free(s->sampler);
+    decoder_free(s->decoder);
+    return NULL;
+}
+
+Status scheduler_new(Scheduler **out, const Ensemble *ensemble, const Tokenizer *tokenizer,
+                     const SchedulerOptions *options, Metrics *metrics, Err *err)
+{
+    Scheduler *s = xcalloc(1, sizeof *s);
+    size_t batch = (size_t)options->batch;
+    s->options = *options;
+    s->ensemble = ensemble;
+    s->tokenizer = tokenizer;
+    s->metrics = metrics;
+    s->width = parallel_width();
+    s->V = ensemble->experts[0]->config.vocab_size;
+    s->running = xcalloc(batch, sizeof *s->running);
+    s->turns = xcalloc(batch, sizeof *s->turns);
+    s->items = xcalloc(batch, sizeof *s->items);
+    s->scores = xcalloc(batch, sizeof *s->scores);
+    s->rules = xcalloc(batch, sizeof *s->rules);
+    s->ids = xcalloc(batch, sizeof *s->ids);
+    s->logprobs = xcalloc(batch, sizeof *s->logprobs);
+    s->rows = xcalloc(batch * (size_t)s->V, sizeof *s->rows);
+    s->changed = xcalloc((size_t)s->V, sizeof *s->changed);
+    s->marks = xcalloc((size_t)s->V, sizeof *s->marks);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->wake, NULL);
+    pthread_cond_init(&s->started, NULL);
+    *out = s;
+    CHECK(pthread_create(&s->thread, NULL, scheduler_main, s) == 0, "no thread");
+    pthread_mutex_lock(&s->lock);
+    while (!s->is_started)
+        pthread_cond_wait(&s->started, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+    if (scheduler_failed(s, err)) {
+        scheduler_free(s);
+        *out = NULL;
+        return STATUS_FAIL;
+    }
+    return STATUS_OK;
+}
+
+void scheduler_free(Scheduler *s)
+{
+    if (!s)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->closing = true;
+    atomic_store(&s->abandoned, true);
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+    pthread_join(s->thread, NULL);
+    pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->wake);
+    pthread_cond_destroy(&s->started);
+    json_mask_free(s->mask);
+    free(s->running);
+    free(s->turns);
+    free(s->items);
+    free(s->scores);
+    free(s->rules);
+    free(s->ids);
+    free(s->logprobs);
+    free(s->rows);
+    free(s->changed);
+    free(s->marks);
+    strbuf_clear(&s->fresh);
+    free(s);
+}
+
+void scheduler_close(Scheduler *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->closing = true;
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool scheduler_idle(Scheduler *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool idle = s->n_jobs == 0;
+    pthread_mutex_unlock(&s->lock);
+    return idle;
+}
+
+bool scheduler_failed(Scheduler *s, Err *err)
+{
+    pthread_mutex_lock(&s->lock);
+    bool failed = s->failed;
+    *err = s->failure;
+    pthread_mutex_unlock(&s->lock);
+    return failed;
+}
+
+const char *scheduler_json_problem(const Scheduler *s)
+{
+    return s->mask ? NULL : s->json_problem.text;
+}
