@@ -1,0 +1,359 @@
+/* OpenAI's JSON: members become jobs, mistakes become errors that name them, and what jobs report
+ * becomes answers and events. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/base/mem.h"
+#include "infer/serve/response.h"
+#include "tests/support/byte_vocabulary.h"
+
+static Tokenizer *tokenizer;
+static Protocol protocol;
+
+static int set_up(void **state)
+{
+    (void)state;
+    static char name[] = "expert", *names[] = {name, name};
+    tokenizer = byte_vocabulary();
+    protocol = (Protocol){.tokenizer = tokenizer,
+                          .model = "tiny",
+                          .context = 100,
+                          .vocab_size = tokenizer_size(tokenizer),
+                          .n_experts = 2,
+                          .experts = names,
+                          .rule = "bayes",
+                          .timeout = 60.0};
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    tokenizer_free(tokenizer);
+    return 0;
+}
+
+static Request parse(RequestKind kind, const char *body)
+{
+    Request request;
+    ApiError error;
+    if (request_parse(&request, kind, &protocol, body, (int64_t)strlen(body), &error) != STATUS_OK)
+        fail_msg("%s: %s", body, error.message.text);
+    return request;
+}
+
+static void members_become_jobs(void **state)
+{
+    (void)state;
+    Request r = parse(REQUEST_COMPLETION,
+                      "{\"model\":\"tiny\",\"prompt\":[\"abc\",[1,2,3]],\"n\":2,\"max_tokens\":7,"
+                      "\"temperature\":0.5,\"top_p\":0.9,\"seed\":11,\"stop\":[\"x\",\"yz\"],"
+                      "\"presence_penalty\":1,\"frequency_penalty\":-1,\"logit_bias\":{\"5\":-100},"
+                      "\"logprobs\":4,\"echo\":true,\"stream\":true,\"user\":null,"
+                      "\"stream_options\":{\"include_usage\":true}}");
+    assert_int_equal(r.n_jobs, 4);
+    assert_true(r.stream && r.include_usage && r.echo && r.logprobs);
+    assert_int_equal(r.n_top, 4);
+    for (int i = 0; i < 4; i++) {
+        const JobSpec *job = &r.jobs[i];
+        assert_int_equal(job->index, i % 2);
+        assert_int_equal(job->max_tokens, 7);
+        assert_true(job->sampling.temperature == 0.5 && job->sampling.top_p == 0.9);
+        assert_int_equal(job->sampling.seed, 11);
+        assert_int_equal(job->stops.count, 2);
+        assert_string_equal(job->stops.items[1], "yz");
+        assert_int_equal(job->n_bias, 1);
+        assert_int_equal(job->bias[0].id, 5);
+        assert_true(job->presence_penalty == 1.0 && job->frequency_penalty == -1.0);
+        assert_true(job->score_prompt);
+        assert_int_equal(job->ends[0], tokenizer_spec(tokenizer)->eos);
+    }
+    assert_int_equal(r.jobs[3].prompt.count, 3);
+    assert_int_equal(r.jobs[3].prompt.items[2], 3);
+    assert_memory_equal(r.id, "cmpl-", 5);
+    request_clear(&r);
+
+    r = parse(REQUEST_COMPLETION, "{\"prompt\":\"abc\"}");
+    assert_int_equal(r.jobs[0].max_tokens, 16);
+    assert_true(r.jobs[0].sampling.temperature == 1.0 && r.jobs[0].sampling.top_p == 1.0);
+    request_clear(&r);
+    r = parse(REQUEST_COMPLETION, "{\"prompt\":\"abc\",\"max_tokens\":5000,\"ignore_eos\":true}");
+    assert_int_equal(r.jobs[0].max_tokens + r.jobs[0].prompt.count, 100);
+    assert_int_equal(r.jobs[0].ends[0], -1);
+    request_clear(&r);
+
+    r = parse(REQUEST_CHAT, "{\"messages\":[{\"role\":\"developer\",\"content\":\"be\"},"
+                            "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},"
+                            "{\"type\":\"text\",\"text\":\"b\"}]}],\"max_completion_tokens\":3,"
+                            "\"response_format\":{\"type\":\"json_object\"}}");
+    StrBuf text = {0};
+    tokenizer_decode(tokenizer, r.prompts[0].items, r.prompts[0].count, false, &text);
+    assert_string_equal(text.data, "system: be\nuser: ab\nassistant:");
+    strbuf_clear(&text);
+    assert_true(r.jobs[0].json);
+    assert_int_equal(r.jobs[0].max_tokens, 3);
+    request_clear(&r);
+}
+
+typedef struct Mistake {
+    RequestKind kind;
+    const char *body, *param, *says;
+    int status;
+} Mistake;
+
+static void mistakes_are_named(void **state)
+{
+    (void)state;
+#define MESSAGES "\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]"
+    static const Mistake mistakes[] = {
+        {REQUEST_COMPLETION, "", "", "not JSON", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"prompt\":\"b\"}", "", "duplicate", 400},
+        {REQUEST_COMPLETION, "{}", "prompt", "missing", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"\"}", "prompt", "empty", 0},
+        {REQUEST_COMPLETION, "{\"prompt\":[]}", "prompt", "array of token ids", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":[1,\"a\"]}", "prompt", "token id", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":[[1],\"a\",{}]}", "prompt", "array of token ids", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":[-1]}", "prompt", "token id", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"n\":0}", "n", "1 to 128", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":[\"a\",\"b\"],\"n\":128}", "prompt", "at most 128", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"n\":2.0}", "n", "whole number", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"max_tokens\":0}", "max_tokens", "from 1", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"temperature\":2.5}", "temperature", "0 to 2",
+         400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"stop\":[\"\"]}", "stop", "empty", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"stop\":5}", "stop", "string", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"best_of\":3}", "best_of", "not supported", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"suffix\":\"b\"}", "suffix", "not supported", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"messages\":[]}", "messages", "unknown", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"logit_bias\":{\"x\":1}}", "logit_bias", "maps",
+         400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"stream_options\":{}}", "stream_options", "stream",
+         400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"model\":\"b\"}", "model", "it is 'tiny'", 404},
+        {REQUEST_CHAT, "{}", "messages", "at least one", 400},
+        {REQUEST_CHAT, "{\"messages\":[5]}", "messages[0]", "role", 400},
+        {REQUEST_CHAT, "{\"messages\":[{\"role\":\"user\"}]}", "messages[0]", "content", 400},
+        {REQUEST_CHAT, "{\"messages\":[{\"role\":\"tool\",\"content\":\"a\"}]}", "messages[0]",
+         "role", 400},
+        {REQUEST_CHAT,
+         "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"}]}]}",
+         "messages[0]", "'text' alone", 400},
+        {REQUEST_CHAT, "{" MESSAGES ",\"top_logprobs\":3}", "top_logprobs", "wants", 400},
+        {REQUEST_CHAT, "{" MESSAGES ",\"logprobs\":3}", "logprobs", "true or false", 400},
+        {REQUEST_CHAT, "{" MESSAGES ",\"tools\":[]}", "tools", "not supported", 400},
+        {REQUEST_CHAT, "{" MESSAGES ",\"response_format\":{\"type\":\"json_schema\"}}",
+         "response_format", "json_schema", 400},
+        {REQUEST_CHAT,
+         "{" MESSAGES ",\"max_tokens\":1,\"response_format\":{\"type\":\"json_object\"}}",
+         "max_tokens", "at least 2", 400},
+    };
+    for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
+        const Mistake *m = &mistakes[i];
+        Request request;
+        ApiError error;
+        Status status =
+            request_parse(&request, m->kind, &protocol, m->body, (int64_t)strlen(m->body), &error);
+        if (m->status == 0) { /* the vocabulary begins texts with its end token */
+            assert_int_equal(status, STATUS_OK);
+            assert_true(request.jobs[0].at_start);
+            request_clear(&request);
+            continue;
+        }
+        if (status == STATUS_OK)
+            fail_msg("takes %s", m->body);
+        if (error.status != m->status || strcmp(error.param, m->param) != 0 ||
+            !strstr(error.message.text, m->says))
+            fail_msg("%s: %d '%s' %s", m->body, error.status, error.param, error.message.text);
+        json_t *object = api_error_json(&error);
+        assert_non_null(json_object_get(json_object_get(object, "error"), "message"));
+        json_decref(object);
+    }
+}
+
+/* What a job of three tokens reports, the last character of which comes with the end. */
+static void report(TokenLog *log, int64_t job, JobEnd end)
+{
+    static const TopToken top[2] = {{'a', -0.5f}, {'b', -INFINITY}};
+    static const float weights[2] = {0.25f, 0.75f};
+    JobToken token = {.logprob = -0.5f, .top = top, .n_top = 2, .weights = weights};
+    static const char *const texts[] = {"a", "", "\xD0\xB6"};
+    static const int32_t ids[] = {'a', 0xD0, 0xB6};
+    for (int i = 0; i < 3; i++) {
+        token.id = ids[i];
+        token.text = texts[i];
+        token.bytes = (int64_t)strlen(texts[i]);
+        token_log_token(log, job, &token, 2);
+    }
+    token_log_end(log, job, end, "\xEF\xBF\xBD", 3);
+}
+
+static json_t *member(json_t *object, const char *path)
+{
+    char copy[96], *rest = copy, *key;
+    snprintf(copy, sizeof copy, "%s", path);
+    while (object && (key = strsep(&rest, ".")) != NULL)
+        object = json_is_array(object) ? json_array_get(object, (size_t)atoi(key))
+                                       : json_object_get(object, key);
+    if (!object)
+        fail_msg("no %s", path);
+    return object;
+}
+
+static void answers_have_openais_form(void **state)
+{
+    (void)state;
+    Request r = parse(REQUEST_CHAT, "{" MESSAGES ",\"n\":2,\"logprobs\":true,\"top_logprobs\":2,"
+                                    "\"return_tokens\":true}");
+    Response *response = response_new(&r, &protocol);
+    TokenLog log = {0};
+    report(&log, 1, JOB_LENGTH);
+    report(&log, 0, JOB_STOP);
+    response_take(response, &log);
+    assert_true(response_ended(response));
+    json_t *object = response_whole(response);
+    assert_string_equal(json_string_value(member(object, "object")), "chat.completion");
+    assert_string_equal(json_string_value(member(object, "choices.0.message.content")),
+                        "a\xD0\xB6\xEF\xBF\xBD");
+    assert_string_equal(json_string_value(member(object, "choices.0.message.role")), "assistant");
+    assert_string_equal(json_string_value(member(object, "choices.0.finish_reason")), "stop");
+    assert_string_equal(json_string_value(member(object, "choices.1.finish_reason")), "length");
+    json_t *second = member(object, "choices.1.logprobs.content.1");
+    assert_string_equal(json_string_value(member(second, "token")), "\xEF\xBF\xBD");
+    assert_int_equal(json_integer_value(member(second, "bytes.0")), 0xD0);
+    assert_true(json_real_value(member(second, "top_logprobs.1.logprob")) == -9999.0);
+    assert_true(json_real_value(member(object, "choices.0.tokens.2.experts.1")) == 0.75);
+    assert_int_equal(json_integer_value(member(object, "choices.0.tokens.0.top.1.id")), 'b');
+    assert_int_equal(json_integer_value(member(object, "usage.completion_tokens")), 6);
+    json_decref(object);
+    response_free(response);
+    token_log_clear(&log);
+    request_clear(&r);
+}
+
+static void echoes_have_the_prompts_scores(void **state)
+{
+    (void)state;
+    Request r = parse(REQUEST_COMPLETION,
+                      "{\"prompt\":[120,121],\"echo\":true,\"logprobs\":2,\"max_tokens\":3}");
+    Response *response = response_new(&r, &protocol);
+    TokenLog log = {0};
+    token_log_scores(&log, 0, (float[]){0.0f, -2.0f}, 2);
+    report(&log, 0, JOB_STOP);
+    response_take(response, &log);
+    json_t *object = response_whole(response);
+    assert_string_equal(json_string_value(member(object, "choices.0.text")),
+                        "xya\xD0\xB6\xEF\xBF\xBD");
+    assert_true(json_is_null(member(object, "choices.0.logprobs.token_logprobs.0")));
+    assert_true(json_real_value(member(object, "choices.0.logprobs.token_logprobs.1")) == -2.0);
+    assert_true(json_is_null(member(object, "choices.0.logprobs.top_logprobs.0")));
+    assert_true(json_real_value(member(object, "choices.0.logprobs.top_logprobs.2.a")) == -0.5);
+    static const int offsets[] = {0, 1, 2, 3, 3};
+    for (int i = 0; i < 5; i++) {
+        json_t *list = member(object, "choices.0.logprobs.text_offset");
+        assert_int_equal(json_integer_value(json_array_get(list, (size_t)i)), offsets[i]);
+    }
+    json_decref(object);
+    response_free(response);
+    token_log_clear(&log);
+    request_clear(&r);
+}
+
+/* The events of a stream, however the log is cut, join to the whole answer. */
+static void events_join_to_the_answer(void **state)
+{
+    (void)state;
+    TokenLog all = {0};
+    report(&all, 0, JOB_STOP);
+    for (int64_t cut = 1; cut <= all.count; cut++) {
+        Request r =
+            parse(REQUEST_CHAT,
+                  "{" MESSAGES ",\"stream\":true,\"stream_options\":{\"include_usage\":true}}");
+        Response *response = response_new(&r, &protocol);
+        StrBuf out = {0}, text = {0};
+        for (int64_t from = 0; from < all.count; from += cut) {
+            TokenLog part = all;
+            part.records += from;
+            part.count = all.count - from < cut ? all.count - from : cut;
+            response_take(response, &part);
+            response_events(response, &out);
+        }
+        assert_true(response_closed(response));
+        int roles = 0, usages = 0, finishes = 0, done = 0;
+        char *rest = out.data, *line;
+        while ((line = strsep(&rest, "\n")) != NULL) {
+            if (!*line)
+                continue;
+            assert_memory_equal(line, "data: ", 6);
+            if (strcmp(line + 6, "[DONE]") == 0) {
+                done++;
+                continue;
+            }
+            assert_int_equal(done, 0);
+            json_t *object = json_loads(line + 6, 0, NULL);
+            assert_non_null(object);
+            json_t *choices = member(object, "choices");
+            usages += json_is_object(member(object, "usage"));
+            if (json_array_size(choices)) {
+                json_t *delta = member(choices, "0.delta");
+                strbuf_puts(&text, json_string_value(member(delta, "content")));
+                roles += json_object_get(delta, "role") != NULL;
+                finishes += json_is_string(member(choices, "0.finish_reason"));
+            }
+            json_decref(object);
+        }
+        assert_string_equal(text.data, "a\xD0\xB6\xEF\xBF\xBD");
+        assert_int_equal(roles, 1);
+        assert_int_equal(usages, 1);
+        assert_int_equal(finishes, 1);
+        assert_int_equal(done, 1);
+        strbuf_clear(&out);
+        strbuf_clear(&text);
+        response_free(response);
+        request_clear(&r);
+    }
+    token_log_clear(&all);
+}
+
+static void failures_are_told(void **state)
+{
+    (void)state;
+    static const int statuses[] = {[JOB_CANCELLED] = 503, [JOB_TIMEOUT] = 504, [JOB_FAILED] = 500};
+    for (int end = JOB_CANCELLED; end <= JOB_FAILED; end++) {
+        Request r = parse(REQUEST_COMPLETION, "{\"prompt\":\"a\",\"stream\":true}");
+        Response *response = response_new(&r, &protocol);
+        TokenLog log = {0};
+        StrBuf out = {0};
+        ApiError error;
+        token_log_end(&log, 0, (JobEnd)end, "the reason", end == JOB_FAILED ? 10 : 0);
+        response_take(response, &log);
+        assert_int_equal(response_failure(response, &error), statuses[end]);
+        response_events(response, &out);
+        assert_memory_equal(out.data, "data: {\"error\":{", 16);
+        if (end == JOB_FAILED)
+            assert_non_null(strstr(out.data, "the reason"));
+        assert_true(response_closed(response));
+        strbuf_clear(&out);
+        response_free(response);
+        token_log_clear(&log);
+        request_clear(&r);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(members_become_jobs),
+        cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(answers_have_openais_form),
+        cmocka_unit_test(echoes_have_the_prompts_scores),
+        cmocka_unit_test(events_join_to_the_answer),
+        cmocka_unit_test(failures_are_told),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
