@@ -127,7 +127,8 @@ static json_t *extended_entry(const Response *r, int32_t id, float logprob)
                      logprob_json(logprob));
 }
 
-/* The extension: all that is known of a token. */
+/* The extension: all that is known of a token. `adds`: the characters that it added to the text,
+ * which are not its own where it ends within one, or where a stop string may have begun. */
 static void add_extended(const Response *r, Choice *choice, const Record *record,
                          const TokenLog *log)
 {
@@ -137,6 +138,9 @@ static void add_extended(const Response *r, Choice *choice, const Record *record
         json_array_append_new(list, extended_entry(r, top->id, top->logprob));
     }
     json_object_set_new(entry, "top", list);
+    json_object_set_new(
+        entry, "adds",
+        json_text(record->bytes ? log->text.data + record->text : "", record->bytes));
     if (record->n_floats > 0) {
         json_t *experts = json_array();
         for (int64_t e = 0; e < record->n_floats; e++)
