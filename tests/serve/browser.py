@@ -120,6 +120,7 @@ with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
     experts = b.evaluate("state.model.experts.length")
     check("and its experts", b.evaluate("document.querySelectorAll('#legend i').length") == (experts if experts > 1 else 3))
 
+    b.evaluate("document.querySelector('#ignore_eos').value = '1'")  # answers of a known length
     b.click("#input")
     b.write("1 2 3")
     b.call("Input.dispatchKeyEvent", type="rawKeyDown", key="Enter", code="Enter", windowsVirtualKeyCode=13)
@@ -166,7 +167,7 @@ with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
     b.shoot("phone-light.png")
 
     b.size(1280, 800, False)
-    b.evaluate("document.querySelector('#max_tokens').value = 100000; document.querySelector('#ignore_eos').value = '1'")
+    b.evaluate("document.querySelector('#max_tokens').value = 100000")
     b.evaluate("document.querySelector('#mode-text').click(); document.querySelector('#input').value = 'on and on'; submit(); 0")
     check("a long answer begins", b.wait("document.querySelectorAll('.reply .token').length > 3"))
     b.evaluate("submit()")
