@@ -1,5 +1,6 @@
 /* `cambium serve`: a model behind OpenAI's HTTP interface. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -202,6 +203,7 @@ static Status serve_run(const void *settings, const StringList *positionals, Err
 {
     const ServeSettings *s = settings;
     const char *path = positionals->items[0];
+    signal(SIGPIPE, SIG_IGN); /* a client that went away is an error of the write that meets it */
     TRY(check_settings(s, err));
     LoadedModel model;
     TRY(load_model(&model, path, &s->load, err));

@@ -99,7 +99,7 @@ Submission scheduler_submit(Scheduler *s, JobSpec *specs, int64_t n, const JobSi
     pthread_mutex_lock(&s->lock);
     if (s->closing) {
         result = SUBMIT_CLOSED;
-    } else if (s->n_waiting + n > s->options.queue) {
+    } else if (s->n_jobs + n > s->options.batch + s->options.queue) {
         result = SUBMIT_FULL;
     } else {
         append(&s->waiting, jobs);
