@@ -1,5 +1,6 @@
 /* The scheduler's laws: what a job writes depends on itself alone (not on its neighbours, on pieces
  * of prompts, on shared beginnings, on being put back), and every job ends once. */
+#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
+#include "infer/serve/logit_rules.h"
 #include "infer/serve/scheduler.h"
 #include "tests/support/assert_ok.h"
 #include "tests/support/byte_vocabulary.h"
@@ -358,6 +360,47 @@ static void prompts_are_scored(void **state)
     ear_clear(&ear[1]);
 }
 
+/* logit - count * frequency_penalty - (count > 0) * presence_penalty, over the output alone; biases
+ * are added; alternatives are those of the row before. */
+static void penalties_follow_openais_formula(void **state)
+{
+    (void)state;
+    JobSpec spec = job_of("ab", 1, 9);
+    spec.presence_penalty = 0.5;
+    spec.frequency_penalty = 0.25;
+    spec.bias = xcalloc(1, sizeof *spec.bias);
+    spec.bias[0] = (LogitBias){'c', -3.0f};
+    spec.n_bias = 1;
+    JobSink none = {NULL};
+    Job *job = job_new(&spec, &none, 0, tokenizer);
+    for (const char *c = "xyxxz"; *c; c++)
+        id_list_add(&job->seen, *c);
+    int64_t V = tokenizer_size(tokenizer);
+    float *row = xcalloc((size_t)V, sizeof *row);
+    uint8_t *marks = xcalloc((size_t)V, 1);
+    Err err;
+    for (int64_t v = 0; v < V; v++)
+        row[v] = 1.0f;
+    row['q'] = 2.0f;
+    TopToken top[3];
+    float lse = logit_rules_lse(row, V);
+    assert_true(fabs((double)lse - log((double)(V - 1) * exp(1.0) + exp(2.0))) < 1e-5);
+    assert_int_equal(logit_rules_top(row, V, lse, top, 3), 3);
+    assert_int_equal(top[0].id, 'q');
+    assert_int_equal(top[1].id, 0);
+    assert_int_equal(top[2].id, 1);
+    ASSERT_OK(logit_rules_apply(job, NULL, row, V, marks, &err));
+    assert_true(row['a'] == 1.0f && row['b'] == 1.0f); /* the prompt's */
+    assert_true(row['x'] == 1.0f - 3 * 0.25f - 0.5f);
+    assert_true(row['y'] == 0.25f && row['z'] == 0.25f);
+    assert_true(row['c'] == -2.0f);
+    for (int64_t v = 0; v < V; v++)
+        assert_int_equal(marks[v], 0);
+    free(row);
+    free(marks);
+    job_free(job);
+}
+
 static void what_nobody_wants_ends_at_once(void **state)
 {
     (void)state;
@@ -435,6 +478,7 @@ int main(void)
         cmocka_unit_test(beginnings_are_shared),
         cmocka_unit_test(a_full_cache_puts_jobs_back),
         cmocka_unit_test(prompts_are_scored),
+        cmocka_unit_test(penalties_follow_openais_formula),
         cmocka_unit_test(what_nobody_wants_ends_at_once),
         cmocka_unit_test(the_end_of_all_reaches_every_job),
     };
