@@ -278,7 +278,7 @@ static void a_shared_prefix_is_as_good_as_ones_own(void **state)
         Ensemble *ensemble = rule == MERGE_WEIGHTED ? one_model() : two_models((MergeRule)rule);
         Decoder *alone = decoder_for(ensemble, 16), *decoder = decoder_for(ensemble, 16);
         int64_t s = decoder_open(alone), a = decoder_open(decoder), b = decoder_open(decoder);
-        float want[V], got[V];
+        float want[V], got[2 * V];
         step(alone, &(DecodeItem){s, other, SAME + MORE}, 1);
         read_logits(alone, want);
         step(decoder, &(DecodeItem){a, text[0], LENGTH}, 1);
