@@ -1,28 +1,23 @@
-/* A conversation as the text that the model continues. */
+/* A conversation as the prompt that the model continues: by the model's chat template, or, for
+ * models that have none, as lines of "role: content". */
 #ifndef CAMBIUM_INFER_SERVE_CHAT_PROMPT_H
 #define CAMBIUM_INFER_SERVE_CHAT_PROMPT_H
 
 #include "core/base/file.h"
-#include "core/text/tokenizer.h"
+#include "core/text/chat_template.h"
 
-typedef struct ChatMessage {
-    const char *role, *content; /* borrowed */
-} ChatMessage;
+/* `name`: a style's name; "none": plain lines; "auto": the template that the model came with, plain
+ * lines where there is none. *out is NULL for plain lines, else the caller frees it by
+ * chat_prompt_free. */
+Status chat_prompt_choose(ChatTemplate **out, const char *name, const Tokenizer *tokenizer,
+                          Err *err);
+void chat_prompt_free(ChatTemplate *chat);
 
-typedef enum ChatTemplate {
-    CHAT_PLAIN,  /* "role: content" lines: for models that know no template */
-    CHAT_CHATML, /* <|im_start|>role ... <|im_end|> */
-} ChatTemplate;
-
-/* "none", "chatml", or "auto": chatml where the vocabulary has its tokens. */
-Status chat_template_parse(const char *name, const Tokenizer *tokenizer, ChatTemplate *out,
-                           Err *err);
-const char *chat_template_name(ChatTemplate kind);
-
-/* The ids of the prompt, up to where the assistant's answer begins. `end` is the token that ends
- * the answer, or -1; strings that end it are added to `stops`. What messages say never becomes a
- * special token. */
-void chat_prompt(ChatTemplate kind, const Tokenizer *tokenizer, const ChatMessage *messages,
-                 int64_t n, IdList *ids, int32_t *end, StringList *stops);
+/* Appends the ids of the prompt, up to where the assistant's answer begins. *end becomes the token
+ * that ends the answer, or -1; strings that end it are added to `stops`. What messages say never
+ * becomes a special token. Fails on conversations that the template does not take. */
+Status chat_prompt(const ChatTemplate *chat, const Tokenizer *tokenizer,
+                   const ChatMessage *messages, int64_t n, IdList *ids, int32_t *end,
+                   StringList *stops, Err *err);
 
 #endif

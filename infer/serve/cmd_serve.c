@@ -7,15 +7,16 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/plugin.h"
-#include "core/cli/load_model.h"
+#include "infer/helix/helix.h"
 #include "infer/serve/service.h"
 
 typedef struct ServeSettings {
     char *host, *api_key, *name, *chat_template;
-    int64_t port, batch, queue, context, kv_tokens, prefill, parked, ranks;
+    int64_t port, batch, queue, context, kv_tokens, prefill, parked;
     int64_t connections, max_body, max_header, stream_buffer;
     double timeout, read_timeout;
     LoadSettings load;
+    HelixSettings helix;
 } ServeSettings;
 
 #define AT(field) offsetof(ServeSettings, field)
@@ -31,8 +32,9 @@ static const Option serve_options[] = {
     {"name", OPTION_TEXT, AT(name), "NAME", NULL,
      "what the model is called (default: its file's name)", NULL, 0, NULL},
     {"chat-template", OPTION_TEXT, AT(chat_template), "NAME", "auto",
-     "how conversations become text: none (lines of 'role: content'), chatml, or auto", NULL, 0,
-     NULL},
+     "how conversations become text: a style's name, none (lines of 'role: content'), or auto (the "
+     "model's own, else none)",
+     NULL, 0, NULL},
     {"batch", OPTION_INT, AT(batch), "N", "32", "texts to work on at a time", NULL, 0,
      "Scheduling"},
     {"queue", OPTION_INT, AT(queue), "N", "256", "texts that may wait", NULL, 0, NULL},
@@ -44,7 +46,6 @@ static const Option serve_options[] = {
      "prompt tokens per step, beside one token of each text under way", NULL, 0, NULL},
     {"keep", OPTION_INT, AT(parked), "N", "32",
      "ended texts whose KV is kept for prompts that begin alike", NULL, 0, NULL},
-    {"ranks", OPTION_INT, AT(ranks), "N", "1", "ranks to decode on", NULL, 0, NULL},
     {"timeout", OPTION_REAL, AT(timeout), "SECONDS", "600", "for an answer, waiting included", NULL,
      0, "Limits"},
     {"read-timeout", OPTION_REAL, AT(read_timeout), "SECONDS", "30",
@@ -55,6 +56,7 @@ static const Option serve_options[] = {
     {"stream-buffer", OPTION_INT, AT(stream_buffer), "BYTES", "1Mi",
      "that a streaming client may leave unread before it is dropped", NULL, 0, NULL},
     LOAD_OPTIONS(ServeSettings, load),
+    HELIX_OPTIONS(ServeSettings, helix),
     {0},
 };
 
@@ -79,8 +81,6 @@ static Status check_settings(const ServeSettings *s, Err *err)
                        "first two below 2Gi");
     if (s->api_key && !*s->api_key)
         return err_set(err, "--api-key is empty");
-    if (s->ranks != 1)
-        return err_set(err, "--ranks %" PRId64 ": this version decodes on 1 rank", s->ranks);
     return STATUS_OK;
 }
 
@@ -88,8 +88,9 @@ enum { KV_PAGE = 64 };
 static const double kv_budget = 4e9; /* bytes, where --kv-tokens does not say */
 
 /* The scheduler's sizes, with what 0 means. */
-static SchedulerOptions sizes_of(const ServeSettings *s, const LoadedModel *model)
+static SchedulerOptions sizes_of(const ServeSettings *s, Helix *helix)
 {
+    const LoadedModel *model = helix_model(helix);
     SchedulerOptions o = {.batch = s->batch,
                           .parked = s->parked,
                           .queue = s->queue,
@@ -97,7 +98,8 @@ static SchedulerOptions sizes_of(const ServeSettings *s, const LoadedModel *mode
                           .kv_positions = s->kv_tokens,
                           .page_size = KV_PAGE,
                           .prefill = s->prefill,
-                          .kv_dtype = model->kv_dtype};
+                          .kv_dtype = model->kv_dtype,
+                          .source = helix_source(helix)};
     if (!o.context)
         o.context = ensemble_context(model->ensemble);
     int64_t one = (o.context + KV_PAGE - 1) / KV_PAGE * KV_PAGE;
@@ -171,32 +173,46 @@ static Status listen_and_serve(const ServeSettings *s, Service *service, Err *er
     return status;
 }
 
-static Status serve_model(const ServeSettings *s, LoadedModel *model, Service *service, Err *err)
+static Status start_scheduler(const ServeSettings *s, Helix *helix, Service *service, Err *err)
 {
-    Protocol *p = &service->protocol;
-    SchedulerOptions sizes = sizes_of(s, model);
-    TRY(chat_template_parse(s->chat_template, model->tokenizer, &p->chat_template, err));
+    const LoadedModel *model = helix_model(helix);
+    SchedulerOptions sizes = sizes_of(s, helix);
     int64_t trained = ensemble_context(model->ensemble);
     if (sizes.context > trained)
         log_warn("--context %" PRId64 ", but the model was trained on %" PRId64
                  ": what follows may be poor",
                  sizes.context, trained);
-    TRY(scheduler_new(&service->scheduler, model->ensemble, model->tokenizer, &sizes,
-                      service->metrics, err));
+    service->protocol.context = sizes.context;
+    return scheduler_new(&service->scheduler, model->ensemble, model->tokenizer, &sizes,
+                         service->metrics, err);
+}
+
+static Status serve_model(const ServeSettings *s, Helix *helix, Service *service, Err *err)
+{
+    const LoadedModel *model = helix_model(helix);
+    Protocol *p = &service->protocol;
+    ChatTemplate *chat;
+    TRY(chat_prompt_choose(&chat, s->chat_template, model->tokenizer, err));
+    p->chat = chat;
     p->tokenizer = model->tokenizer;
-    p->context = sizes.context;
     p->vocab_size = model->ensemble->experts[0]->config.vocab_size;
     p->n_experts = model->ensemble->n_experts;
     p->experts = model->ensemble->names;
     p->rule = merge_rule_name(model->ensemble->rule);
     p->timeout = s->timeout;
-    p->json_problem = scheduler_json_problem(service->scheduler);
     service->stream_bytes = s->stream_buffer;
     if (s->api_key) {
         service->has_key = true;
         service->key = hash_of(s->api_key, strlen(s->api_key));
     }
-    return listen_and_serve(s, service, err);
+    Status status = start_scheduler(s, helix, service, err);
+    if (status == STATUS_OK) {
+        p->json_problem = scheduler_json_problem(service->scheduler);
+        status = listen_and_serve(s, service, err);
+    }
+    scheduler_free(service->scheduler);
+    chat_prompt_free(chat);
+    return status;
 }
 
 static Status serve_run(const void *settings, const StringList *positionals, Err *err)
@@ -205,16 +221,18 @@ static Status serve_run(const void *settings, const StringList *positionals, Err
     const char *path = positionals->items[0];
     signal(SIGPIPE, SIG_IGN); /* a client that went away is an error of the write that meets it */
     TRY(check_settings(s, err));
-    LoadedModel model;
-    TRY(load_model(&model, path, &s->load, err));
-    char *name = s->name ? xstrdup(s->name) : default_name(path);
-    Service service = {.protocol.model = name, .metrics = metrics_new()};
-    Status status = serve_model(s, &model, &service, err);
-    scheduler_free(service.scheduler);
-    metrics_free(service.metrics);
-    free(name);
-    load_model_close(&model);
-    return status;
+    Helix *helix;
+    Status status = helix_open(&helix, path, &s->load, &s->helix, NULL, err);
+    if (status == STATUS_OK && !helix_leads(helix)) {
+        status = helix_follow(helix, err);
+    } else if (status == STATUS_OK) {
+        char *name = s->name ? xstrdup(s->name) : default_name(path);
+        Service service = {.protocol.model = name, .metrics = metrics_new()};
+        status = serve_model(s, helix, &service, err);
+        metrics_free(service.metrics);
+        free(name);
+    }
+    return helix_close(helix, status, err);
 }
 
 const Verb verb_serve = {
@@ -230,6 +248,7 @@ const Verb verb_serve = {
         {
             "serve both.h5",
             "serve both.h5 --host 0.0.0.0 --port 8000 --api-key \"$KEY\" --batch 64",
+            "serve long.h5 --ranks 4 --grid kvp=2,tpa=2 --context 32Ki",
         },
     .options = serve_options,
     .settings_size = sizeof(ServeSettings),

@@ -155,8 +155,10 @@ static Status read_messages(const json_t *object, const Protocol *p, IdList *ids
             status = read_content(message, where, &contents[i], error);
         messages[i].content = contents[i];
     }
-    if (status == STATUS_OK)
-        chat_prompt(p->chat_template, p->tokenizer, messages, n, ids, end, stops);
+    Err why;
+    if (status == STATUS_OK &&
+        chat_prompt(p->chat, p->tokenizer, messages, n, ids, end, stops, &why) != STATUS_OK)
+        status = api_error_param(error, "messages", "%s", why.text);
     for (int64_t i = 0; i < n; i++)
         free(contents[i]);
     free(contents);

@@ -14,9 +14,9 @@ typedef struct Protocol {
     int64_t context;
     int64_t vocab_size; /* of the logits */
     int64_t n_experts;
-    char *const *experts; /* their names */
-    const char *rule;     /* how they are merged */
-    ChatTemplate chat_template;
+    char *const *experts;     /* their names */
+    const char *rule;         /* how they are merged */
+    const ChatTemplate *chat; /* NULL: plain lines */
     double timeout;           /* seconds of one request */
     const char *json_problem; /* why JSON cannot be promised, or NULL */
 } Protocol;

@@ -45,8 +45,8 @@ static json_t *model_json(const Protocol *p)
         json_array_append_new(experts, json_string(p->experts[e]));
     return json_pack("{s:s, s:s, s:i, s:s, s:I, s:s, s:s, s:o}", "id", p->model, "object", "model",
                      "created", 0, "owned_by", "cambium", "max_model_len", (json_int_t)p->context,
-                     "chat_template", chat_template_name(p->chat_template), "rule", p->rule,
-                     "experts", experts);
+                     "chat_template", p->chat ? chat_template_name(p->chat) : "none", "rule",
+                     p->rule, "experts", experts);
 }
 
 static void models(Exchange *x, const HttpRequest *request)

@@ -66,7 +66,8 @@ static DecoderOptions decoder_options(const SchedulerOptions *o)
                             .max_positions = o->context,
                             .kv_positions = o->kv_positions,
                             .page_size = o->page_size,
-                            .kv_dtype = o->kv_dtype};
+                            .kv_dtype = o->kv_dtype,
+                            .source = o->source};
 }
 
 size_t scheduler_bytes(const Ensemble *ensemble, const SchedulerOptions *options)

@@ -19,6 +19,7 @@ typedef struct SchedulerOptions {
     int64_t page_size;    /* 0: the decoder's own */
     int64_t prefill;      /* prompt tokens per step */
     DType kv_dtype;
+    RunnerSource *source; /* where layers run; NULL: in this process. Kept */
 } SchedulerOptions;
 
 typedef struct Scheduler Scheduler;

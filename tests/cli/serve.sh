@@ -174,6 +174,16 @@ check "idle connections make room for others" ask -f "$url/health"
 for i in $(seq 150); do eval "exec ${idle[i]}>&-"; done
 stop_server
 
+# ---- ranks ----------------------------------------------------------------------------------------
+check "starts on ranks" start_server $model --ranks 2 --grid kvp=2,tpa=1
+check "which write the same" [ "$(post /v1/completions "{$long}" | text_of)" = "$(cat want)" ]
+for i in 1 2 3 4; do post /v1/completions "$(cat "body.$i")" -N >"stream.$i" & clients[i]=$!; done
+wait "${clients[@]}"
+same=0
+for i in 1 2 3 4; do cmp -s "alone.$i" <(text_of <"stream.$i") && same=$((same + 1)); done
+check "also together" [ $same = 4 ]
+check "and leave well" stop_server
+
 # ---- the end --------------------------------------------------------------------------------------
 check "starts once more" start_server $model --timeout 300
 curl -sS -N "$url/v1/completions" -d '{"prompt":"on and on","max_tokens":4000,"ignore_eos":true,"stream":true}' >last &

@@ -11,7 +11,10 @@
 
 #include "core/base/mem.h"
 #include "infer/serve/response.h"
+#include "tests/support/assert_ok.h"
 #include "tests/support/byte_vocabulary.h"
+
+#define MESSAGES "\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]"
 
 static Tokenizer *tokenizer;
 static Protocol protocol;
@@ -101,6 +104,33 @@ static void members_become_jobs(void **state)
     request_clear(&r);
 }
 
+/* A template marks the turns; what messages say cannot. */
+static void conversations_follow_their_template(void **state)
+{
+    (void)state;
+    Err err;
+    ChatTemplate *chat = NULL;
+    assert_int_equal(chat_prompt_choose(&chat, "auto", tokenizer, &err), STATUS_OK);
+    assert_null(chat);
+    assert_int_equal(chat_prompt_choose(&chat, "no such style", tokenizer, &err), STATUS_FAIL);
+    assert_non_null(strstr(err.text, "--chat-template"));
+    ASSERT_OK(chat_prompt_choose(&chat, "chatml", tokenizer, &err));
+    Protocol own = protocol;
+    own.chat = chat;
+    static const char body[] = "{" MESSAGES "}";
+    Request r;
+    ApiError error;
+    assert_int_equal(request_parse(&r, REQUEST_CHAT, &own, body, (int64_t)strlen(body), &error),
+                     STATUS_OK);
+    StrBuf text = {0};
+    tokenizer_decode(tokenizer, r.prompts[0].items, r.prompts[0].count, true, &text);
+    assert_non_null(strstr(text.data, "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n"));
+    assert_int_equal(r.jobs[0].stops.count, 0);
+    strbuf_clear(&text);
+    request_clear(&r);
+    chat_prompt_free(chat);
+}
+
 typedef struct Mistake {
     RequestKind kind;
     const char *body, *param, *says;
@@ -110,7 +140,6 @@ typedef struct Mistake {
 static void mistakes_are_named(void **state)
 {
     (void)state;
-#define MESSAGES "\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]"
     static const Mistake mistakes[] = {
         {REQUEST_COMPLETION, "", "", "not JSON", 400},
         {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"prompt\":\"b\"}", "", "duplicate", 400},
@@ -349,6 +378,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_become_jobs),
+        cmocka_unit_test(conversations_follow_their_template),
         cmocka_unit_test(mistakes_are_named),
         cmocka_unit_test(answers_have_openais_form),
         cmocka_unit_test(echoes_have_the_prompts_scores),
