@@ -24,8 +24,8 @@ void exchange_cancel(Exchange *exchange);
 
 typedef struct HttpRequest {
     const char *method, *path;
-    const char *authorization; /* the header, or NULL */
-    const char *body;          /* or NULL */
+    const char *authorization, *origin, *host; /* the headers, or NULL */
+    const char *body;                          /* or NULL */
     int64_t bytes;
 } HttpRequest;
 

@@ -143,6 +143,14 @@ static bool has_key(const Service *service, const char *authorization)
     return hash_equal(&hash, &service->key);
 }
 
+/* Browsers send requests of any page to any server, and name the page: a server without a key would
+ * work for whatever page its user looks at. */
+static bool is_foreign(const HttpRequest *request)
+{
+    const char *page = request->origin ? strstr(request->origin, "://") : NULL;
+    return request->origin && (!page || !request->host || strcmp(page + 3, request->host) != 0);
+}
+
 void routes_follow(Exchange *x, const HttpRequest *request)
 {
     ApiError error;
@@ -154,7 +162,9 @@ void routes_follow(Exchange *x, const HttpRequest *request)
             other_method = strcmp(routes[i].method, method) != 0;
             route = other_method ? NULL : &routes[i];
         }
-    if (!has_key(x->service, request->authorization) && !(route && route->open))
+    if (is_foreign(request))
+        api_error(&error, 403, "foreign_origin", "requests of another server's pages are refused");
+    else if (!has_key(x->service, request->authorization) && !(route && route->open))
         api_error(&error, 401, "invalid_api_key",
                   "the API key is missing or wrong (Authorization: Bearer KEY)");
     else if (other_method)

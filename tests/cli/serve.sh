@@ -100,6 +100,8 @@ check "refuses a prompt beyond the context" body 400 context_length_exceeded "{\
 check "refuses tools" refused 400 "'tools' is not supported" "$url/v1/chat/completions" -d '{"messages":[],"tools":[]}'
 check "refuses a schema" refused 400 'json_schema is not supported' "$url/v1/chat/completions" \
     -d '{"messages":[{"role":"user","content":"a"}],"response_format":{"type":"json_schema"}}'
+check "refuses pages of other servers" refused 403 "another server's pages" "$url/v1/models" -H 'Origin: https://example.org'
+check "not its own" ask -f "$url/v1/models" -H "Origin: $url"
 check "knows its paths" refused 404 'nothing at /v2' "$url/v2"
 check "knows their methods" refused 405 method_not_allowed "$url/v1/completions"
 head -c 5000000 /dev/zero | tr '\0' ' ' >large

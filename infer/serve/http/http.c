@@ -170,6 +170,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         HttpRequest request = {.method = method,
                                .path = url,
                                .authorization = header(visit, "Authorization"),
+                               .origin = header(visit, "Origin"),
+                               .host = header(visit, "Host"),
                                .body = visit->body.data,
                                .bytes = visit->body.size};
         exchange_start(visit->exchange, &request);
