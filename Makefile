@@ -30,7 +30,8 @@ PACKAGES := build-essential pkg-config git libdnnl-dev libhdf5-dev libfreetype-d
             libharfbuzz-dev libpng-dev libjansson-dev libutf8proc-dev libpcre2-dev libyaml-dev \
             libcmocka-dev nettle-dev zlib1g-dev liblzma-dev xz-utils libopenmpi-dev openmpi-bin \
             libmicrohttpd-dev curl
-PKG_LIBS := freetype2 harfbuzz hdf5 libpng jansson libutf8proc libpcre2-8 yaml-0.1 nettle zlib liblzma
+PKG_LIBS := freetype2 harfbuzz hdf5 libpng jansson libutf8proc libpcre2-8 yaml-0.1 nettle zlib liblzma \
+            libmicrohttpd
 
 SOURCES := $(sort $(wildcard $(addsuffix /*.c,$(FOLDERS))))
 # A file in a folder named isa/ is compiled once per instruction set, with ISA naming it.
@@ -138,11 +139,7 @@ NCCL_HOME := $(if $(NVCC),$(patsubst %/include/nccl.h,%,$(firstword \
              $(wildcard $(CUDA_HOME)/include/nccl.h /usr/include/nccl.h))))
 NCCL ?= $(if $(NCCL_HOME),on,off)
 NCCL_PLUGIN := $(if $(filter on,$(NCCL)),$(if $(filter fuzz,$(CONF)),,$(OUT)/cambium_nccl.so))
-
-# ---- HTTP: a plug-in, because libmicrohttpd brings GnuTLS, which costs every start of the program ----
-HTTP_SOURCES := $(sort $(wildcard infer/serve/http/*.c))
-HTTP_PLUGIN := $(if $(filter fuzz,$(CONF)),,$(OUT)/cambium_http.so)
-PLUGINS := $(if $(filter fuzz,$(CONF)),,$(CUDA_PLUGIN)) $(MPI_PLUGIN) $(NCCL_PLUGIN) $(HTTP_PLUGIN)
+PLUGINS := $(if $(filter fuzz,$(CONF)),,$(CUDA_PLUGIN)) $(MPI_PLUGIN) $(NCCL_PLUGIN)
 
 TEST_SOURCES := $(sort $(wildcard tests/unit/test_*.c))
 TEST_SUPPORT := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard tests/support/*.c)))
@@ -206,8 +203,6 @@ $(OUT)/cambium_nccl.so: core/comm/nccl/comm_nccl.c $(OUT)/gen/flags
 	$(CC) $(BASE_FLAGS) -isystem $(CUDA_HOME)/include $(CFLAGS) -MF $(OUT)/core/comm/nccl/comm_nccl.d \
 	    -shared -o $@ $< $(LDFLAGS) -L$(CUDA_HOME)/lib64 -L$(NCCL_HOME)/lib64 \
 	    -Wl,-rpath,$(CUDA_HOME)/lib64 -lnccl -lcudart
-$(OUT)/cambium_http.so: $(patsubst %.c,$(OUT)/%.o,$(HTTP_SOURCES))
-	$(CC) $(OPT) $(CFLAGS) -shared -o $@ $^ $(LDFLAGS) -lmicrohttpd
 # Tests open plug-ins from their own folder.
 $(OUT)/tests/cambium_%.so: $(OUT)/cambium_%.so
 	@mkdir -p $(@D)

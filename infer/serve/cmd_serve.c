@@ -6,9 +6,8 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/base/plugin.h"
 #include "infer/helix/helix.h"
-#include "infer/serve/service.h"
+#include "infer/serve/http.h"
 
 typedef struct ServeSettings {
     char *host, *api_key, *name, *chat_template;
@@ -127,38 +126,28 @@ static char *default_name(const char *path)
     return xstrndup(base, length);
 }
 
-static Status open_http(const HttpTable **out, Err *err)
-{
-    void *symbol = plugin_symbol("cambium_http.so", "cambium_http", err);
-    *out = symbol;
-    return symbol ? STATUS_OK : err_wrap(err, "no HTTP here");
-}
-
 /* Serves until a signal comes or the decoder fails; then finishes what was accepted. */
-static Status serve_on(const HttpTable *http, Http *server, Service *service, Err *err)
+static Status serve_on(Http *http, Service *service, Err *err)
 {
     Err why;
     while (!stop_requested() && !scheduler_failed(service->scheduler, &why))
-        http->watch(server, 100);
-    http->refuse(server);
+        http_watch(http, 100);
+    http_refuse(http);
     scheduler_close(service->scheduler);
     if (!scheduler_idle(service->scheduler))
-        log_info("finishing %" PRId64 " requests; a second signal ends at once",
-                 http->busy(server));
+        log_info("finishing %" PRId64 " requests; a second signal ends at once", http_busy(http));
     while (!scheduler_idle(service->scheduler))
-        http->watch(server, 50);
+        http_watch(http, 50);
     /* The last bytes go out; a client that does not read them is not waited for. */
     double until = clock_seconds() + 5.0;
-    while (http->busy(server) > 0 && clock_seconds() < until)
-        http->watch(server, 20);
+    while (http_busy(http) > 0 && clock_seconds() < until)
+        http_watch(http, 20);
     return scheduler_failed(service->scheduler, &why) ? err_set(err, "%s", why.text) : STATUS_OK;
 }
 
 static Status listen_and_serve(const ServeSettings *s, Service *service, Err *err)
 {
-    const HttpTable *http;
-    Http *server;
-    TRY(open_http(&http, err));
+    Http *http;
     HttpOptions options = {.host = s->host,
                            .port = s->port,
                            .connections = s->connections,
@@ -166,10 +155,10 @@ static Status listen_and_serve(const ServeSettings *s, Service *service, Err *er
                            .header_bytes = s->max_header,
                            .read_seconds = s->read_timeout,
                            .answer_seconds = s->timeout + s->read_timeout};
-    TRY(http->start(&server, &options, service, err));
-    log_info("serving %s on http://%s:%d", service->protocol.model, s->host, http->port(server));
-    Status status = serve_on(http, server, service, err);
-    http->stop(server);
+    TRY(http_start(&http, &options, service, err));
+    log_info("serving %s on http://%s:%d", service->protocol.model, s->host, http_port(http));
+    Status status = serve_on(http, service, err);
+    http_stop(http);
     return status;
 }
 

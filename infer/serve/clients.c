@@ -1,4 +1,4 @@
-#include "infer/serve/http/clients.h"
+#include "infer/serve/clients.h"
 
 #include <errno.h>
 #include <pthread.h>

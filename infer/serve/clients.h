@@ -1,7 +1,7 @@
 /* The open connections, by socket: who is too slow, and who went away while no one reads or writes
  * the socket (an answer is being made). Thread-safe. */
-#ifndef CAMBIUM_INFER_SERVE_HTTP_CLIENTS_H
-#define CAMBIUM_INFER_SERVE_HTTP_CLIENTS_H
+#ifndef CAMBIUM_INFER_SERVE_CLIENTS_H
+#define CAMBIUM_INFER_SERVE_CLIENTS_H
 
 #include "infer/serve/exchange.h"
 

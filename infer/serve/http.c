@@ -1,6 +1,5 @@
-/* HTTP by libmicrohttpd: the plug-in cambium_http.so. Its threads read requests and write answers;
- * they never wait for the scheduler: a connection without anything to send is suspended, and
- * resumed by whoever has something for it. */
+#include "infer/serve/http.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
@@ -13,7 +12,7 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "infer/serve/http/clients.h"
+#include "infer/serve/clients.h"
 
 enum { HTTP_THREADS = 2, HTTP_BLOCK = 16384, HTTP_BACKLOG = 1024 };
 
@@ -221,7 +220,7 @@ static void on_log(void *context, const char *format, va_list arguments)
     log_debug("http: %s", text);
 }
 
-/* ---- the table ------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static Status bind_address(Http *http, Err *err)
 {
@@ -273,7 +272,7 @@ static void raise_file_limit(int64_t connections)
                  (long long)limit.rlim_cur);
 }
 
-static void http_stop(Http *http)
+void http_stop(Http *http)
 {
     if (!http)
         return;
@@ -285,7 +284,7 @@ static void http_stop(Http *http)
     free(http);
 }
 
-static Status http_start(Http **out, const HttpOptions *options, Service *service, Err *err)
+Status http_start(Http **out, const HttpOptions *options, Service *service, Err *err)
 {
     Http *http = xcalloc(1, sizeof *http);
     *http = (Http){.service = service, .options = *options, .listener = -1};
@@ -316,34 +315,24 @@ static Status http_start(Http **out, const HttpOptions *options, Service *servic
     return STATUS_OK;
 }
 
-static int http_port(const Http *http)
+int http_port(const Http *http)
 {
     return http->port;
 }
 
-static void http_watch(Http *http, int milliseconds)
+void http_watch(Http *http, int milliseconds)
 {
     clients_watch(http->clients, milliseconds);
 }
 
-static void http_refuse(Http *http)
+void http_refuse(Http *http)
 {
     int fd = MHD_quiesce_daemon(http->daemon);
     if (fd >= 0)
         close(fd);
 }
 
-static int64_t http_busy(const Http *http)
+int64_t http_busy(const Http *http)
 {
     return clients_busy(http->clients);
 }
-
-__attribute__((visibility("default"))) extern const HttpTable cambium_http;
-const HttpTable cambium_http = {
-    .start = http_start,
-    .port = http_port,
-    .watch = http_watch,
-    .refuse = http_refuse,
-    .busy = http_busy,
-    .stop = http_stop,
-};
