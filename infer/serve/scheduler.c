@@ -15,8 +15,9 @@ enum { TOP_MAX = 20 };
 /* One item of a step: a running job and how much of it is stepped. */
 typedef struct Turn {
     Job *job;
-    bool scores; /* its prompt is being scored */
-    bool whole;  /* all it has is in the cache after the step: a token can be drawn */
+    int64_t count; /* tokens */
+    bool scores;   /* its prompt is being scored */
+    bool whole;    /* all it has is in the cache after the step: a token can be drawn */
     TopToken top[TOP_MAX];
     int64_t n_top;
     float lse;
@@ -48,7 +49,7 @@ struct Scheduler {
     int64_t n_running;
     bool holds; /* a job was put back: none joins before one has ended */
     int64_t page_size, kv_total, V;
-    Turn *turns; /* (batch), as all below */
+    Turn *planned, *turns; /* (batch), as all below */
     DecodeItem *items;
     float **scores;
     SampleRule *rules;
@@ -287,7 +288,7 @@ static void take_prefix(Scheduler *s, Job *job)
                       decoder_share(s->decoder, job->sequence, donor, length));
 }
 
-/* The items of the next step: one token of every text under way, and up to `prefill` tokens of
+/* The turns of the next step: one token of every text under way, and up to `prefill` tokens of
  * prompts, the oldest first. */
 static int64_t plan(Scheduler *s)
 {
@@ -309,12 +310,29 @@ static int64_t plan(Scheduler *s)
             budget -= count;
         if (done < job->spec.prompt.count)
             prompt_tokens += count;
-        s->items[n] = (DecodeItem){job->sequence, job->seen.items + done, count};
-        s->scores[n] = scores ? job->scores + done : NULL;
-        s->turns[n++] = (Turn){.job = job, .scores = scores, .whole = count == todo};
+        s->planned[n++] =
+            (Turn){.job = job, .count = count, .scores = scores, .whole = count == todo};
     }
     metrics_count(s->metrics, COUNT_PROMPT_TOKENS, prompt_tokens);
     return n;
+}
+
+/* The step's items: single tokens before prompts, so that the decoder makes the logits of all texts
+ * under way in one product and reads the head once. */
+static void arrange(Scheduler *s, int64_t n)
+{
+    int64_t at = 0;
+    for (int prompts = 0; prompts < 2; prompts++)
+        for (int64_t i = 0; i < n; i++) {
+            const Turn *turn = &s->planned[i];
+            Job *job = turn->job;
+            if ((turn->count > 1) != (prompts == 1))
+                continue;
+            int64_t done = decoder_length(s->decoder, job->sequence);
+            s->items[at] = (DecodeItem){job->sequence, job->seen.items + done, turn->count};
+            s->scores[at] = turn->scores ? job->scores + done : NULL;
+            s->turns[at++] = *turn;
+        }
 }
 
 /* Brings the rows to the host whose jobs ask for more than a draw. Jobs whose rows have no way on
@@ -403,6 +421,7 @@ static Status step(Scheduler *s, Err *err)
 {
     int64_t n = plan(s);
     CHECK(n > 0, "%lld jobs and nothing to do", (long long)s->n_running);
+    arrange(s, n);
     bool scores = false;
     for (int64_t i = 0; i < n; i++)
         scores |= s->turns[i].scores;
@@ -534,6 +553,7 @@ Status scheduler_new(Scheduler **out, const Ensemble *ensemble, const Tokenizer 
     s->width = parallel_width();
     s->V = ensemble->experts[0]->config.vocab_size;
     s->running = xcalloc(batch, sizeof *s->running);
+    s->planned = xcalloc(batch, sizeof *s->planned);
     s->turns = xcalloc(batch, sizeof *s->turns);
     s->items = xcalloc(batch, sizeof *s->items);
     s->scores = xcalloc(batch, sizeof *s->scores);
@@ -575,6 +595,7 @@ void scheduler_free(Scheduler *s)
     pthread_cond_destroy(&s->started);
     json_mask_free(s->mask);
     free(s->running);
+    free(s->planned);
     free(s->turns);
     free(s->items);
     free(s->scores);
