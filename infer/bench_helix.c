@@ -43,12 +43,6 @@ typedef struct HopbBench {
     double received;             /* bytes of one request's exchange */
 } HopbBench;
 
-static Tensor taken(Arena *arena, Tensor shape)
-{
-    shape.data = arena_take(arena, tensor_bytes(&shape));
-    return shape;
-}
-
 static void hopb_place(HopbRank *r, DType type, Arena *arena)
 {
     int64_t pages = HOPB_POSITIONS / HOPB_PAGE;
@@ -62,15 +56,15 @@ static void hopb_place(HopbRank *r, DType type, Arena *arena)
         shape.cuts[k] = k * HOPB_HEADS / HOPB_RANKS;
     exchange_plan(&r->exchange, &shape, HOPB_RANKS, arena);
     ExchangeRun *run = &r->run;
-    run->q = taken(arena, tensor_3d(NULL, type, HOPB_REQUESTS, HOPB_HEADS, HOPB_DIM));
+    run->q = tensor_take(arena, tensor_3d(NULL, type, HOPB_REQUESTS, HOPB_HEADS, HOPB_DIM));
     run->merged =
-        taken(arena, tensor_3d(NULL, type, HOPB_REQUESTS, HOPB_HEADS / HOPB_RANKS, HOPB_DIM));
-    run->rows = taken(arena, tensor_1d(NULL, DTYPE_I32, HOPB_REQUESTS));
-    run->limits = taken(arena, tensor_1d(NULL, DTYPE_I32, HOPB_REQUESTS));
+        tensor_take(arena, tensor_3d(NULL, type, HOPB_REQUESTS, HOPB_HEADS / HOPB_RANKS, HOPB_DIM));
+    run->rows = tensor_take(arena, tensor_1d(NULL, DTYPE_I32, HOPB_REQUESTS));
+    run->limits = tensor_take(arena, tensor_1d(NULL, DTYPE_I32, HOPB_REQUESTS));
     Tensor kv = tensor_4d(NULL, type, HOPB_REQUESTS * pages, HOPB_KV_HEADS, HOPB_PAGE, HOPB_DIM);
-    run->kv.k_pages = taken(arena, kv);
-    run->kv.v_pages = taken(arena, kv);
-    run->kv.page_table = taken(arena, tensor_2d(NULL, DTYPE_I32, HOPB_REQUESTS, pages));
+    run->kv.k_pages = tensor_take(arena, kv);
+    run->kv.v_pages = tensor_take(arena, kv);
+    run->kv.page_table = tensor_take(arena, tensor_2d(NULL, DTYPE_I32, HOPB_REQUESTS, pages));
 }
 
 static Status hopb_fill(HopbRank *r, Err *err)

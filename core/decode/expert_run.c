@@ -26,12 +26,6 @@ struct ExpertRun {
     Replay replays[REPLAY_ROWS + 1];                             /* by number of rows */
 };
 
-static Tensor taken(Arena *arena, Tensor shape)
-{
-    shape.data = arena_take(arena, tensor_bytes(&shape));
-    return shape;
-}
-
 static bool head_is_int8(const Model *model)
 {
     return model->head[HEAD_HEAD].weight.dtype == DTYPE_I8;
@@ -42,15 +36,15 @@ static void place(ExpertRun *run, Arena *arena)
 {
     const ModelConfig *c = &run->model->config;
     int64_t N = run->chunk, C = c->d_model;
-    run->x = taken(arena, tensor_2d(NULL, DTYPE_F32, N, C));
-    run->y = taken(arena, tensor_2d(NULL, run->model->compute, N, C));
+    run->x = tensor_take(arena, tensor_2d(NULL, DTYPE_F32, N, C));
+    run->y = tensor_take(arena, tensor_2d(NULL, run->model->compute, N, C));
     block_buffers_plan(&run->buffers, run->model, 1, N, false, NULL, arena);
     Tensor *ints[] = {&run->tokens, &run->positions, &run->sequences,
                       &run->limits, &run->slots,     &run->targets};
     for (int i = 0; i < 6; i++)
-        *ints[i] = taken(arena, tensor_1d(NULL, DTYPE_I32, N));
-    run->losses = taken(arena, tensor_1d(NULL, DTYPE_F32, N));
-    run->logits = taken(arena, tensor_2d(NULL, DTYPE_F32, LOGIT_ROWS, c->vocab_size));
+        *ints[i] = tensor_take(arena, tensor_1d(NULL, DTYPE_I32, N));
+    run->losses = tensor_take(arena, tensor_1d(NULL, DTYPE_F32, N));
+    run->logits = tensor_take(arena, tensor_2d(NULL, DTYPE_F32, LOGIT_ROWS, c->vocab_size));
 }
 
 size_t expert_run_bytes(const Model *model, const KvShape *kv, int64_t chunk)

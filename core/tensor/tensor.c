@@ -76,3 +76,9 @@ Tensor tensor_as_2d(const Tensor *t, int64_t rows, int64_t cols)
           (long long)rows, (long long)cols, (long long)tensor_count(t));
     return tensor_2d(t->data, t->dtype, rows, cols);
 }
+
+Tensor tensor_take(Arena *arena, Tensor shape)
+{
+    shape.data = arena_take(arena, tensor_bytes(&shape));
+    return shape;
+}

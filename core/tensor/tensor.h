@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/mem.h"
 #include "core/tensor/dtype.h"
 
 enum { TENSOR_DIMS = 4 };
@@ -41,5 +42,8 @@ Tensor tensor_4d(void *data, DType dtype, int64_t a, int64_t b, int64_t c, int64
 Tensor tensor_slice(const Tensor *t, int64_t begin, int64_t count);
 /* The same memory as (rows, cols); the number of elements must agree. */
 Tensor tensor_as_2d(const Tensor *t, int64_t rows, int64_t cols);
+
+/* A tensor of this type and shape with memory of an arena, which may only measure. */
+Tensor tensor_take(Arena *arena, Tensor shape);
 
 #endif

@@ -3,12 +3,6 @@
 #include "core/base/log.h"
 #include "core/tensor/attn_check.h"
 
-static Tensor taken(Arena *arena, Tensor shape)
-{
-    shape.data = arena_take(arena, tensor_bytes(&shape));
-    return shape;
-}
-
 void exchange_plan(Exchange *x, const ExchangeShape *shape, int kvp, Arena *arena)
 {
     int64_t D = shape->head_dim, packed = D + attn_pack_pad(shape->type);
@@ -16,12 +10,12 @@ void exchange_plan(Exchange *x, const ExchangeShape *shape, int kvp, Arena *aren
     *x = (Exchange){.shape = *shape};
     if (kvp == 1)
         return;
-    x->out = taken(arena, tensor_3d(NULL, shape->type, shape->chunk, shape->heads, D));
-    x->lse = taken(arena, tensor_2d(NULL, DTYPE_F32, shape->chunk, shape->heads));
-    x->packed = taken(arena, tensor_2d(NULL, shape->type, sent, packed));
-    x->received = taken(arena, tensor_2d(NULL, shape->type, received, packed));
-    x->parts = taken(arena, tensor_2d(NULL, shape->type, received, D));
-    x->part_lse = taken(arena, tensor_1d(NULL, DTYPE_F32, received));
+    x->out = tensor_take(arena, tensor_3d(NULL, shape->type, shape->chunk, shape->heads, D));
+    x->lse = tensor_take(arena, tensor_2d(NULL, DTYPE_F32, shape->chunk, shape->heads));
+    x->packed = tensor_take(arena, tensor_2d(NULL, shape->type, sent, packed));
+    x->received = tensor_take(arena, tensor_2d(NULL, shape->type, received, packed));
+    x->parts = tensor_take(arena, tensor_2d(NULL, shape->type, received, D));
+    x->part_lse = tensor_take(arena, tensor_1d(NULL, DTYPE_F32, received));
 }
 
 static void attend(const Exchange *x, ExchangeRun *run, int64_t begin, int64_t count,

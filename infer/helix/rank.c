@@ -47,15 +47,9 @@ struct HelixRank {
 
 /* ---- buffers -------------------------------------------------------------------------------- */
 
-static Tensor taken(Arena *arena, Tensor shape)
-{
-    shape.data = arena_take(arena, tensor_bytes(&shape));
-    return shape;
-}
-
 static Tensor rows_of(Arena *arena, DType type, int64_t rows, int64_t cols)
 {
-    return taken(arena, tensor_2d(NULL, type, rows, cols));
+    return tensor_take(arena, tensor_2d(NULL, type, rows, cols));
 }
 
 static void plan_block(HelixExpert *e, int64_t chunk, Arena *arena)
@@ -116,11 +110,11 @@ static void plan(HelixRank *r, Arena *arena)
     int64_t chunk = r->setup.options.chunk;
     Tensor *ints[] = {&r->tokens, &r->positions, &r->sequences, &r->limits, &r->slots};
     for (int i = 0; i < 5; i++)
-        *ints[i] = taken(arena, tensor_1d(NULL, DTYPE_I32, chunk));
+        *ints[i] = tensor_take(arena, tensor_1d(NULL, DTYPE_I32, chunk));
     for (int64_t i = 0; i < r->n_experts; i++)
         plan_expert(r, &r->experts[i], arena);
     if (r->setup.grid.ep > 1)
-        r->gathered = taken(arena, tensor_1d(NULL, DTYPE_F32, chunk * widest_round(r)));
+        r->gathered = tensor_take(arena, tensor_1d(NULL, DTYPE_F32, chunk * widest_round(r)));
     words_plan(&r->words, &r->setup, arena);
 }
 

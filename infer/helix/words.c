@@ -2,25 +2,20 @@
 
 #include <math.h>
 
-static Tensor taken(Arena *arena, Tensor shape)
-{
-    shape.data = arena_take(arena, tensor_bytes(&shape));
-    return shape;
-}
-
 void words_plan(Words *w, const HelixRankSetup *setup, Arena *arena)
 {
     const Model *model = setup->ensemble->experts[0];
     bool receives = setup->world->rank == 0;
     int64_t own = helix_words(&setup->grid, &model->config, setup->world->rank).count;
     *w = (Words){.device = model->device, .world = setup->world, .grid = setup->grid};
-    w->logits = taken(arena, tensor_1d(NULL, DTYPE_F32, WORDS_ROWS * own));
-    w->lse = taken(arena, tensor_1d(NULL, DTYPE_F32, WORDS_ROWS));
-    w->sums = taken(arena, tensor_2d(NULL, DTYPE_F32, WORDS_ROWS, 2));
+    w->logits = tensor_take(arena, tensor_1d(NULL, DTYPE_F32, WORDS_ROWS * own));
+    w->lse = tensor_take(arena, tensor_1d(NULL, DTYPE_F32, WORDS_ROWS));
+    w->sums = tensor_take(arena, tensor_2d(NULL, DTYPE_F32, WORDS_ROWS, 2));
     if (!receives)
         return;
-    w->gathered = taken(arena, tensor_1d(NULL, DTYPE_F32, WORDS_ROWS * model->config.vocab_size));
-    w->all_sums = taken(arena, tensor_3d(NULL, DTYPE_F32, w->world->size, WORDS_ROWS, 2));
+    w->gathered =
+        tensor_take(arena, tensor_1d(NULL, DTYPE_F32, WORDS_ROWS * model->config.vocab_size));
+    w->all_sums = tensor_take(arena, tensor_3d(NULL, DTYPE_F32, w->world->size, WORDS_ROWS, 2));
 }
 
 /* Everybody's `send` (flat) to rank 0, one after the other in `recv`, which the others leave
