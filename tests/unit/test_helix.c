@@ -31,7 +31,8 @@ static Backend poisoned, base_2, local_positions, swapped;
 static Status poisoned_alloc(void **out, size_t bytes, const char *what, Err *err)
 {
     TRY(cpu->alloc(out, bytes, what, err));
-    memset(*out, 0xff, bytes);
+    Tensor all = tensor_1d(*out, DTYPE_U8, (int64_t)bytes);
+    memset(cpu_ptr(&all), 0xff, bytes);
     return STATUS_OK;
 }
 
@@ -319,6 +320,8 @@ static void learned_and_tied_tables_are_cut_too(void **state)
     free(expected.logits);
 }
 
+/* Products of other shapes may end in another last bit, and a key on the edge then rounds the other
+ * way: a step of the cache's type in single numbers. */
 static void rounded_caches_are_the_same_in_shards(void **state)
 {
     (void)state;
@@ -327,7 +330,7 @@ static void rounded_caches_are_the_same_in_shards(void **state)
     static const char *const types[] = {"bfloat16", "int8"};
     for (int i = 0; i < 2; i++) {
         Trace expected = decode_locally(path, types[i], 3);
-        assert_grid(path, "kvp=2,tpa=2", 4, true, &expected, types[i], 1e-5);
+        assert_grid(path, "kvp=2,tpa=2", 4, true, &expected, types[i], 2e-3);
         free(expected.logits);
     }
 }
