@@ -278,7 +278,7 @@ test-programs: all $(TEST_PROGRAMS) $(if $(EMULATED_TESTS),$(EMULATED_TESTS) $(E
 
 # ---- the main job ---------------------------------------------------------------------------------
 .PHONY: demo
-demo: build-all ## render, grow two specialists, merge, measure and talk (about 6 minutes)
+demo: build-all ## render, grow two specialists, merge, measure and talk (6 to 10 minutes)
 	@tests/demo/run $(PROGRAM) build/demo$(if $(DEVICE),-$(DEVICE)) $(DEVICE)
 
 # ---- proof ----------------------------------------------------------------------------------------

@@ -16,6 +16,15 @@
 #include "infer/helix/exchange.h"
 #include "infer/helix/helix.h"
 
+/* A number of one of the cases that a measurement compares: "helix_step_seconds". */
+static void put(BenchResult *result, const char *name, const char *what, double value,
+                const char *unit)
+{
+    char key[64];
+    snprintf(key, sizeof key, "%s_%s", name, what);
+    bench_put(result, key, value, unit);
+}
+
 /* ---- HOP-B ---------------------------------------------------------------------------------- */
 
 enum {
@@ -159,24 +168,15 @@ static Status hopb_pair(const BenchRun *how, double share, const char *name, Ben
     for (int i = 1; i < 3 && status == STATUS_OK; i++)
         status = comm_run_threads(how->device.ops, HOPB_RANKS, &wire, hopb_rank, &bench[i], err);
     if (status == STATUS_OK) {
-        char key[64];
         double own = bench_median(&on->attention) / HOPB_REQUESTS, m = share * c;
         double law = own + (HOPB_REQUESTS - 1) * fmax(own, m) + m, step = bench_median(&on->steps);
-        struct {
-            const char *what;
-            double value;
-            const char *unit;
-        } values[] = {{"attention_seconds", own, "s"},
-                      {"exchange_seconds", m, "s"},
-                      {"off_seconds", bench_median(&off->steps), "s"},
-                      {"on_seconds", step, "s"},
-                      {"law_seconds", law, "s"},
-                      {"on_over_law", step / law, ""},
-                      {"off_over_on", bench_median(&off->steps) / step, ""}};
-        for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-            snprintf(key, sizeof key, "%s_%s", name, values[i].what);
-            bench_put(result, key, values[i].value, values[i].unit);
-        }
+        put(result, name, "attention_seconds", own, "s");
+        put(result, name, "exchange_seconds", m, "s");
+        put(result, name, "off_seconds", bench_median(&off->steps), "s");
+        put(result, name, "on_seconds", step, "s");
+        put(result, name, "law_seconds", law, "s");
+        put(result, name, "on_over_law", step / law, "");
+        put(result, name, "off_over_on", bench_median(&off->steps) / step, "");
     }
     free(bench);
     return status;
@@ -328,23 +328,14 @@ static void put_long(BenchResult *result, const char *name, const LongTimes *tim
 {
     double step = bench_median(&times->steps), rate = bench_median(&times->rates);
     double bound = times->bytes_read / (rate * 1e9);
-    struct {
-        const char *what;
-        double value;
-        const char *unit;
-    } values[] = {{"step_seconds", step, "s"},
-                  {"bytes_read", times->bytes_read, "bytes"},
-                  {"read_gb_per_second", rate, "GB/s"},
-                  {"bound_seconds", bound, "s"},
-                  {"step_over_bound", step / bound, ""},
-                  {"memory_bytes", times->bytes_used, "bytes"},
-                  {"planned_bytes", times->bytes_planned, "bytes"},
-                  {"memory_over_planned", times->bytes_used / times->bytes_planned, ""}};
-    char key[64];
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-        snprintf(key, sizeof key, "%s_%s", name, values[i].what);
-        bench_put(result, key, values[i].value, values[i].unit);
-    }
+    put(result, name, "step_seconds", step, "s");
+    put(result, name, "bytes_read", times->bytes_read, "bytes");
+    put(result, name, "read_gb_per_second", rate, "GB/s");
+    put(result, name, "bound_seconds", bound, "s");
+    put(result, name, "step_over_bound", step / bound, "");
+    put(result, name, "memory_bytes", times->bytes_used, "bytes");
+    put(result, name, "planned_bytes", times->bytes_planned, "bytes");
+    put(result, name, "memory_over_planned", times->bytes_used / times->bytes_planned, "");
 }
 
 static ModelConfig long_config(int64_t layers, int64_t kv_heads)

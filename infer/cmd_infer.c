@@ -272,18 +272,18 @@ static Status run_chat(const InferSettings *s, Helix *helix, Err *err)
     return status;
 }
 
+static Status infer_with(void *context, Helix *helix, Err *err)
+{
+    const InferSettings *s = context;
+    bool asks = s->prompts.count == 0 && !s->prompts_file && isatty(STDIN_FILENO);
+    return s->chat || asks ? run_chat(s, helix, err) : run_prompts(s, helix, err);
+}
+
 static Status infer_run(const void *settings, const StringList *positionals, Err *err)
 {
-    const InferSettings *s = settings;
-    TRY(check_settings(s, err));
-    Helix *helix;
-    Status status = helix_open(&helix, positionals->items[0], &s->load, &s->helix, NULL, err);
-    bool asks = s->prompts.count == 0 && !s->prompts_file && isatty(STDIN_FILENO);
-    if (status == STATUS_OK && !helix_leads(helix))
-        status = helix_follow(helix, err);
-    else if (status == STATUS_OK)
-        status = s->chat || asks ? run_chat(s, helix, err) : run_prompts(s, helix, err);
-    return helix_close(helix, status, err);
+    InferSettings s = *(const InferSettings *)settings;
+    TRY(check_settings(&s, err));
+    return helix_use(positionals->items[0], &s.load, &s.helix, infer_with, &s, err);
 }
 
 const Verb verb_infer = {

@@ -52,9 +52,8 @@ struct Pass {
 
 static Tensor take(Arena *arena, DType dtype, int64_t rows, int64_t cols)
 {
-    Tensor t = cols > 0 ? tensor_2d(NULL, dtype, rows, cols) : tensor_1d(NULL, dtype, rows);
-    t.data = arena_take(arena, tensor_bytes(&t));
-    return t;
+    return tensor_take(arena, cols > 0 ? tensor_2d(NULL, dtype, rows, cols)
+                                       : tensor_1d(NULL, dtype, rows));
 }
 
 static void plan_backward(Pass *pass, Arena *arena)

@@ -299,13 +299,18 @@ static HeadRun run_of(const HeadLossArgs *args)
     return run;
 }
 
+static size_t scratch_of(HeadRun *run)
+{
+    Arena arena;
+    arena_init(&arena, NULL, 0);
+    lay_out(run, &arena);
+    return arena.used;
+}
+
 size_t cpu_loss_scratch(const HeadLossArgs *shapes)
 {
     HeadRun run = run_of(shapes);
-    Arena arena;
-    arena_init(&arena, NULL, 0);
-    lay_out(&run, &arena);
-    return arena.used;
+    return scratch_of(&run);
 }
 
 void cpu_head_loss(Queue *queue, const HeadLossArgs *args)
@@ -317,7 +322,7 @@ void cpu_head_loss(Queue *queue, const HeadLossArgs *args)
     }
     HeadRun run = run_of(args);
     check_targets(&run);
-    size_t bytes = cpu_loss_scratch(args);
+    size_t bytes = scratch_of(&run);
     Arena arena;
     arena_init(&arena, cpu_scratch(queue, bytes), bytes);
     lay_out(&run, &arena);

@@ -57,9 +57,9 @@ DecoderOptions decoder_options_complete(const DecoderOptions *given)
 
 static void take(Arena *arena, Tensor *out, Tensor shape)
 {
-    shape.data = arena_take(arena, tensor_bytes(&shape));
+    Tensor taken = tensor_take(arena, shape);
     if (out)
-        *out = shape;
+        *out = taken;
 }
 
 /* The decoder's own tensors; measures when `d` is NULL. */

@@ -97,38 +97,9 @@ KvCache *expert_run_cache(ExpertRun *run)
     return run->cache;
 }
 
-static Tensor cut(const Tensor *t, int64_t n)
-{
-    return tensor_present(t) ? tensor_slice(t, 0, n) : *t;
-}
-
-/* The first n rows of every buffer (log-sum-exps are not kept when decoding). */
-static BlockBuffers cut_buffers(const BlockBuffers *b, int64_t n)
-{
-    return (BlockBuffers){
-        .attn_in = cut(&b->attn_in, n),
-        .q = cut(&b->q, n),
-        .k = cut(&b->k, n),
-        .v = cut(&b->v, n),
-        .attn = cut(&b->attn, n),
-        .attn_out = cut(&b->attn_out, n),
-        .ffn_in = cut(&b->ffn_in, n),
-        .ffn_up = cut(&b->ffn_up, n),
-        .ffn_gate = cut(&b->ffn_gate, n),
-        .ffn_act = cut(&b->ffn_act, n),
-        .ffn_out = cut(&b->ffn_out, n),
-        .lora = cut(&b->lora, n),
-    };
-}
-
 static void upload_ints(ExpertRun *run, const Tensor *t, const int32_t *host, int64_t n)
 {
     run->device.ops->upload(run->device.queue, t->data, host, (size_t)n * sizeof *host);
-}
-
-static Tensor heads(const Tensor *t, int64_t n_heads, int64_t head_dim)
-{
-    return tensor_3d(t->data, t->dtype, t->shape[0], n_heads, head_dim);
 }
 
 /* The layers on the first n rows of what was uploaded. */
@@ -145,9 +116,9 @@ static void run_layers(void *context)
     const ModelConfig *c = &model->config;
     const Backend *ops = run->device.ops;
     Queue *queue = run->device.queue;
-    Tensor tokens = cut(&run->tokens, n), positions = cut(&run->positions, n);
-    Tensor x = cut(&run->x, n), y = cut(&run->y, n);
-    BlockBuffers b = cut_buffers(&run->buffers, n);
+    Tensor tokens = tensor_first(&run->tokens, n), positions = tensor_first(&run->positions, n);
+    Tensor x = tensor_first(&run->x, n), y = tensor_first(&run->y, n);
+    BlockBuffers b = block_buffers_first(&run->buffers, n);
     float scale = 1.0f / sqrtf((float)c->head_dim);
     forward_embed(model, &tokens, &x);
     Stream stream = {.sum = x};
@@ -155,16 +126,17 @@ static void run_layers(void *context)
     for (int64_t layer = 0; layer < c->n_layers; layer++) {
         KvPages kv = kv_cache_pages(run->cache, layer);
         forward_qkv(model, layer, &stream, &positions, &b);
-        ops->kv_write(queue, &(KvWriteArgs){.k = heads(&b.k, c->n_kv_heads, c->head_dim),
-                                            .v = heads(&b.v, c->n_kv_heads, c->head_dim),
-                                            .slots = cut(&run->slots, n),
+        ops->kv_write(queue, &(KvWriteArgs){.k = forward_heads(&b.k, c->n_kv_heads, c->head_dim),
+                                            .v = forward_heads(&b.v, c->n_kv_heads, c->head_dim),
+                                            .slots = tensor_first(&run->slots, n),
                                             .kv = kv});
-        ops->attn_decode(queue, &(AttnDecodeArgs){.q = heads(&b.q, c->n_heads, c->head_dim),
-                                                  .out = heads(&b.attn, c->n_heads, c->head_dim),
-                                                  .rows = cut(&run->sequences, n),
-                                                  .limits = cut(&run->limits, n),
-                                                  .kv = kv,
-                                                  .scale = scale});
+        ops->attn_decode(queue,
+                         &(AttnDecodeArgs){.q = forward_heads(&b.q, c->n_heads, c->head_dim),
+                                           .out = forward_heads(&b.attn, c->n_heads, c->head_dim),
+                                           .rows = tensor_first(&run->sequences, n),
+                                           .limits = tensor_first(&run->limits, n),
+                                           .kv = kv,
+                                           .scale = scale});
         forward_rest(model, layer, &stream, &b, &none);
     }
     Tensor absent = {0};
@@ -225,11 +197,11 @@ Status expert_run_target_logprobs(ExpertRun *run, const int32_t *targets, int64_
     if (head_is_int8(model))
         return logprobs_by_logits(run, targets, n, logp, err);
     upload_ints(run, &run->targets, targets, n);
-    Tensor losses = cut(&run->losses, n);
-    HeadLossArgs args = {.x = cut(&run->y, n),
+    Tensor losses = tensor_first(&run->losses, n);
+    HeadLossArgs args = {.x = tensor_first(&run->y, n),
                          .weight = model->head[HEAD_HEAD].weight,
                          .bias = model->head[HEAD_HEAD_BIAS].weight,
-                         .targets = cut(&run->targets, n),
+                         .targets = tensor_first(&run->targets, n),
                          .losses = losses};
     run->device.ops->head_loss(run->device.queue, &args);
     TRY(device_download(&run->device, &losses, logp, err));

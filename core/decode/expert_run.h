@@ -7,7 +7,7 @@
 
 typedef struct ExpertRun ExpertRun;
 
-/* Rows of a step, all on the host, borrowed for the call. */
+/* Rows of a step, all on the host. They stay as they are until the device's queue is waited for. */
 typedef struct ExpertRows {
     int64_t n; /* at most the run's chunk */
     const int32_t *tokens, *positions, *sequences, *limits, *slots;

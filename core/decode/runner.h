@@ -22,7 +22,8 @@ typedef struct DecoderOptions {
 /* The same with every default filled in. */
 DecoderOptions decoder_options_complete(const DecoderOptions *given);
 
-/* Rows of one run, all on the host, borrowed for the call. */
+/* Rows of one run, all on the host. They stay as they are until the device's queue is waited for.
+ */
 typedef struct RunnerRows {
     int64_t n; /* at most options.chunk */
     const int32_t *tokens, *positions, *sequences;

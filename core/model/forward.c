@@ -6,16 +6,12 @@
 
 static Tensor take(Arena *arena, DType dtype, int64_t rows, int64_t cols)
 {
-    Tensor t = tensor_2d(NULL, dtype, rows, cols);
-    t.data = arena_take(arena, tensor_bytes(&t));
-    return t;
+    return tensor_take(arena, tensor_2d(NULL, dtype, rows, cols));
 }
 
 static Tensor take_row(Arena *arena, int64_t n)
 {
-    Tensor t = tensor_1d(NULL, DTYPE_F32, n);
-    t.data = arena_take(arena, tensor_bytes(&t));
-    return t;
+    return tensor_take(arena, tensor_1d(NULL, DTYPE_F32, n));
 }
 
 void block_buffers_plan(BlockBuffers *b, const Model *model, int64_t batch, int64_t t,
@@ -56,6 +52,29 @@ void block_buffers_plan(BlockBuffers *b, const Model *model, int64_t batch, int6
     b->ffn_act = take(arena, type, N, c->d_ff);
     if (c->lora_rank > 0)
         b->lora = shared ? shared->lora : take(arena, type, N, c->lora_rank);
+}
+
+BlockBuffers block_buffers_first(const BlockBuffers *b, int64_t n)
+{
+    return (BlockBuffers){
+        .attn_in = tensor_first(&b->attn_in, n),
+        .q = tensor_first(&b->q, n),
+        .k = tensor_first(&b->k, n),
+        .v = tensor_first(&b->v, n),
+        .attn = tensor_first(&b->attn, n),
+        .attn_out = tensor_first(&b->attn_out, n),
+        .ffn_in = tensor_first(&b->ffn_in, n),
+        .ffn_up = tensor_first(&b->ffn_up, n),
+        .ffn_gate = tensor_first(&b->ffn_gate, n),
+        .ffn_act = tensor_first(&b->ffn_act, n),
+        .ffn_out = tensor_first(&b->ffn_out, n),
+        .lora = tensor_first(&b->lora, n),
+    };
+}
+
+Tensor forward_heads(const Tensor *x, int64_t heads, int64_t head_dim)
+{
+    return tensor_3d(x->data, x->dtype, x->shape[0], heads, head_dim);
 }
 
 /* ---- linear --------------------------------------------------------------------------------- */
@@ -158,7 +177,7 @@ static void norm_stream(const Model *model, Stream *stream, const Param *weight,
 static void rope(const Model *model, const Tensor *x, const Tensor *positions)
 {
     int64_t D = model->config.head_dim;
-    RopeArgs args = {.x = tensor_3d(x->data, x->dtype, x->shape[0], x->shape[1] / D, D),
+    RopeArgs args = {.x = forward_heads(x, x->shape[1] / D, D),
                      .positions = *positions,
                      .inv_freq = model->inv_freq,
                      .scale = rope_attention_factor(&model->config.rope_scaling)};

@@ -55,6 +55,12 @@ void forward_drop(const Model *model, int64_t layer, DropPlace place, const Tens
 void block_buffers_plan(BlockBuffers *buffers, const Model *model, int64_t batch, int64_t t,
                         bool backward, const BlockBuffers *shared, Arena *arena);
 
+/* What decoding reads of the first n rows of every buffer: all but what backward wants. */
+BlockBuffers block_buffers_first(const BlockBuffers *buffers, int64_t n);
+
+/* (N, heads * D) seen as (N, heads, D). */
+Tensor forward_heads(const Tensor *x, int64_t heads, int64_t head_dim);
+
 /* x = embed_scale * table[ids], (N, C) float32. ids (N) int32. */
 void forward_embed(const Model *model, const Tensor *ids, const Tensor *x);
 

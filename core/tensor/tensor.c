@@ -77,6 +77,11 @@ Tensor tensor_as_2d(const Tensor *t, int64_t rows, int64_t cols)
     return tensor_2d(t->data, t->dtype, rows, cols);
 }
 
+Tensor tensor_first(const Tensor *t, int64_t n)
+{
+    return tensor_present(t) ? tensor_slice(t, 0, n) : *t;
+}
+
 Tensor tensor_take(Arena *arena, Tensor shape)
 {
     shape.data = arena_take(arena, tensor_bytes(&shape));

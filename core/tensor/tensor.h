@@ -43,6 +43,9 @@ Tensor tensor_slice(const Tensor *t, int64_t begin, int64_t count);
 /* The same memory as (rows, cols); the number of elements must agree. */
 Tensor tensor_as_2d(const Tensor *t, int64_t rows, int64_t cols);
 
+/* The first n rows; what is absent stays absent. */
+Tensor tensor_first(const Tensor *t, int64_t n);
+
 /* A tensor of this type and shape with memory of an arena, which may only measure. */
 Tensor tensor_take(Arena *arena, Tensor shape);
 

@@ -161,9 +161,17 @@ static Status measure_rules(Table *table, Ensemble *ensemble, const char *name, 
     return status;
 }
 
-static Status eval_opened(Table *table, const EvalSettings *s, Helix *helix, const char *name,
-                          Err *err)
+typedef struct EvalWork {
+    const EvalSettings *settings;
+    Table *table;
+    const char *name; /* of the model in the table */
+} EvalWork;
+
+static Status eval_with(void *context, Helix *helix, Err *err)
 {
+    const EvalWork *work = context;
+    const EvalSettings *s = work->settings;
+    Table *table = work->table;
     const LoadedModel *model = helix_model(helix);
     BpbOptions options = {.context = s->context,
                           .stride = s->stride,
@@ -179,18 +187,8 @@ static Status eval_opened(Table *table, const EvalSettings *s, Helix *helix, con
                           err));
     if (s->experts && model->ensemble->n_experts > 1)
         TRY(measure_experts(table, model->ensemble, model->tokenizer, &options, err));
-    return measure_rules(table, model->ensemble, name, s->rules, model->tokenizer, &options, err);
-}
-
-static Status eval_model(Table *table, const EvalSettings *s, const char *path, const char *name,
-                         bool *follows, Err *err)
-{
-    Helix *helix;
-    Status status = helix_open(&helix, path, &s->load, &s->helix, NULL, err);
-    *follows = helix && !helix_leads(helix);
-    if (status == STATUS_OK)
-        status = *follows ? helix_follow(helix, err) : eval_opened(table, s, helix, name, err);
-    return helix_close(helix, status, err);
+    return measure_rules(table, model->ensemble, work->name, s->rules, model->tokenizer, &options,
+                         err);
 }
 
 static void print_table(const Table *table)
@@ -260,13 +258,13 @@ static Status eval_run(const void *settings, const StringList *models, Err *err)
     Table table = {.n_files = s->data.count,
                    .files = xcalloc((size_t)s->data.count, sizeof(BpbFile))};
     Status status = STATUS_OK;
-    bool follows = false;
-    for (int64_t m = 0; m < models->count && status == STATUS_OK; m++)
+    for (int64_t m = 0; m < models->count && status == STATUS_OK; m++) {
+        const char *path = models->items[m];
         /* Several runs all end in model.h5: then the path tells them apart. */
-        status = eval_model(&table, s, models->items[m],
-                            models->count > 1 ? models->items[m] : file_base_name(models->items[m]),
-                            &follows, err);
-    if (status == STATUS_OK && !follows)
+        EvalWork work = {s, &table, models->count > 1 ? path : file_base_name(path)};
+        status = helix_use(path, &s->load, &s->helix, eval_with, &work, err);
+    }
+    if (status == STATUS_OK && table.n_rows > 0) /* a process that followed measured nothing */
         status = report(&table, s, err);
     table_clear(&table);
     return status;

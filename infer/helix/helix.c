@@ -138,14 +138,20 @@ static void explain(void *context, Err *err)
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
+static void take_seats(Helix *h, int n)
+{
+    h->n_seats = n;
+    h->seats = xcalloc((size_t)n, sizeof *h->seats);
+    for (int r = 0; r < n; r++)
+        h->seats[r].helix = h;
+}
+
 static void start_threads(Helix *h, const CommWire *wire)
 {
     Comm **comms = xcalloc((size_t)h->n_ranks, sizeof(Comm *));
     comm_threads_new(h->device.ops, h->n_ranks, wire, comms);
-    for (int r = 0; r < h->n_ranks; r++) {
-        h->seats[r].helix = h;
+    for (int r = 0; r < h->n_ranks; r++)
         h->seats[r].member.comms.world = comms[r];
-    }
     for (int r = 1; r < h->n_ranks; r++) {
         Seat *seat = &h->seats[r];
         CHECK(pthread_create(&seat->thread, NULL, seat_main, seat) == 0, "no thread for a rank");
@@ -157,12 +163,10 @@ static void start_threads(Helix *h, const CommWire *wire)
 static Status open_ranks(Helix *h, const HelixSettings *settings, const CommWire *wire, Err *err)
 {
     TRY(ranks_agree(&h->ranks, choose_grid(h, settings, err), err));
-    h->n_seats = h->ranks.comm ? 1 : h->n_ranks;
-    h->seats = xcalloc((size_t)h->n_seats, sizeof *h->seats);
+    take_seats(h, h->ranks.comm ? 1 : h->n_ranks);
     h->width = parallel_width();
     Seat *own = &h->seats[0];
     if (h->ranks.comm) {
-        own->helix = h;
         own->member.comms.world = h->ranks.comm;
         h->ranks.in_phase = true; /* from here on all follow the leader */
     } else {
@@ -212,9 +216,9 @@ Status helix_open(Helix **out, const char *path, const LoadSettings *load,
         return open_ranks(h, settings, wire, err);
     if (strcmp(settings->grid, "auto") != 0)
         return err_set(err, "--grid is for several ranks; give --ranks");
-    h->seats = xcalloc(1, sizeof *h->seats);
     Device device = h->device;
     h->device = (Device){0};
+    take_seats(h, 1);
     return load_model_on(&h->seats[0].model, path, load, &device, NULL, err);
 }
 
@@ -269,20 +273,28 @@ Status helix_close(Helix *h, Status status, Err *err)
     Err lost;
     if (!h)
         return status;
+    /* The leader tells the followers to quit; a follower whose work went well was told. */
     bool leads = h->n_ranks > 1 && h->opened && h->ranks.is_first;
-    if (leads && helix_leader_quit(&h->leader, &lost) == STATUS_OK)
+    if (leads ? helix_leader_quit(&h->leader, &lost) == STATUS_OK
+              : h->opened && status == STATUS_OK)
         h->ranks.in_phase = false;
-    else if (h->opened && !leads && status == STATUS_OK)
-        h->ranks.in_phase = false; /* a follower that was told to quit */
     end_threads(h);
-    for (int r = 0; h->seats && r < (h->n_seats > 0 ? h->n_seats : 1); r++) {
-        h->seats[r].helix = h;
+    for (int r = 0; r < h->n_seats; r++)
         seat_close(&h->seats[r]);
-    }
     if (h->n_seats > 1)
         parallel_set_width(h->width);
     status = ranks_close(&h->ranks, &h->device, status, err);
     free(h->seats);
     free(h);
     return status;
+}
+
+Status helix_use(const char *path, const LoadSettings *load, const HelixSettings *settings,
+                 HelixWork *work, void *context, Err *err)
+{
+    Helix *helix;
+    Status status = helix_open(&helix, path, load, settings, NULL, err);
+    if (status == STATUS_OK)
+        status = helix_leads(helix) ? work(context, helix, err) : helix_follow(helix, err);
+    return helix_close(helix, status, err);
 }

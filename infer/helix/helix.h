@@ -74,4 +74,9 @@ HelixTimes helix_times(const Helix *helix); /* rank 0's, of the present decoder 
  * may be left. NULL is allowed. */
 Status helix_close(Helix *helix, Status status, Err *err);
 
+/* Opens, works where the leader is and follows elsewhere, and closes: what a verb does. */
+typedef Status HelixWork(void *context, Helix *helix, Err *err);
+Status helix_use(const char *path, const LoadSettings *load, const HelixSettings *settings,
+                 HelixWork *work, void *context, Err *err);
+
 #endif

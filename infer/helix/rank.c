@@ -347,30 +347,6 @@ static void upload_rows(HelixRank *r, const RunnerRows *rows)
     cut_groups(r, rows);
 }
 
-static Tensor first_rows(const Tensor *t, int64_t n)
-{
-    return tensor_present(t) ? tensor_slice(t, 0, n) : *t;
-}
-
-static BlockBuffers first_buffers(const BlockBuffers *b, int64_t n)
-{
-    return (BlockBuffers){.attn_in = first_rows(&b->attn_in, n),
-                          .q = first_rows(&b->q, n),
-                          .k = first_rows(&b->k, n),
-                          .v = first_rows(&b->v, n),
-                          .attn = first_rows(&b->attn, n),
-                          .ffn_in = first_rows(&b->ffn_in, n),
-                          .ffn_up = first_rows(&b->ffn_up, n),
-                          .ffn_gate = first_rows(&b->ffn_gate, n),
-                          .ffn_act = first_rows(&b->ffn_act, n),
-                          .lora = first_rows(&b->lora, n)};
-}
-
-static Tensor heads(const Tensor *t, int64_t n_heads, int64_t head_dim)
-{
-    return tensor_3d(t->data, t->dtype, t->shape[0], n_heads, head_dim);
-}
-
 static Status all_reduce(HelixRank *r, Comm *comm, const Tensor *partial, Err *err)
 {
     if (comm->size == 1)
@@ -392,21 +368,22 @@ static Status attention_phase(HelixRank *r, HelixExpert *e, int64_t layer, int64
 {
     const ModelConfig *c = &e->model->config;
     const Backend *ops = r->device.ops;
-    BlockBuffers b = first_buffers(&e->buffers, n);
-    Tensor positions = first_rows(&r->positions, n), partial = first_rows(&e->partial, n);
+    BlockBuffers b = block_buffers_first(&e->buffers, n);
+    Tensor positions = tensor_first(&r->positions, n), partial = tensor_first(&e->partial, n);
     KvPages kv = kv_cache_pages(e->cache, layer);
     forward_qkv(e->model, layer, &e->stream, &positions, &b);
-    ops->kv_write(r->device.queue, &(KvWriteArgs){.k = heads(&b.k, e->kv.count, c->head_dim),
-                                                  .v = heads(&b.v, e->kv.count, c->head_dim),
-                                                  .slots = first_rows(&r->slots, n),
-                                                  .kv = kv});
+    ops->kv_write(r->device.queue,
+                  &(KvWriteArgs){.k = forward_heads(&b.k, e->kv.count, c->head_dim),
+                                 .v = forward_heads(&b.v, e->kv.count, c->head_dim),
+                                 .slots = tensor_first(&r->slots, n),
+                                 .kv = kv});
     ExchangeRun run = {.device = r->device,
                        .comm = r->setup.kvp,
-                       .q = heads(&b.q, e->q.count, c->head_dim),
-                       .rows = first_rows(&r->sequences, n),
-                       .limits = first_rows(&r->limits, n),
+                       .q = forward_heads(&b.q, e->q.count, c->head_dim),
+                       .rows = tensor_first(&r->sequences, n),
+                       .limits = tensor_first(&r->limits, n),
                        .kv = kv,
-                       .merged = heads(&b.attn, e->own.count, c->head_dim),
+                       .merged = forward_heads(&b.attn, e->own.count, c->head_dim),
                        .groups = r->groups,
                        .n_groups = r->n_groups};
     TRY(exchange_run(&e->exchange, &run, err));
@@ -425,8 +402,8 @@ static Status attention_phase(HelixRank *r, HelixExpert *e, int64_t layer, int64
 /* The feed-forward part on this rank's group, whole on all its ranks afterwards. */
 static Status own_ffn(HelixRank *r, HelixExpert *e, int64_t layer, int64_t n, Err *err)
 {
-    BlockBuffers b = first_buffers(&e->buffers, n);
-    Tensor partial = first_rows(&e->partial, n);
+    BlockBuffers b = block_buffers_first(&e->buffers, n);
+    Tensor partial = tensor_first(&e->partial, n);
     if (e->units.count > 0)
         forward_ffn(e->model, layer, &b, &partial);
     else
@@ -480,7 +457,7 @@ static Status ffn_phase(HelixRank *r, int64_t layer, int64_t n, Err *err)
             TRY(gather_round(r, first, layer, n, err));
     for (int64_t i = 0; i < r->n_experts; i++)
         if (layer < r->experts[i].model->config.n_layers)
-            r->experts[i].stream.delta = first_rows(&r->experts[i].partial, n);
+            r->experts[i].stream.delta = tensor_first(&r->experts[i].partial, n);
     return STATUS_OK;
 }
 
@@ -490,10 +467,10 @@ Status helix_rank_run(HelixRank *r, const RunnerRows *rows, Err *err)
     CHECK(n > 0 && n <= r->setup.options.chunk, "%lld rows", (long long)n);
     double started = clock_seconds();
     upload_rows(r, rows);
-    Tensor tokens = first_rows(&r->tokens, n);
+    Tensor tokens = tensor_first(&r->tokens, n);
     for (int64_t i = 0; i < r->n_experts; i++) {
         HelixExpert *e = &r->experts[i];
-        e->stream = (Stream){.sum = first_rows(&e->x, n)};
+        e->stream = (Stream){.sum = tensor_first(&e->x, n)};
         forward_embed(e->model, &tokens, &e->stream.sum);
     }
     for (int64_t layer = 0; layer < r->n_layers; layer++) {
@@ -504,7 +481,7 @@ Status helix_rank_run(HelixRank *r, const RunnerRows *rows, Err *err)
     }
     for (int64_t i = 0; i < r->n_experts; i++) {
         HelixExpert *e = &r->experts[i];
-        Tensor y = first_rows(&e->y, n);
+        Tensor y = tensor_first(&e->y, n);
         forward_final_norm(e->model, &e->stream, &y, NULL, NULL, NULL);
     }
     Status status = r->device.ops->queue_wait(r->device.queue, err);
@@ -526,6 +503,6 @@ Status helix_rank_target_logprobs(HelixRank *r, int64_t expert, const int32_t *t
                                   float *logp, Err *err)
 {
     const HelixExpert *e = &r->experts[expert];
-    Tensor y = first_rows(&e->y, n);
+    Tensor y = tensor_first(&e->y, n);
     return words_logprobs(&r->words, e->model, &y, targets, logp, err);
 }

@@ -204,24 +204,30 @@ static Status serve_model(const ServeSettings *s, Helix *helix, Service *service
     return status;
 }
 
+typedef struct ServeWork {
+    const ServeSettings *settings;
+    const char *path;
+} ServeWork;
+
+static Status serve_with(void *context, Helix *helix, Err *err)
+{
+    const ServeWork *work = context;
+    const ServeSettings *s = work->settings;
+    char *name = s->name ? xstrdup(s->name) : default_name(work->path);
+    Service service = {.protocol.model = name, .metrics = metrics_new()};
+    Status status = serve_model(s, helix, &service, err);
+    metrics_free(service.metrics);
+    free(name);
+    return status;
+}
+
 static Status serve_run(const void *settings, const StringList *positionals, Err *err)
 {
-    const ServeSettings *s = settings;
-    const char *path = positionals->items[0];
+    ServeWork work = {settings, positionals->items[0]};
     signal(SIGPIPE, SIG_IGN); /* a client that went away is an error of the write that meets it */
-    TRY(check_settings(s, err));
-    Helix *helix;
-    Status status = helix_open(&helix, path, &s->load, &s->helix, NULL, err);
-    if (status == STATUS_OK && !helix_leads(helix)) {
-        status = helix_follow(helix, err);
-    } else if (status == STATUS_OK) {
-        char *name = s->name ? xstrdup(s->name) : default_name(path);
-        Service service = {.protocol.model = name, .metrics = metrics_new()};
-        status = serve_model(s, helix, &service, err);
-        metrics_free(service.metrics);
-        free(name);
-    }
-    return helix_close(helix, status, err);
+    TRY(check_settings(work.settings, err));
+    return helix_use(work.path, &work.settings->load, &work.settings->helix, serve_with, &work,
+                     err);
 }
 
 const Verb verb_serve = {

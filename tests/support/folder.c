@@ -27,6 +27,20 @@ void folder_end(void)
     nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+int folder_set_up(void **state)
+{
+    (void)state;
+    folder_begin();
+    return 0;
+}
+
+int folder_tear_down(void **state)
+{
+    (void)state;
+    folder_end();
+    return 0;
+}
+
 const char *folder_path(const char *name)
 {
     static char paths[4][256];

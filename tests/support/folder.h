@@ -7,6 +7,9 @@
 /* Makes the folder; folder_end removes it with all that is in it. One at a time. */
 void folder_begin(void);
 void folder_end(void);
+/* The same as set-up and tear-down of tests that need nothing else. */
+int folder_set_up(void **state);
+int folder_tear_down(void **state);
 
 /* The path of a file in it; valid until the next four calls. */
 const char *folder_path(const char *name);

@@ -1,5 +1,6 @@
 # What flows of several processes share; sourced after flow.sh, with $bin the folder of the program.
-skipped() { echo "skip - several processes: $1"; exit 0; }
+# Where processes cannot be had the flow ends here, with what came before.
+skipped() { echo "skip - several processes: $1"; exit "$bad"; }
 command -v mpirun >/dev/null || skipped "mpirun is not installed"
 [ -e "$bin/cambium_mpi.so" ] || skipped "cambium_mpi.so was not built"
 [ "$TEST_CONF" != tsan ] || skipped "Open MPI is not built for the thread sanitizer"

@@ -15,20 +15,6 @@
 #include "core/io/corpus_file.h"
 #include "core/io/corpus_reader.h"
 
-static int begin(void **state)
-{
-    (void)state;
-    folder_begin();
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    folder_end();
-    return 0;
-}
-
 /* All documents with '|' behind each, or the error with "! " before it. */
 static char *read_all(const char *path)
 {
@@ -194,12 +180,16 @@ static void folders_list_their_corpus_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(text_is_cut_at_form_feeds, begin, end),
-        cmocka_unit_test_setup_teardown(json_lines_give_their_member, begin, end),
-        cmocka_unit_test_setup_teardown(errors_name_file_and_line, begin, end),
-        cmocka_unit_test_setup_teardown(gzip_whole_joined_cut_and_damaged, begin, end),
-        cmocka_unit_test_setup_teardown(xz_whole_joined_cut_and_damaged, begin, end),
-        cmocka_unit_test_setup_teardown(folders_list_their_corpus_files, begin, end),
+        cmocka_unit_test_setup_teardown(text_is_cut_at_form_feeds, folder_set_up, folder_tear_down),
+        cmocka_unit_test_setup_teardown(json_lines_give_their_member, folder_set_up,
+                                        folder_tear_down),
+        cmocka_unit_test_setup_teardown(errors_name_file_and_line, folder_set_up, folder_tear_down),
+        cmocka_unit_test_setup_teardown(gzip_whole_joined_cut_and_damaged, folder_set_up,
+                                        folder_tear_down),
+        cmocka_unit_test_setup_teardown(xz_whole_joined_cut_and_damaged, folder_set_up,
+                                        folder_tear_down),
+        cmocka_unit_test_setup_teardown(folders_list_their_corpus_files, folder_set_up,
+                                        folder_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

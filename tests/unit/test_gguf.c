@@ -356,20 +356,6 @@ static void byte_level_vocabularies_come_back(void **state)
     assert_true(held >= 3 && refused >= 1);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    folder_begin();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    folder_end();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,5 +367,5 @@ int main(void)
         cmocka_unit_test(sentencepiece_vocabularies_are_read),
         cmocka_unit_test(byte_level_vocabularies_come_back),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, folder_set_up, folder_tear_down);
 }

@@ -93,25 +93,11 @@ static void unknown_settings_are_refused_by_name(void **state)
     }
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    folder_begin();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    folder_end();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_are_those_of_transformers),
         cmocka_unit_test(unknown_settings_are_refused_by_name),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, folder_set_up, folder_tear_down);
 }

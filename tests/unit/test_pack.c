@@ -101,13 +101,6 @@ static int begin(void **state)
     return 0;
 }
 
-static int end(void **state)
-{
-    (void)state;
-    folder_end();
-    return 0;
-}
-
 static void documents_come_back(void **state)
 {
     (void)state;
@@ -467,5 +460,5 @@ int main(void)
         cmocka_unit_test(impossible_settings_are_refused),
         cmocka_unit_test(a_sweep_counts_every_token_once),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, begin, folder_tear_down);
 }

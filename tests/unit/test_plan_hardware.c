@@ -196,13 +196,6 @@ static int begin(void **state)
     return 0;
 }
 
-static int end(void **state)
-{
-    (void)state;
-    folder_end();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,5 +203,5 @@ int main(void)
         cmocka_unit_test(reads_a_description), cmocka_unit_test(keeps_what_it_wrote),
         cmocka_unit_test(refuses_by_name),     cmocka_unit_test(measures_this_machine),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, begin, folder_tear_down);
 }

@@ -154,25 +154,11 @@ static void impossible_scalings_are_refused(void **state)
     json_decref(json);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    folder_begin();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    folder_end();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frequencies_are_those_of_transformers),
         cmocka_unit_test(impossible_scalings_are_refused),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, folder_set_up, folder_tear_down);
 }

@@ -178,20 +178,6 @@ static void arrays_come_back(void **state)
     strbuf_clear(&content);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    folder_begin();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    folder_end();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,5 +186,5 @@ int main(void)
         cmocka_unit_test(hostile_headers_are_refused),
         cmocka_unit_test(arrays_come_back),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, folder_set_up, folder_tear_down);
 }

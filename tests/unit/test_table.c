@@ -156,20 +156,6 @@ static void contradictions_are_refused(void **state)
     tokenizer_spec_clear(&spec);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    folder_begin();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    folder_end();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,5 +163,5 @@ int main(void)
         cmocka_unit_test(hash_is_of_the_float_values),
         cmocka_unit_test(contradictions_are_refused),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, folder_set_up, folder_tear_down);
 }
