@@ -263,12 +263,15 @@ static Status import_open(GgufModel *model, const char *tokenizer, const char *o
     TRY(read_config(model, err));
     TRY(check_names(model, err));
     TRY(read_tokenizer(model, tokenizer, &spec, err));
+    const char *file = gguf_name(model->file), *tokenizer_file = tokenizer ? tokenizer : file;
     Tokenizer *checked = tokenizer_new(&spec, err);
     if (!checked)
-        return err_wrap(err, "%s", tokenizer ? tokenizer : gguf_name(model->file));
+        return err_wrap(err, "%s", tokenizer_file);
     ImportModel import = {.path = out,
-                          .name = file_base_name(gguf_name(model->file)),
+                          .name = file_base_name(file),
                           .format = "GGUF",
+                          .config_file = file,
+                          .tokenizer_file = tokenizer_file,
                           .config = model->config,
                           .tokenizer = tokenizer_spec(checked),
                           .find = find_param,

@@ -217,17 +217,16 @@ static Status read_tokenizer_config(const HfModel *model, TokenizerSpec *spec, E
 
 static Status read_tokenizer(const HfModel *model, const char *path, TokenizerSpec *spec, Err *err)
 {
-    char *beside = file_join(model->folder, "tokenizer.json");
-    Status status = tokenizer_json_read(path ? path : beside, spec, err);
-    free(beside);
-    TRY(status);
-    status = read_tokenizer_config(model, spec, err);
+    TRY(tokenizer_json_read(path, spec, err));
+    Status status = read_tokenizer_config(model, spec, err);
     if (status != STATUS_OK)
         tokenizer_spec_clear(spec);
     return status;
 }
 
-static Status import_open(HfModel *model, const char *tokenizer, const char *out, Err *err)
+/* `tokenizer`, `config`: their files. */
+static Status import_open(HfModel *model, const char *tokenizer, const char *config,
+                          const char *out, Err *err)
 {
     TRY(read_config(model, err));
     TRY(open_weights(model, err));
@@ -236,10 +235,12 @@ static Status import_open(HfModel *model, const char *tokenizer, const char *out
     TRY(read_tokenizer(model, tokenizer, &spec, err));
     Tokenizer *checked = tokenizer_new(&spec, err);
     if (!checked)
-        return err_wrap(err, "%s", tokenizer ? tokenizer : model->folder);
+        return err_wrap(err, "%s", tokenizer);
     ImportModel import = {.path = out,
                           .name = file_base_name(model->folder),
                           .format = "Hugging Face",
+                          .config_file = config,
+                          .tokenizer_file = tokenizer,
                           .config = model->config,
                           .tokenizer = tokenizer_spec(checked),
                           .find = find_param,
@@ -262,7 +263,11 @@ Status hf_import(const char *path, const char *tokenizer, const char *out, Err *
     }
     for (length = strlen(model.folder); length > 1 && model.folder[length - 1] == '/';)
         model.folder[--length] = '\0';
-    Status status = import_open(&model, tokenizer, out, err);
+    char *config = file_join(model.folder, "config.json");
+    char *beside = file_join(model.folder, "tokenizer.json");
+    Status status = import_open(&model, tokenizer ? tokenizer : beside, config, out, err);
+    free(config);
+    free(beside);
     hf_close(&model);
     return status;
 }

@@ -206,6 +206,8 @@ static Status import_mapped(Llama2c *file, const char *tokenizer, const char *ou
     ImportModel import = {.path = out,
                           .name = file_base_name(file->path),
                           .format = "llama2.c",
+                          .config_file = file->path,
+                          .tokenizer_file = tokenizer,
                           .config = file->config,
                           .tokenizer = tokenizer_spec(checked),
                           .find = find_param,

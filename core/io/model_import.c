@@ -135,9 +135,9 @@ Status model_import(const ImportModel *import, Err *err)
     ImportJob job = {.import = import};
     TRY(model_config_check(&import->config, err));
     if (import->tokenizer->n_tokens > import->config.vocab_size)
-        return err_set(err, "the tokenizer has %lld tokens and the model only %lld",
-                       (long long)import->tokenizer->n_tokens,
-                       (long long)import->config.vocab_size);
+        return err_set(err, "%s: the tokenizer has %lld tokens and the model (%s) only %lld",
+                       import->tokenizer_file, (long long)import->tokenizer->n_tokens,
+                       import->config_file, (long long)import->config.vocab_size);
     TRY(container_create(&job.writer, import->path, err));
     Status status = import_all(&job, err);
     free(job.slab);

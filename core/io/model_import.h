@@ -18,6 +18,8 @@ typedef struct ImportModel {
     const char *path;   /* of the file to write */
     const char *name;   /* of the model, for people */
     const char *format; /* where it came from: "llama2.c", goes into the history */
+    /* For errors: the files that say the configuration and the vocabulary. */
+    const char *config_file, *tokenizer_file;
     ModelConfig config; /* EMBEDDING_LEARNED */
     const TokenizerSpec *tokenizer;
     /* Finds "embedding", "blocks/3/attn_q", "final_norm", "head", ... of the given shape. */

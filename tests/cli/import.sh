@@ -54,6 +54,10 @@ check "names its unknown architecture" refused "bloom" \
     "$CAMBIUM" import "$folder/bloom.gguf" -o "$folder/never.h5"
 cp -r tests/golden/hf_llama "$folder/hf"
 check "imports a Hugging Face folder" "$CAMBIUM" import "$folder/hf" -o "$folder/hf.h5"
+sed 's/"hello": *259/"hello": 303/' tests/golden/hf_llama/tokenizer.json >"$folder/hf/tokenizer.json"
+check "names the vocabulary that is too large" refused "hf/tokenizer.json" \
+    "$CAMBIUM" import "$folder/hf" -o "$folder/never.h5"
+cp tests/golden/hf_llama/tokenizer.json "$folder/hf"
 head -c 20000 tests/golden/hf_llama/model-00002-of-00003.safetensors \
     >"$folder/hf/model-00002-of-00003.safetensors"
 check "refuses a cut shard" refused "model-00002" "$CAMBIUM" import "$folder/hf" -o "$folder/never.h5"
