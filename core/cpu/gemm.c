@@ -130,7 +130,7 @@ static void run_gemv(void *context, int64_t begin, int64_t end, int worker)
     activate(run, 0, run->d.M, begin, end - begin);
 }
 
-/* ---- bfloat16 without the instructions for it ------------------------------------------------ */
+/* ---- bfloat16 that no instructions take ------------------------------------------------------ */
 
 typedef struct Conversion {
     const void *from;
@@ -189,7 +189,7 @@ void cpu_gemm(Queue *queue, const GemmArgs *args)
     } else if (d.M <= GEMV_ROWS_MAX && !args->a_transposed && args->b_transposed) {
         GemmRun run = {.args = args, .d = d};
         parallel_for(d.N, ceil_div(1 << 15, d.K), run_gemv, &run);
-    } else if (args->a.dtype == DTYPE_BF16 && !product_has_bf16()) {
+    } else if (args->a.dtype == DTYPE_BF16 && !product_takes_bf16(d.K)) {
         gemm_converted(queue, args, d);
     } else {
         gemm_tiles(queue, args, d);

@@ -283,6 +283,18 @@ static void check_targets(const HeadRun *run)
         CHECK(targets[i] < run->V, "head_loss: target %d of %lld", targets[i], (long long)run->V);
 }
 
+/* Whether all products of the run may be in bfloat16: their inner sizes are the channels and, for
+ * gradients, the rows and words of a full tile and of the last. */
+static bool takes_bf16(const HeadRun *run)
+{
+    const int64_t inner[] = {run->C, run->group, run->N % run->group, smaller(WORDS, run->V),
+                             words_of(run, run->chunks - 1)};
+    for (size_t i = 0; i < (run->gradients ? sizeof inner / sizeof *inner : 1); i++)
+        if (!product_takes_bf16(inner[i]))
+            return false;
+    return true;
+}
+
 /* Sizes of the whole run and of its scratch; only shapes and types of `args` are looked at. */
 static HeadRun run_of(const HeadLossArgs *args)
 {
@@ -292,10 +304,10 @@ static HeadRun run_of(const HeadLossArgs *args)
                    .V = tensor_rows(&args->weight),
                    .type = args->x.dtype,
                    .gradients = args->dx.data || args->dweight.data || args->dbias.data};
-    run.converted = run.type == DTYPE_BF16 && !product_has_bf16();
+    choose_sizes(&run);
+    run.converted = run.type == DTYPE_BF16 && !takes_bf16(&run);
     if (run.converted)
         run.type = DTYPE_F32;
-    choose_sizes(&run);
     return run;
 }
 

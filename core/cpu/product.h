@@ -28,14 +28,15 @@ void product_start(void);
 void product_begin(Queue *queue);
 
 /* The plan of a product for all workers of the calling thread's team. Valid for the rest of the
- * operation. bfloat16 operands need product_has_bf16. */
+ * operation. bfloat16 operands need product_takes_bf16(K). */
 const ProductPlan *product_plan(Queue *queue, const Product *product);
 
 void product_run(const ProductPlan *plan, int worker, const void *a, const void *b,
                  const float *bias, void *c);
 
-/* Whether products of bfloat16 run as they are; otherwise convert to float32 first. */
-bool product_has_bf16(void);
+/* Whether products of bfloat16 with this inner size run as they are; otherwise convert to float32
+ * first. */
+bool product_takes_bf16(int64_t inner);
 
 void product_cache_free(ProductCache *cache);
 

@@ -82,7 +82,7 @@ static void many_rows(Queue *queue, const GemmI8Args *args)
     enum { PIECE_BYTES = 1 << 20 };
     int64_t M = args->a.shape[0], K = args->a.shape[1], N = args->w.shape[0];
     Many p = {.args = args, .type = args->a.dtype, .a = cpu_ptr(&args->a)};
-    bool widen = p.type == DTYPE_BF16 && !product_has_bf16();
+    bool widen = p.type == DTYPE_BF16 && !product_takes_bf16(K);
     if (widen)
         p.type = DTYPE_F32;
     size_t row_bytes = (size_t)K * dtype_bytes(p.type);
