@@ -86,6 +86,7 @@ static CompletionOptions options_of(const InferSettings *s, Helix *helix)
                                .ignore_end = s->ignore_end,
                                .specials = s->specials,
                                .kv_dtype = helix_model(helix)->kv_dtype,
+                               .budget = helix_budget(helix),
                                .source = helix_source(helix)};
 }
 

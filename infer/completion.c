@@ -101,6 +101,7 @@ static Status run_all(const Ensemble *ensemble, const CompletionOptions *o, Run 
         .max_sequences = n < o->max_sequences ? n : o->max_sequences,
         .max_positions = o->max_positions ? o->max_positions : longest,
         .kv_dtype = o->kv_dtype,
+        .budget = o->budget,
         .source = o->source,
     };
     int64_t context = ensemble_context(ensemble);

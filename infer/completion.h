@@ -2,6 +2,7 @@
 #ifndef CAMBIUM_INFER_COMPLETION_H
 #define CAMBIUM_INFER_COMPLETION_H
 
+#include "core/decode/budget.h"
 #include "core/decode/generate.h"
 #include "core/text/stream.h"
 
@@ -30,7 +31,8 @@ typedef struct CompletionOptions {
     bool ignore_end; /* go on after an end token */
     bool specials;   /* prompts may name special tokens */
     DType kv_dtype;
-    RunnerSource *source; /* where layers run; NULL: in this process */
+    const MemoryBudget *budget; /* as the decoder's; may be NULL */
+    RunnerSource *source;       /* where layers run; NULL: in this process */
     /* Called with new whole characters as they come; may be NULL. */
     void (*write)(void *context, int64_t index, const char *text, int64_t bytes);
     void *write_context;

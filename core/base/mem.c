@@ -65,6 +65,33 @@ char *xasprintf(const char *format, ...)
     return text;
 }
 
+/* The number behind a word of a file ("MemAvailable:"), or at its start; 0 when absent. */
+static double number_in(const char *path, const char *word)
+{
+    char line[256];
+    double value = 0.0;
+    FILE *file = fopen(path, "r");
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, word, strlen(word)) == 0) {
+            value = strtod(line + strlen(word), NULL);
+            break;
+        }
+    if (file)
+        fclose(file);
+    return value;
+}
+
+double mem_free_bytes(void)
+{
+    static const char stat[] = "/sys/fs/cgroup/memory.stat";
+    double bytes = 1024.0 * number_in("/proc/meminfo", "MemAvailable:");
+    double limit = number_in("/sys/fs/cgroup/memory.max", "");
+    /* Cached pages of files count as used, and go when they are in the way. */
+    double used = number_in("/sys/fs/cgroup/memory.current", "") - number_in(stat, "active_file ") -
+                  number_in(stat, "inactive_file ");
+    return limit > 0.0 && limit - used < bytes ? limit - used : bytes;
+}
+
 Status mem_try(void **out, size_t bytes, const char *what, Err *err)
 {
     size_t rounded = (bytes + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;

@@ -26,6 +26,10 @@ char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * the thing in the error. */
 Status mem_try(void **out, size_t bytes, const char *what, Err *err);
 
+/* Bytes that the system can still give this process, within the limit of its container; 0 when that
+ * is not known. */
+double mem_free_bytes(void);
+
 /* Grows an array geometrically: returns `items` with room for at least `need` of `item_bytes`. */
 void *mem_grow(void *items, int64_t *capacity, int64_t need, size_t item_bytes);
 

@@ -11,16 +11,14 @@ DType dtype_for_device(const Device *device)
     return native ? DTYPE_BF16 : DTYPE_F32;
 }
 
-/* The types of products and of weights that `--weights` means on this device. */
-static Status choose_types(const LoadSettings *settings, const Device *device, LoadOptions *out,
-                           Err *err)
+Status load_model_types(const LoadSettings *settings, const Device *device, DType *weights,
+                        DType *compute, Err *err)
 {
     DType fast = dtype_for_device(device);
-    DType weights = fast;
+    *weights = fast;
     if (strcmp(settings->weights, "auto") != 0)
-        TRY(dtype_parse(settings->weights, &weights, err));
-    out->weights = weights;
-    out->compute = weights == DTYPE_I8 ? fast : weights;
+        TRY(dtype_parse(settings->weights, weights, err));
+    *compute = *weights == DTYPE_I8 ? fast : *weights;
     return STATUS_OK;
 }
 
@@ -37,7 +35,8 @@ Status load_model_on(LoadedModel *model, const char *path, const LoadSettings *s
 {
     *model = (LoadedModel){.device = *device};
     LoadOptions options = {.device = &model->device, .shards = shards, .table = settings->table};
-    Status status = choose_types(settings, &model->device, &options, err);
+    Status status =
+        load_model_types(settings, &model->device, &options.weights, &options.compute, err);
     if (status == STATUS_OK) {
         model->kv_dtype = options.compute;
         if (strcmp(settings->kv, "auto") != 0)

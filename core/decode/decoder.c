@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/decode/budget.h"
 #include "core/decode/mixing.h"
 #include "core/decode/prefix.h"
 
@@ -100,6 +101,9 @@ size_t decoder_bytes(const Ensemble *ensemble, const DecoderOptions *options)
 
 Status decoder_new(Decoder **out, const Ensemble *ensemble, const DecoderOptions *options, Err *err)
 {
+    *out = NULL;
+    if (options->budget)
+        TRY(budget_check_decoder(options->budget, options, decoder_bytes(ensemble, options), err));
     Decoder *d = xcalloc(1, sizeof *d);
     d->ensemble = ensemble;
     d->options = decoder_options_complete(options);
@@ -109,7 +113,6 @@ Status decoder_new(Decoder **out, const Ensemble *ensemble, const DecoderOptions
     d->lengths = xcalloc((size_t)S, sizeof *d->lengths);
     d->weights = xcalloc((size_t)(S * E), sizeof *d->weights);
     d->shared = xcalloc((size_t)S, sizeof *d->shared);
-    *out = NULL;
     Arena arena;
     arena_init(&arena, NULL, 0);
     place(ensemble, &d->options, &arena, NULL);

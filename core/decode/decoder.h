@@ -12,7 +12,8 @@
 typedef struct Decoder Decoder;
 
 size_t decoder_bytes(const Ensemble *ensemble, const DecoderOptions *options);
-/* The ensemble is borrowed and must outlive the decoder. */
+/* Fails before it allocates when options->budget is smaller. The ensemble is borrowed and must
+ * outlive the decoder. */
 Status decoder_new(Decoder **out, const Ensemble *ensemble, const DecoderOptions *options,
                    Err *err);
 void decoder_free(Decoder *decoder);

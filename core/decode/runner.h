@@ -16,7 +16,8 @@ typedef struct DecoderOptions {
     int64_t page_size;     /* 0: 64 */
     int64_t chunk;         /* tokens processed at once; longer prompts go in chunks. 0: 512 */
     DType kv_dtype;
-    struct RunnerSource *source; /* where layers run; NULL: in this process. Borrowed */
+    const struct MemoryBudget *budget; /* what it must fit into; NULL: anything. Borrowed */
+    struct RunnerSource *source;       /* where layers run; NULL: in this process. Borrowed */
 } DecoderOptions;
 
 /* The same with every default filled in. */

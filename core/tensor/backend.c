@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "core/base/log.h"
+#include "core/base/mem.h"
 #include "core/base/plugin.h"
 
 enum { BACKENDS_MAX = 8 };
@@ -125,6 +126,15 @@ void device_close(Device *device)
     if (device->queue)
         device->ops->queue_free(device->queue);
     *device = (Device){0};
+}
+
+double device_free_bytes(const Device *device)
+{
+    size_t free_bytes, total;
+    if (!device->ops->memory)
+        return mem_free_bytes();
+    device->ops->memory(&free_bytes, &total);
+    return (double)free_bytes;
 }
 
 Status device_tensor(const Device *device, Tensor *tensor, const char *what, Err *err)

@@ -83,6 +83,10 @@ typedef struct Device {
 Status device_open(Device *device, const char *name, Err *err);
 void device_close(Device *device);
 
+/* Bytes of the device's memory that may still be taken: see mem_free_bytes where it is the host's.
+ */
+double device_free_bytes(const Device *device);
+
 /* tensor->data = new device memory for its type and shape. */
 Status device_tensor(const Device *device, Tensor *tensor, const char *what, Err *err);
 /* Copies a whole tensor to host memory, or fills it from there, and waits. */

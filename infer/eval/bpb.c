@@ -100,6 +100,7 @@ Status bpb_score(const Ensemble *ensemble, const Tokenizer *tokenizer, const Bpb
                                       .max_positions = score.context,
                                       .chunk = windows * score.context,
                                       .kv_dtype = options->kv_dtype,
+                                      .budget = options->budget,
                                       .source = options->source};
     Decoder *decoder;
     TRY(decoder_new(&decoder, ensemble, &decoder_options, err));

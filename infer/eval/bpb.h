@@ -3,6 +3,7 @@
 #ifndef CAMBIUM_INFER_EVAL_BPB_H
 #define CAMBIUM_INFER_EVAL_BPB_H
 
+#include "core/decode/budget.h"
 #include "core/decode/score.h"
 #include "core/text/tokenizer.h"
 
@@ -24,7 +25,8 @@ typedef struct BpbOptions {
     int64_t context; /* 0: what the model was trained with */
     int64_t stride;  /* 0: half the context */
     DType kv_dtype;
-    RunnerSource *source; /* where layers run; NULL: in this process */
+    const MemoryBudget *budget; /* as the decoder's; may be NULL */
+    RunnerSource *source;       /* where layers run; NULL: in this process */
 } BpbOptions;
 
 /* The start token of documents: eos, else bos. Fails for a tokenizer without either. */

@@ -176,6 +176,7 @@ static Status eval_with(void *context, Helix *helix, Err *err)
     BpbOptions options = {.context = s->context,
                           .stride = s->stride,
                           .kv_dtype = model->kv_dtype,
+                          .budget = helix_budget(helix),
                           .source = helix_source(helix)};
     if (s->experts && options.source)
         return err_set(err, "--experts measures each expert on one rank; leave --ranks out");

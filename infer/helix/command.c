@@ -312,6 +312,7 @@ static Status source_make(RunnerSource *source, const DecoderOptions *options, R
     CHECK(!leader->member->rank, "one decoder at a time");
     leader->message.options = *options;
     leader->message.options.source = NULL;
+    leader->message.options.budget = NULL; /* checked by now, and of this process */
     TRY(send(leader, (HelixCommand){.op = HELIX_OP_MAKE}, NULL, 0, 0, err));
     TRY(explained(leader, make_rank(leader->member, &leader->message.options, err), err));
     LeaderRunner *runner = xcalloc(1, sizeof *runner);

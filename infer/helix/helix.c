@@ -8,6 +8,7 @@
 #include "core/base/parallel.h"
 #include "core/io/checkpoint.h"
 #include "infer/helix/command.h"
+#include "infer/helix/memory.h"
 
 /* A rank of this process. */
 typedef struct Seat {
@@ -27,6 +28,7 @@ struct Helix {
     const LoadSettings *load;
     int n_ranks;
     HelixGrid grid;
+    MemoryBudget budget;
     int64_t block;
     bool hopb;
     Ranks ranks; /* processes, if they are */
@@ -38,9 +40,34 @@ struct Helix {
     HelixLeader leader;
 };
 
-/* ---- the grid ------------------------------------------------------------------------------- */
+/* ---- the grid and the memory ----------------------------------------------------------------- */
 
-static Status choose_grid(Helix *h, const HelixSettings *settings, Err *err)
+static Status choose_grid(Helix *h, const HelixSettings *settings,
+                          const ModelConfig *const *configs, int64_t n, Err *err)
+{
+    if (h->n_ranks == 1) {
+        h->grid = (HelixGrid){1, 1, 1, 1};
+        return strcmp(settings->grid, "auto") == 0
+                   ? STATUS_OK
+                   : err_set(err, "--grid is for several ranks; give --ranks");
+    }
+    if (strcmp(settings->grid, "auto") == 0)
+        h->grid = helix_grid_default(h->n_ranks, configs, n);
+    else
+        TRY(helix_grid_parse(settings->grid, h->n_ranks, &h->grid, err));
+    return helix_grid_check(&h->grid, configs, n, err);
+}
+
+/* Ranks that share this process's memory: its threads, or on the host the machine's processes. */
+static int64_t local_ranks(const Helix *h)
+{
+    if (!h->ranks.comm)
+        return h->n_ranks;
+    return h->device.ops->memory ? 1 : comm_launch().local_size;
+}
+
+/* What the model's description decides: the grid, and the memory that decoders may take. */
+static Status plan_model(Helix *h, const HelixSettings *settings, Err *err)
 {
     Container *file;
     CheckpointInfo info;
@@ -50,12 +77,17 @@ static Status choose_grid(Helix *h, const HelixSettings *settings, Err *err)
         const ModelConfig **configs = xcalloc((size_t)info.n_experts, sizeof *configs);
         for (int64_t i = 0; i < info.n_experts; i++)
             configs[i] = &info.experts[i].config;
-        if (strcmp(settings->grid, "auto") == 0)
-            h->grid = helix_grid_default(h->n_ranks, configs, info.n_experts);
-        else
-            status = helix_grid_parse(settings->grid, h->n_ranks, &h->grid, err);
+        status = choose_grid(h, settings, configs, info.n_experts, err);
+        HelixMemory memory = {.file = file,
+                              .info = &info,
+                              .load = h->load,
+                              .device = &h->device,
+                              .ranks = h->n_ranks,
+                              .local = local_ranks(h),
+                              .kvp = h->grid.kvp,
+                              .asked = (double)settings->memory};
         if (status == STATUS_OK)
-            status = helix_grid_check(&h->grid, configs, info.n_experts, err);
+            status = helix_memory_budget(&memory, &h->budget, err);
         free(configs);
         checkpoint_info_clear(&info);
     }
@@ -162,7 +194,7 @@ static void start_threads(Helix *h, const CommWire *wire)
 
 static Status open_ranks(Helix *h, const HelixSettings *settings, const CommWire *wire, Err *err)
 {
-    TRY(ranks_agree(&h->ranks, choose_grid(h, settings, err), err));
+    TRY(ranks_agree(&h->ranks, plan_model(h, settings, err), err));
     take_seats(h, h->ranks.comm ? 1 : h->n_ranks);
     h->width = parallel_width();
     Seat *own = &h->seats[0];
@@ -192,6 +224,8 @@ static Status check_settings(const HelixSettings *s, Err *err)
         return err_set(err, "--ranks is from 1 to %d", HELIX_RANKS);
     if (s->block < 1 || 64 % s->block != 0)
         return err_set(err, "--kv-block divides 64, the positions of a page");
+    if (s->memory < 0)
+        return err_set(err, "--memory is 0 or more bytes");
     return STATUS_OK;
 }
 
@@ -214,8 +248,7 @@ Status helix_open(Helix **out, const char *path, const LoadSettings *load,
     h->n_ranks = h->ranks.count;
     if (h->n_ranks > 1)
         return open_ranks(h, settings, wire, err);
-    if (strcmp(settings->grid, "auto") != 0)
-        return err_set(err, "--grid is for several ranks; give --ranks");
+    TRY(plan_model(h, settings, err));
     Device device = h->device;
     h->device = (Device){0};
     take_seats(h, 1);
@@ -244,6 +277,11 @@ RunnerSource *helix_source(Helix *h)
     return h->n_ranks > 1 ? &h->leader.source : NULL;
 }
 
+const MemoryBudget *helix_budget(const Helix *h)
+{
+    return &h->budget;
+}
+
 int helix_ranks(const Helix *h)
 {
     return h->n_ranks;
@@ -251,7 +289,7 @@ int helix_ranks(const Helix *h)
 
 HelixGrid helix_grid(const Helix *h)
 {
-    return h->n_ranks > 1 ? h->grid : (HelixGrid){1, 1, 1, 1};
+    return h->grid;
 }
 
 HelixTimes helix_times(const Helix *h)

@@ -8,15 +8,16 @@
 
 #include "core/cli/load_model.h"
 #include "core/comm/ranks.h"
-#include "core/decode/runner.h"
+#include "core/decode/budget.h"
 #include "infer/helix/rank.h"
 
 typedef struct HelixSettings {
     int64_t ranks;
     int64_t block;
-    char *grid; /* "auto", or as helix_grid_parse reads it */
-    char *hopb; /* "on", "off" */
-    char *comm; /* auto, threads, mpi, nccl */
+    int64_t memory; /* bytes; 0: what is free */
+    char *grid;     /* "auto", or as helix_grid_parse reads it */
+    char *hopb;     /* "on", "off" */
+    char *comm;     /* auto, threads, mpi, nccl */
 } HelixSettings;
 
 /* Rows of a verb's option table; `field` is its HelixSettings. */
@@ -43,6 +44,16 @@ typedef struct HelixSettings {
          "on|off",                                                                                 \
          0,                                                                                        \
          NULL},                                                                                    \
+        {"memory",                                                                                 \
+         OPTION_INT,                                                                               \
+         offsetof(Settings, field) + offsetof(HelixSettings, memory),                              \
+         "BYTES",                                                                                  \
+         "0",                                                                                      \
+         "what weights and KV cache may take of this machine's memory, or of each GPU's (0: what " \
+         "is free); a context that does not fit is refused",                                       \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         NULL},                                                                                    \
         {"kv-block", OPTION_INT, offsetof(Settings, field) + offsetof(HelixSettings, block),       \
          "N",        "16",       "positions that a KV shard owns in a row",                        \
          NULL,       0,          NULL},                                                            \
@@ -54,8 +65,9 @@ typedef struct HelixSettings {
 
 typedef struct Helix Helix;
 
-/* Opens the model on all ranks. To be closed also when it fails (out is then set, too, unless
- * nothing was opened). `wire` (NULL: none) slows the threads' communicator down. */
+/* Opens the model on all ranks; refuses weights that do not fit the memory before it loads them. To
+ * be closed also when it fails (out is then set, too, unless nothing was opened). `wire` (NULL:
+ * none) slows the threads' communicator down. */
 Status helix_open(Helix **out, const char *path, const LoadSettings *load,
                   const HelixSettings *settings, const CommWire *wire, Err *err);
 
@@ -65,7 +77,8 @@ Status helix_follow(Helix *helix, Err *err);
 
 /* The leader's: rank 0's shards (with whole configurations), borrowed, and where layers run. */
 const LoadedModel *helix_model(const Helix *helix);
-RunnerSource *helix_source(Helix *helix); /* NULL: this process */
+RunnerSource *helix_source(Helix *helix);             /* NULL: this process */
+const MemoryBudget *helix_budget(const Helix *helix); /* for its decoders */
 int helix_ranks(const Helix *helix);
 HelixGrid helix_grid(const Helix *helix);
 HelixTimes helix_times(const Helix *helix); /* rank 0's, of the present decoder or the last one */

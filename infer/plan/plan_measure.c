@@ -186,44 +186,12 @@ static Status measure_reading(const Device *device, DType dtype, double seconds,
     return STATUS_OK;
 }
 
-/* ---- memory ---------------------------------------------------------------------------------- */
-
-/* A number behind a word of a file ("MemAvailable:"), or at its start; 0 when absent. */
-static double number_in(const char *path, const char *word)
-{
-    char line[256];
-    double value = 0.0;
-    FILE *file = fopen(path, "r");
-    while (file && fgets(line, sizeof line, file))
-        if (strncmp(line, word, strlen(word)) == 0) {
-            value = strtod(line + strlen(word), NULL);
-            break;
-        }
-    if (file)
-        fclose(file);
-    return value;
-}
-
-/* Free memory of the device; on the CPU what the system can give, within the container's limit. */
-static double free_memory(const Device *device)
-{
-    if (device->ops->memory) {
-        size_t free_bytes, total;
-        device->ops->memory(&free_bytes, &total);
-        return (double)free_bytes;
-    }
-    double bytes = 1024.0 * number_in("/proc/meminfo", "MemAvailable:");
-    double limit = number_in("/sys/fs/cgroup/memory.max", "");
-    double left = limit - number_in("/sys/fs/cgroup/memory.current", "");
-    return limit > 0.0 && left < bytes ? left : bytes;
-}
-
 /* ---- together -------------------------------------------------------------------------------- */
 
 static Status measure_device(const Device *device, int64_t ranks, double seconds, PlanHardware *out,
                              Err *err)
 {
-    out->memory = free_memory(device);
+    out->memory = device_free_bytes(device);
     if (!(out->memory > 0.0))
         return err_set(err, "how much memory is free could not be read from /proc/meminfo");
     DType dtype = dtype_for_device(device);

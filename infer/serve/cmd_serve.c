@@ -40,7 +40,8 @@ static const Option serve_options[] = {
     {"context", OPTION_INT, AT(context), "N", "0",
      "tokens of prompt and text together (0: what the model was trained on)", NULL, 0, NULL},
     {"kv-tokens", OPTION_INT, AT(kv_tokens), "N", "0",
-     "tokens that the KV cache holds (0: --batch contexts, at most 4 GB of them)", NULL, 0, NULL},
+     "tokens that the KV cache holds (0: --batch contexts, at most 4 GB of them, and what fits)",
+     NULL, 0, NULL},
     {"prefill", OPTION_INT, AT(prefill), "N", "256",
      "prompt tokens per step, beside one token of each text under way", NULL, 0, NULL},
     {"keep", OPTION_INT, AT(parked), "N", "32",
@@ -98,6 +99,7 @@ static SchedulerOptions sizes_of(const ServeSettings *s, Helix *helix)
                           .page_size = KV_PAGE,
                           .prefill = s->prefill,
                           .kv_dtype = model->kv_dtype,
+                          .budget = helix_budget(helix),
                           .source = helix_source(helix)};
     if (!o.context)
         o.context = ensemble_context(model->ensemble);
@@ -108,7 +110,8 @@ static SchedulerOptions sizes_of(const ServeSettings *s, Helix *helix)
         more.kv_positions = 2 * one;
         double bytes = (double)(scheduler_bytes(model->ensemble, &more) -
                                 scheduler_bytes(model->ensemble, &little));
-        int64_t fit = (int64_t)(kv_budget / bytes);
+        double room = budget_room(o.budget, scheduler_bytes(model->ensemble, &little)) + bytes;
+        int64_t fit = (int64_t)((room < kv_budget ? room : kv_budget) / bytes);
         o.kv_positions = one * (fit < 1 ? 1 : fit < o.batch ? fit : o.batch);
     }
     if (o.kv_positions < one)

@@ -68,6 +68,7 @@ static DecoderOptions decoder_options(const SchedulerOptions *o)
                             .kv_positions = o->kv_positions,
                             .page_size = o->page_size,
                             .kv_dtype = o->kv_dtype,
+                            .budget = o->budget,
                             .source = o->source};
 }
 

@@ -7,6 +7,7 @@
 #ifndef CAMBIUM_INFER_SERVE_SCHEDULER_H
 #define CAMBIUM_INFER_SERVE_SCHEDULER_H
 
+#include "core/decode/budget.h"
 #include "core/decode/decoder.h"
 #include "infer/serve/metrics.h"
 
@@ -19,7 +20,8 @@ typedef struct SchedulerOptions {
     int64_t page_size;    /* 0: the decoder's own */
     int64_t prefill;      /* prompt tokens per step */
     DType kv_dtype;
-    RunnerSource *source; /* where layers run; NULL: in this process. Kept */
+    const MemoryBudget *budget; /* as the decoder's; may be NULL */
+    RunnerSource *source;       /* where layers run; NULL: in this process. Kept */
 } SchedulerOptions;
 
 typedef struct Scheduler Scheduler;

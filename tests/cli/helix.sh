@@ -50,6 +50,16 @@ check "more heads than there are is refused" fails_with "works" "$C" infer both.
 check "a grid for other ranks is refused" fails_with "must both be that" "$C" infer both.h5 -p x --ranks 4 --grid kvp=3
 check "a grid without ranks is refused" fails_with "give --ranks" "$C" infer both.h5 -p x --grid kvp=2
 check "too long a text is one clear error" fails_with "leaves no room in a context of 4" "$C" infer both.h5 -p '1 2 3 4 5 6 7 8' --context 4 --ranks 4
+# ---- memory ----
+room() { "$C" "$@" -p '1 2 ' -n 4 >/dev/null; }
+check "a context within --memory decodes" room infer both.h5 --context 4K --memory 100M --ranks 2
+check "a context beyond it is refused" fails_with "--memory allows 100 MB; give a shorter --context" "$C" infer both.h5 -p '1 2 ' --context 1M --memory 100M
+check "the same over ranks" fails_with "--memory allows 100 MB" "$C" infer both.h5 -p '1 2 ' --context 1M --memory 100M --ranks 4
+check "by itself it is what the machine has free" fails_with "free here are" "$C" infer both.h5 -p '1 2 ' --context 2G
+check "weights beyond it are refused" fails_with "the weights do not fit" "$C" infer both.h5 -p '1 2 ' --memory 10K
+check "a server refuses, too" fails_with "do not fit" "$C" serve both.h5 --port 0 --context 1M --memory 100M
+check "an evaluation refuses, too" fails_with "do not fit" "$C" eval both.h5 --data held.txt --context 1M --memory 100M
+check "memory is a number of bytes" fails_with "--memory is 0 or more" "$C" infer both.h5 -p x --memory=-1
 head -c 60000 both.h5 >cut.h5
 check "a file that is cut is one clear error" fails_with "cut.h5" "$C" infer cut.h5 -p x --ranks 4
 
@@ -73,6 +83,7 @@ told() { # text, ranks, arguments...: one sentence, and all end
     [ $status != 0 ] && [ "$(grep -cF -- "$text" said)" = 1 ]
 }
 check "an impossible grid is told once" told "works" 4 infer both.h5 -p x --grid tpa=4,ep=4
+check "too long a context is told once" told "--memory allows" 4 infer both.h5 -p x --context 1M --memory 100M
 check "a broken file is told once" told "cut.h5" 3 infer cut.h5 -p x
 dies() { # a rank is killed in the middle: all end soon, and mpirun names it
     (mpi 4 "$C" infer both.h5 -p '1 2 ' -n 100000 --ignore-end --grid kvp=4) >said 2>&1 &

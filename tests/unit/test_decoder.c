@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "core/base/mem.h"
+#include "core/decode/budget.h"
 #include "core/decode/decoder.h"
 #include "core/decode/generate.h"
 #include "core/decode/score.h"
@@ -376,6 +377,39 @@ static void generations_do_not_know_their_neighbours(void **state)
     ensemble_free(ensemble);
 }
 
+/* To the byte, and before anything is allocated: the second one would not fit any machine. */
+static void a_context_beyond_the_memory_is_refused(void **state)
+{
+    (void)state;
+    Ensemble *ensemble = one_model();
+    Decoder *decoder;
+    Err err = {""};
+    MemoryBudget budget = {.bytes_weights = 1e6, .ranks = 3, .asked = true};
+    DecoderOptions options = {.max_sequences = 2, .max_positions = 512, .budget = &budget};
+    double need = 3.0 * (double)decoder_bytes(ensemble, &options) + 1e6;
+    budget.bytes = need;
+    assert_int_equal(decoder_new(&decoder, ensemble, &options, &err), STATUS_OK);
+    decoder_free(decoder);
+    budget.bytes = need - 1.0;
+    assert_int_equal(decoder_new(&decoder, ensemble, &options, &err), STATUS_FAIL);
+    assert_null(decoder);
+    assert_non_null(strstr(err.text, "512 tokens of context for 2 sequences do not fit"));
+    assert_non_null(strstr(err.text, "--memory allows"));
+    assert_non_null(strstr(err.text, "--kv int8"));
+    options.max_positions = INT32_MAX;
+    options.max_sequences = 4096;
+    budget.asked = false;
+    assert_int_equal(decoder_new(&decoder, ensemble, &options, &err), STATUS_FAIL);
+    assert_non_null(strstr(err.text, "free here are"));
+    assert_int_equal(budget_check_weights(&budget, &err), STATUS_OK);
+    budget.bytes = 1e6 - 1.0;
+    assert_int_equal(budget_check_weights(&budget, &err), STATUS_FAIL);
+    budget.bytes = 0.0; /* not known */
+    assert_int_equal(budget_check_weights(&budget, &err), STATUS_OK);
+    assert_true(isinf(budget_room(&budget, 1)));
+    ensemble_free(ensemble);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +423,7 @@ int main(void)
         cmocka_unit_test(a_shared_prefix_is_as_good_as_ones_own),
         cmocka_unit_test(documents_are_scored_in_windows),
         cmocka_unit_test(generations_do_not_know_their_neighbours),
+        cmocka_unit_test(a_context_beyond_the_memory_is_refused),
     };
     return cmocka_run_group_tests(tests, make_texts, NULL);
 }
