@@ -12,12 +12,13 @@
 
 typedef struct InferSettings {
     StringList prompts, stops;
-    char *prompts_file;
+    char *prompts_file, *save_kv, *save_kv_at, *load_kv;
     bool chat, echo, json, ignore_end, specials;
     int64_t max_tokens, batch, context, seed, top_k, repetition_window;
     double temperature, top_p, min_p, repetition_penalty;
     LoadSettings load;
     HelixSettings helix;
+    const char *model; /* the file */
 } InferSettings;
 
 #define AT(field) offsetof(InferSettings, field)
@@ -60,6 +61,15 @@ static const Option infer_options[] = {
     {"context", OPTION_INT, AT(context), "N", "0",
      "tokens of prompt and text together, at which it ends (0: what is needed)", NULL, 0, NULL},
     {"batch", OPTION_INT, AT(batch), "N", "16", "prompts to work on at a time", NULL, 0, NULL},
+    {"save-kv", OPTION_TEXT, AT(save_kv), "FILE", NULL,
+     "write the text's KV cache to FILE, for --load-kv (one prompt)", NULL, 0, "KV snapshots"},
+    {"save-kv-at", OPTION_CHOICE, AT(save_kv_at), NULL, "prompt",
+     "when: as soon as the prompt is read, or at the end with what was written", "prompt|end", 0,
+     NULL},
+    {"load-kv", OPTION_TEXT, AT(load_kv), "FILE", NULL,
+     "go on from the text of a snapshot of this model, with any number of ranks; a prompt is added "
+     "to it",
+     NULL, 0, NULL},
     LOAD_OPTIONS(InferSettings, load),
     HELIX_OPTIONS(InferSettings, helix),
     {0},
@@ -99,6 +109,8 @@ static Status check_settings(const InferSettings *s, Err *err)
     if (s->batch < 1 || s->repetition_window < 0 || s->context < 0)
         return err_set(err,
                        "--batch is at least 1, --repetition-window and --context are 0 or more");
+    if (s->chat && (s->save_kv || s->load_kv))
+        return err_set(err, "--save-kv and --load-kv are for one prompt; leave --chat out");
     if (s->context > INT32_MAX || s->batch > INT32_MAX)
         return err_set(err, "--batch and --context are at most %d", INT32_MAX);
     return STATUS_OK;
@@ -119,6 +131,8 @@ static Status gather_prompts(const InferSettings *s, StringList *out, Err *err)
         while (status == STATUS_OK && rest && (line = strsep(&rest, "\n")) != NULL)
             if (*line)
                 string_list_add(out, line);
+    } else if (s->prompts.count == 0 && s->load_kv) {
+        string_list_add(out, "");
     } else if (s->prompts.count == 0) {
         status = file_read("-", PROMPTS_BYTES, &text, err);
         if (status == STATUS_OK && text.size && memchr(text.data, '\0', (size_t)text.size))
@@ -188,6 +202,12 @@ static Status run_prompts(const InferSettings *s, Helix *helix, Err *err)
     for (int64_t i = 0; i < n; i++)
         completions[i].prompt = prompts.items[i];
     CompletionOptions options = options_of(s, helix);
+    CompletionKv kv = {s->model, s->load_kv, s->save_kv, strcmp(s->save_kv_at, "end") == 0};
+    if (kv.load || kv.save)
+        options.kv = &kv;
+    if (options.kv && n > 1)
+        status =
+            err_set(err, "--save-kv and --load-kv are for one prompt, and here are %" PRId64, n);
     bool streams = n == 1 && !s->json;
     if (streams) {
         options.write = write_through;
@@ -276,7 +296,7 @@ static Status run_chat(const InferSettings *s, Helix *helix, Err *err)
 static Status infer_with(void *context, Helix *helix, Err *err)
 {
     const InferSettings *s = context;
-    bool asks = s->prompts.count == 0 && !s->prompts_file && isatty(STDIN_FILENO);
+    bool asks = s->prompts.count == 0 && !s->prompts_file && !s->load_kv && isatty(STDIN_FILENO);
     return s->chat || asks ? run_chat(s, helix, err) : run_prompts(s, helix, err);
 }
 
@@ -284,6 +304,7 @@ static Status infer_run(const void *settings, const StringList *positionals, Err
 {
     InferSettings s = *(const InferSettings *)settings;
     TRY(check_settings(&s, err));
+    s.model = positionals->items[0];
     return helix_use(positionals->items[0], &s.load, &s.helix, infer_with, &s, err);
 }
 
@@ -298,6 +319,7 @@ const Verb verb_infer = {
             "infer both.h5 -p 'Чтобы открыть' --max-tokens 40 --temperature 0.7 --seed 1 --echo",
             "infer both.h5 --chat",
             "infer long.h5 --prompts questions.txt --ranks 4 --grid kvp=2,tpa=2",
+            "infer long.h5 -p \"$(cat book.txt)\" --save-kv book.kv",
         },
     .options = infer_options,
     .settings_size = sizeof(InferSettings),

@@ -5,6 +5,7 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "infer/kv_snapshot.h"
 
 void completion_clear(Completion *c)
 {
@@ -83,8 +84,51 @@ static void finish_channel(Run *run, int64_t index, const Generation *g)
     token_text_clear(&channel->text);
 }
 
+/* ---- with a KV snapshot ---------------------------------------------------------------------- */
+
+typedef struct Snapshots {
+    const CompletionKv *kv;
+    KvSource source;
+    KvSnapshot *loaded; /* or NULL */
+} Snapshots;
+
+static Status save_snapshot(const Snapshots *s, Decoder *decoder, const Generation *g,
+                            const IdList *output, Err *err)
+{
+    IdList text = {0};
+    for (int64_t i = 0; i < g->n_prompt; i++)
+        id_list_add(&text, g->prompt[i]);
+    for (int64_t i = 0; output && i < output->count; i++)
+        id_list_add(&text, output->items[i]);
+    Status status = kv_snapshot_save(s->kv->save, &s->source, decoder, g->sequence, &text, err);
+    id_list_clear(&text);
+    return status;
+}
+
+/* Generates from what was loaded, and saves what was asked for. The last token of the prompt is
+ * stepped on its own whether or not there was a snapshot, so that both give the same text. */
+static Status generate_with(const Snapshots *s, Decoder *decoder, const Sampling *sampling,
+                            Generation *g, Run *run, Err *err)
+{
+    g->is_open = true;
+    g->sequence = decoder_open(decoder);
+    if (s->loaded)
+        TRY(kv_snapshot_restore(s->loaded, decoder, g->sequence, err));
+    int64_t done = decoder_length(decoder, g->sequence), left = g->n_prompt - 1 - done;
+    DecodeItem item = {g->sequence, g->prompt + done, left};
+    if (left > 0)
+        TRY(decoder_step(decoder, &item, 1, err));
+    if (s->kv->save && !s->kv->at_end)
+        TRY(save_snapshot(s, decoder, g, NULL, err));
+    Status status = generate(decoder, 1, sampling, g, 1, on_token, run, err);
+    if (status == STATUS_FAIL || !s->kv->save || !s->kv->at_end)
+        return status;
+    Status saved = save_snapshot(s, decoder, g, &g->output, err);
+    return saved == STATUS_OK ? status : saved;
+}
+
 static Status run_all(const Ensemble *ensemble, const CompletionOptions *o, Run *run,
-                      Generation *generations, int64_t n, Err *err)
+                      Generation *generations, int64_t n, const Snapshots *snapshots, Err *err)
 {
     int64_t longest = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -110,10 +154,37 @@ static Status run_all(const Ensemble *ensemble, const CompletionOptions *o, Run 
                  (long long)longest, (long long)context);
     Decoder *decoder;
     TRY(decoder_new(&decoder, ensemble, &decoder_options, err));
-    Status status = generate(decoder, decoder_options.max_sequences, &o->sampling, generations, n,
-                             on_token, run, err);
+    Status status = snapshots
+                        ? generate_with(snapshots, decoder, &o->sampling, generations, run, err)
+                        : generate(decoder, decoder_options.max_sequences, &o->sampling,
+                                   generations, n, on_token, run, err);
     decoder_free(decoder);
     return status;
+}
+
+/* What the prompt goes on from. */
+static Status load_snapshot(Snapshots *s, IdList *prompt, Err *err)
+{
+    int64_t n;
+    if (!s->kv->load)
+        return STATUS_OK;
+    TRY(kv_snapshot_open(&s->loaded, s->kv->load, &s->source, err));
+    const int32_t *tokens = kv_snapshot_tokens(s->loaded, &n);
+    for (int64_t i = 0; i < n; i++)
+        id_list_add(prompt, tokens[i]);
+    return STATUS_OK;
+}
+
+static void encode(const Tokenizer *tokenizer, const char *text, const CompletionOptions *o,
+                   IdList *out)
+{
+    int64_t bytes = (int64_t)strlen(text);
+    if (out->count == 0)
+        tokenizer_encode_prompt(tokenizer, text, bytes, o->specials, out);
+    else if (o->specials)
+        tokenizer_encode_with_specials(tokenizer, text, bytes, out);
+    else
+        tokenizer_encode(tokenizer, text, bytes, out);
 }
 
 Status complete(const Ensemble *ensemble, const Tokenizer *tokenizer, const CompletionOptions *o,
@@ -125,10 +196,16 @@ Status complete(const Ensemble *ensemble, const Tokenizer *tokenizer, const Comp
     Run run = {.options = o,
                .channels = xcalloc((size_t)n, sizeof *run.channels),
                .n_experts = ensemble->n_experts};
+    Snapshots snapshots = {.kv = o->kv};
     Status status = STATUS_OK;
+    if (o->kv) {
+        CHECK(n == 1, "a snapshot of %lld sequences", (long long)n);
+        snapshots.source = (KvSource){o->kv->model, ensemble, o->kv_dtype};
+        status = load_snapshot(&snapshots, &prompts[0], err);
+    }
     for (int64_t i = 0; i < n; i++) {
-        tokenizer_encode_prompt(tokenizer, completions[i].prompt,
-                                (int64_t)strlen(completions[i].prompt), o->specials, &prompts[i]);
+        bool begins = prompts[i].count == 0 && completions[i].prompt[0] == '\0';
+        encode(tokenizer, completions[i].prompt, o, &prompts[i]);
         if (prompts[i].count == 0 && status == STATUS_OK)
             status = err_set(err, "an empty prompt, and the tokenizer has no token to begin with");
         generations[i] =
@@ -138,12 +215,12 @@ Status complete(const Ensemble *ensemble, const Tokenizer *tokenizer, const Comp
                          .ends = {o->ignore_end ? -1 : spec->eos, o->ignore_end ? -1 : spec->bos}};
         completions[i].n_prompt = prompts[i].count;
         run.channels[i].completion = &completions[i];
-        token_text_init(&run.channels[i].text, tokenizer, completions[i].prompt[0] == '\0',
-                        o->stops);
+        token_text_init(&run.channels[i].text, tokenizer, begins, o->stops);
     }
     double started = clock_seconds();
     if (status == STATUS_OK)
-        status = run_all(ensemble, o, &run, generations, n, err);
+        status = run_all(ensemble, o, &run, generations, n, o->kv ? &snapshots : NULL, err);
+    kv_snapshot_close(snapshots.loaded);
     if (rates)
         *rates = (CompletionRates){.seconds = clock_seconds() - started};
     for (int64_t i = 0; i < n; i++) {

@@ -22,6 +22,14 @@ typedef struct Completion {
 void completion_clear(Completion *completion);
 const char *finish_name(Finish finish); /* "length", "end", "stop" */
 
+/* KV snapshots (infer/kv_snapshot.h) of the only completion. */
+typedef struct CompletionKv {
+    const char *model; /* its file */
+    const char *load;  /* the prompt goes on from this one; NULL: none */
+    const char *save;  /* NULL: none */
+    bool at_end; /* saved with the text that was written; else as soon as the prompt is read */
+} CompletionKv;
+
 typedef struct CompletionOptions {
     Sampling sampling;
     int64_t max_tokens;    /* of each completion */
@@ -31,6 +39,7 @@ typedef struct CompletionOptions {
     bool ignore_end; /* go on after an end token */
     bool specials;   /* prompts may name special tokens */
     DType kv_dtype;
+    const CompletionKv *kv;     /* or NULL */
     const MemoryBudget *budget; /* as the decoder's; may be NULL */
     RunnerSource *source;       /* where layers run; NULL: in this process */
     /* Called with new whole characters as they come; may be NULL. */

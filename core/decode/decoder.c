@@ -226,6 +226,32 @@ Status decoder_fill(Decoder *d, int64_t sequence, int64_t length, uint64_t seed,
     return STATUS_OK;
 }
 
+Status decoder_restore(Decoder *d, int64_t sequence, int64_t length, const float *weights, Err *err)
+{
+    const RunnerTable *table = d->runner->table;
+    CHECK(d->lengths[sequence] == 0, "sequence %lld is not empty", (long long)sequence);
+    Status status = table->extend(d->runner, sequence, length, err);
+    if (status != STATUS_OK) {
+        table->truncate(d->runner, sequence, 0);
+        return status;
+    }
+    d->lengths[sequence] = length;
+    d->shared[sequence] = length > 0;
+    memcpy(d->weights + sequence * d->ensemble->n_experts, weights,
+           (size_t)d->ensemble->n_experts * sizeof *weights);
+    return STATUS_OK;
+}
+
+Status decoder_read_kv(Decoder *d, const KvRows *rows, void *host, Err *err)
+{
+    return d->runner->table->read_kv(d->runner, rows, host, err);
+}
+
+Status decoder_write_kv(Decoder *d, const KvRows *rows, const void *host, Err *err)
+{
+    return d->runner->table->write_kv(d->runner, rows, host, err);
+}
+
 void decoder_reset(Decoder *d, int64_t sequence)
 {
     d->runner->table->truncate(d->runner, sequence, 0);
@@ -424,6 +450,18 @@ static Status previous_logprobs(Decoder *d, int64_t sequence, int32_t token, flo
         d->device.ops->download(d->device.queue, &logp[e], from, sizeof(float));
     }
     return d->device.ops->queue_wait(d->device.queue, err);
+}
+
+Status decoder_weights_after(Decoder *d, int64_t sequence, int32_t token, float *weights, Err *err)
+{
+    int64_t E = d->ensemble->n_experts;
+    float logp[64];
+    memcpy(weights, d->weights + sequence * E, (size_t)E * sizeof *weights);
+    if (!learns(d->ensemble) || d->lengths[sequence] == 0 || d->shared[sequence])
+        return STATUS_OK;
+    TRY(previous_logprobs(d, sequence, token, logp, err));
+    mixing_observe(d->ensemble, weights, logp);
+    return STATUS_OK;
 }
 
 /* A sequence saw its token at `position`, to which the experts gave `logp`. */

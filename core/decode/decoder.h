@@ -39,6 +39,20 @@ int64_t decoder_share(Decoder *decoder, int64_t sequence, int64_t from, int64_t 
  * prior's. */
 Status decoder_fill(Decoder *decoder, int64_t sequence, int64_t length, uint64_t seed, Err *err);
 
+/* An empty sequence becomes one of `length` positions whose keys and values the caller writes;
+ * `weights` (n_experts): the merge weights once the token that follows them was seen. Its first
+ * step may not score, and no other sequence may share from it under a rule whose weights move. */
+Status decoder_restore(Decoder *decoder, int64_t sequence, int64_t length, const float *weights,
+                       Err *err);
+/* What decoder_restore wants: the weights (n_experts) that `token`, the sequence's next one, leads
+ * to. */
+Status decoder_weights_after(Decoder *decoder, int64_t sequence, int32_t token, float *weights,
+                             Err *err);
+/* Keys and values over all ranks, to host memory or from there; `first` is a multiple of
+ * decoder_page_size. The type is options.kv_dtype, the shapes are the experts'. */
+Status decoder_read_kv(Decoder *decoder, const KvRows *rows, void *host, Err *err);
+Status decoder_write_kv(Decoder *decoder, const KvRows *rows, const void *host, Err *err);
+
 /* Positions in pages that no sequence has, and positions that are shared at
  * once. */
 int64_t decoder_free_positions(const Decoder *decoder);

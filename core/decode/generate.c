@@ -30,7 +30,8 @@ typedef struct Run {
 
 static void seat_free(Run *run, Seat *seat)
 {
-    decoder_close(run->decoder, seat->sequence);
+    if (!run->generations[seat->generation].is_open)
+        decoder_close(run->decoder, seat->sequence);
     seat->generation = -1;
     seat->seen.count = 0;
     run->n_busy--;
@@ -44,10 +45,10 @@ static void seat_waiting(Run *run)
         if (seat->generation >= 0)
             continue;
         seat->generation = run->next++;
-        seat->sequence = decoder_open(run->decoder);
+        const Generation *g = &run->generations[seat->generation];
+        seat->sequence = g->is_open ? g->sequence : decoder_open(run->decoder);
         CHECK(seat->sequence >= 0, "no sequence for seat %lld", (long long)i);
         sampling_start(run->sampling, seat->generation, &seat->rng);
-        const Generation *g = &run->generations[seat->generation];
         for (int64_t t = 0; t < g->n_prompt; t++)
             id_list_add(&seat->seen, g->prompt[t]);
         run->n_busy++;

@@ -10,6 +10,10 @@ typedef struct Generation {
     const int32_t *prompt; /* host, borrowed; at least one token */
     int64_t n_prompt;
     int64_t max_tokens;
+    /* `sequence` is open already, holds the prompt's first tokens and stays open; else it gets one.
+     */
+    bool is_open;
+    int64_t sequence;
     int32_t ends[2]; /* tokens that end the text (not reported), or -1 */
     IdList output;
     bool ended; /* by the end token, not by max_tokens or by the callback */

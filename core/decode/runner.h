@@ -6,7 +6,7 @@
 #ifndef CAMBIUM_CORE_DECODE_RUNNER_H
 #define CAMBIUM_CORE_DECODE_RUNNER_H
 
-#include "core/decode/kv_cache.h"
+#include "core/decode/kv_rows.h"
 #include "core/model/ensemble.h"
 
 typedef struct DecoderOptions {
@@ -45,6 +45,10 @@ typedef struct RunnerTable {
     int64_t (*free_positions)(const Runner *runner);
     /* Gives every position of a sequence synthetic keys and values (see kv_fill.h). */
     Status (*fill)(Runner *runner, int64_t sequence, uint64_t seed, Err *err);
+    /* Rows of an expert's cache over all ranks, to host memory or from there; `first` is a multiple
+     * of `unit`. */
+    Status (*read_kv)(Runner *runner, const KvRows *rows, void *host, Err *err);
+    Status (*write_kv)(Runner *runner, const KvRows *rows, const void *host, Err *err);
     /* All layers and the final norm of every expert; positions have room already. */
     Status (*run)(Runner *runner, const RunnerRows *rows, Err *err);
     /* Of the last run: logits (count, V) float32 on the device, of rows [begin, begin + count). */

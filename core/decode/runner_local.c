@@ -93,6 +93,20 @@ static Status local_fill(Runner *runner, int64_t sequence, uint64_t seed, Err *e
     return STATUS_OK;
 }
 
+static Status local_read_kv(Runner *runner, const KvRows *rows, void *host, Err *err)
+{
+    const LocalRunner *self = local(runner);
+    return kv_rows_read(cache_of(self, rows->expert),
+                        &self->ensemble->experts[rows->expert]->device, rows, host, err);
+}
+
+static Status local_write_kv(Runner *runner, const KvRows *rows, const void *host, Err *err)
+{
+    const LocalRunner *self = local(runner);
+    return kv_rows_write(cache_of(self, rows->expert),
+                         &self->ensemble->experts[rows->expert]->device, rows, host, err);
+}
+
 static Status local_run(Runner *runner, const RunnerRows *rows, Err *err)
 {
     LocalRunner *self = local(runner);
@@ -148,6 +162,8 @@ static const RunnerTable local_table = {
     .extend = local_extend,
     .free_positions = local_free_positions,
     .fill = local_fill,
+    .read_kv = local_read_kv,
+    .write_kv = local_write_kv,
     .run = local_run,
     .logits = local_logits,
     .target_logprobs = local_target_logprobs,

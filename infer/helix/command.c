@@ -95,6 +95,21 @@ static Status receive_ints(HelixMember *m, const HelixMessage *message, Payload 
     return STATUS_OK;
 }
 
+enum { ROWS_INTS = 6 };
+
+static void rows_to_ints(const KvRows *rows, int32_t ints[ROWS_INTS])
+{
+    const int64_t values[ROWS_INTS] = {rows->sequence, rows->expert, rows->layer,
+                                       rows->part,     rows->first,  rows->count};
+    for (int i = 0; i < ROWS_INTS; i++)
+        ints[i] = (int32_t)values[i];
+}
+
+static KvRows rows_from_ints(const int32_t ints[ROWS_INTS])
+{
+    return (KvRows){ints[0], ints[1], ints[2], (KvPart)ints[3], ints[4], ints[5]};
+}
+
 static Status follow_last(HelixMember *m, const HelixMessage *message, const int32_t *ints,
                           Err *err)
 {
@@ -102,6 +117,7 @@ static Status follow_last(HelixMember *m, const HelixMessage *message, const int
     const Tensor absent = {0};
     int64_t n = c->a;
     RunnerRows rows = {.n = n};
+    KvRows kv;
     Err refused;
     switch ((HelixOp)c->op) {
     case HELIX_OP_MAKE: /* the leader says why not; followers go on */
@@ -112,6 +128,12 @@ static Status follow_last(HelixMember *m, const HelixMessage *message, const int
         return STATUS_OK;
     case HELIX_OP_FILL:
         return helix_rank_fill(m->rank, c->a, (uint64_t)c->b, err);
+    case HELIX_OP_READ_KV:
+        kv = rows_from_ints(ints);
+        return helix_rank_read_kv(m->rank, &kv, NULL, err);
+    case HELIX_OP_WRITE_KV:
+        kv = rows_from_ints(ints);
+        return helix_rank_write_kv(m->rank, &kv, NULL, err);
     case HELIX_OP_RUN:
         rows.tokens = ints;
         rows.positions = ints + n;
@@ -249,6 +271,28 @@ static Status lead_fill(Runner *runner, int64_t sequence, uint64_t seed, Err *er
     return helix_rank_fill(rank_of(runner), sequence, seed, err);
 }
 
+static Status send_rows(HelixLeader *leader, HelixOp op, const KvRows *rows, Err *err)
+{
+    int32_t ints[ROWS_INTS];
+    const int32_t *const arrays[] = {ints};
+    rows_to_ints(rows, ints);
+    return send(leader, (HelixCommand){.op = op}, arrays, 1, ROWS_INTS, err);
+}
+
+static Status lead_read_kv(Runner *runner, const KvRows *rows, void *host, Err *err)
+{
+    HelixLeader *leader = leader_of(runner);
+    TRY(send_rows(leader, HELIX_OP_READ_KV, rows, err));
+    return explained(leader, helix_rank_read_kv(rank_of(runner), rows, host, err), err);
+}
+
+static Status lead_write_kv(Runner *runner, const KvRows *rows, const void *host, Err *err)
+{
+    HelixLeader *leader = leader_of(runner);
+    TRY(send_rows(leader, HELIX_OP_WRITE_KV, rows, err));
+    return explained(leader, helix_rank_write_kv(rank_of(runner), rows, host, err), err);
+}
+
 static Status lead_run(Runner *runner, const RunnerRows *rows, Err *err)
 {
     HelixLeader *leader = leader_of(runner);
@@ -298,6 +342,8 @@ static const RunnerTable lead_table = {
     .extend = lead_extend,
     .free_positions = lead_free_positions,
     .fill = lead_fill,
+    .read_kv = lead_read_kv,
+    .write_kv = lead_write_kv,
     .run = lead_run,
     .logits = lead_logits,
     .target_logprobs = lead_target_logprobs,

@@ -16,6 +16,8 @@ typedef enum HelixOp {
     HELIX_OP_MAKE,
     HELIX_OP_FREE,
     HELIX_OP_FILL,
+    HELIX_OP_READ_KV,
+    HELIX_OP_WRITE_KV,
     HELIX_OP_RUN,
     HELIX_OP_LOGITS,
     HELIX_OP_TARGETS,
@@ -35,7 +37,8 @@ typedef struct HelixMessage {
     HelixCommand pending[HELIX_PENDING];
     HelixCommand last;
     DecoderOptions options;     /* of MAKE */
-    int64_t n_ints;             /* RUN: tokens, positions, sequences; TARGETS: targets */
+    int64_t n_ints;             /* RUN: tokens, positions, sequences; TARGETS: targets;
+                                   READ_KV, WRITE_KV: the rows */
     int32_t ints[HELIX_INLINE]; /* where they fit; else they follow in a broadcast of their own */
 } HelixMessage;
 

@@ -209,6 +209,11 @@ int helix_owner(const HelixGrid *grid, int64_t block, int64_t position)
     return (int)(position / block % grid->kvp);
 }
 
+int64_t helix_position(const HelixGrid *grid, int64_t block, int64_t local, int k)
+{
+    return (local / block * grid->kvp + k) * block + local % block;
+}
+
 int64_t helix_local_length(const HelixGrid *grid, int64_t block, int64_t length, int k)
 {
     int64_t turn = block * grid->kvp; /* positions until rank 0 is the owner again */

@@ -55,6 +55,8 @@ HelixRange helix_words(const HelixGrid *grid, const ModelConfig *config, int ran
  * positions are rank k's. Never more than rank 0's. */
 int helix_owner(const HelixGrid *grid, int64_t block, int64_t position);
 int64_t helix_local_length(const HelixGrid *grid, int64_t block, int64_t length, int k);
+/* Where rank k's `local`-th position is in the whole sequence. */
+int64_t helix_position(const HelixGrid *grid, int64_t block, int64_t local, int k);
 
 /* The part of every parameter that a rank holds; `plan` must outlive its use. */
 typedef struct HelixShards {

@@ -8,6 +8,7 @@
 #include "core/decode/kv_fill.h"
 #include "core/model/forward.h"
 #include "infer/helix/exchange.h"
+#include "infer/helix/gather_kv.h"
 #include "infer/helix/words.h"
 
 enum {
@@ -298,6 +299,29 @@ Status helix_rank_fill(HelixRank *r, int64_t sequence, uint64_t seed, Err *err)
         TRY(kv_fill(e->cache, &fill, sequence, err));
     }
     return STATUS_OK;
+}
+
+static KvShards shards_of(const HelixRank *r, int64_t expert)
+{
+    const HelixExpert *e = &r->experts[expert];
+    return (KvShards){.device = r->device,
+                      .world = r->setup.world,
+                      .grid = r->setup.grid,
+                      .block = r->setup.block,
+                      .config = &e->model->config,
+                      .cache = e->cache};
+}
+
+Status helix_rank_read_kv(HelixRank *r, const KvRows *rows, void *host, Err *err)
+{
+    KvShards shards = shards_of(r, rows->expert);
+    return gather_kv(&shards, rows, host, err);
+}
+
+Status helix_rank_write_kv(HelixRank *r, const KvRows *rows, const void *host, Err *err)
+{
+    KvShards shards = shards_of(r, rows->expert);
+    return scatter_kv(&shards, rows, host, err);
 }
 
 /* ---- a run ---------------------------------------------------------------------------------- */

@@ -39,6 +39,10 @@ int64_t helix_rank_free_positions(const HelixRank *rank);
 
 Status helix_rank_fill(HelixRank *rank, int64_t sequence, uint64_t seed, Err *err);
 
+/* (together) As a Runner's read_kv and write_kv, on rank 0; the others give NULL. */
+Status helix_rank_read_kv(HelixRank *rank, const KvRows *rows, void *host, Err *err);
+Status helix_rank_write_kv(HelixRank *rank, const KvRows *rows, const void *host, Err *err);
+
 /* (together) As a Runner's run; `rows->targets` is not looked at. */
 Status helix_rank_run(HelixRank *rank, const RunnerRows *rows, Err *err);
 /* (together) As a Runner's logits, on rank 0; the others give an absent tensor. */

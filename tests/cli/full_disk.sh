@@ -55,6 +55,7 @@ check "embed" fills embed --corpus text.txt --vocab-size 400 --dim 32 -o @
 check "a preview" fills embed t.h5 --preview @
 check "pack" fills pack -t t.h5 text.txt -q -o @
 check "merge" fills merge whole1/model.h5 whole2/model.h5 -o @
+check "a KV snapshot" fills infer whole1/model.h5 -p 'Кот сидел на ковре' -n 2 --save-kv @
 check "import" fills import "$hf" -o @
 check "export of a model" fills export whole1/model.h5 -o @
 check "export of a table as npy" fills export t.h5 --format npy -o @
