@@ -10,9 +10,10 @@
 #include "core/cli/bench.h"
 #include "core/cli/load_model.h"
 #include "core/model/random_model.h"
+#include "core/decode/budget.h"
 #include "core/decode/decoder.h"
 
-enum { PROMPT = 512, ROOM = 1024 };
+enum { PROMPT = 512, ROOM = 512 }; /* tokens of a prompt, and behind it */
 
 /* A quarter of a billion parameters on a CPU, a whole one on a GPU. */
 static ModelConfig large_config(const Device *device)
@@ -24,7 +25,7 @@ static ModelConfig large_config(const Device *device)
     c.n_heads = c.n_kv_heads = 32;
     c.head_dim = 64;
     c.d_ff = 8192;
-    c.context = ROOM;
+    c.context = PROMPT + ROOM;
     return c;
 }
 
@@ -36,6 +37,8 @@ typedef struct Rig {
     const Ensemble *ensemble;
     Device device;
     DType kv_dtype;
+    int64_t context; /* of a prompt */
+    int64_t fill_kv; /* its cache's seed where it is synthetic, else 0 */
     Decoder *decoder;
 } Rig;
 
@@ -78,10 +81,15 @@ static Status make_random(Rig *rig, const BenchRun *how, DType weights, Err *err
 static Status rig_init(Rig *rig, const BenchRun *how, DType weights, int64_t sequences, Err *err)
 {
     *rig = (Rig){0};
+    rig->context = how->context ? how->context : PROMPT;
+    rig->fill_kv = how->fill_kv;
     Status status =
         how->path ? load_file(rig, how, weights, err) : make_random(rig, how, weights, err);
-    DecoderOptions options = {
-        .max_sequences = sequences, .max_positions = ROOM, .kv_dtype = rig->kv_dtype};
+    MemoryBudget budget = {.bytes = device_free_bytes(&rig->device), .ranks = 1};
+    DecoderOptions options = {.max_sequences = sequences,
+                              .max_positions = rig->context + ROOM,
+                              .kv_dtype = rig->kv_dtype,
+                              .budget = &budget};
     if (status == STATUS_OK)
         status = decoder_new(&rig->decoder, rig->ensemble, &options, err);
     if (status != STATUS_OK)
@@ -97,14 +105,17 @@ static void random_tokens(Rng *rng, const Rig *rig, int32_t *tokens, int64_t n)
 
 static Status take_prompt(Rig *rig, int64_t sequence, Err *err)
 {
-    int32_t tokens[PROMPT];
     Rng rng;
-    rng_init(&rng, 1, 0);
-    random_tokens(&rng, rig, tokens, PROMPT);
     decoder_reset(rig->decoder, sequence);
-    DecodeItem item = {sequence, tokens, PROMPT};
-    TRY(decoder_step(rig->decoder, &item, 1, err));
-    return rig->device.ops->queue_wait(rig->device.queue, err);
+    if (rig->fill_kv)
+        return decoder_fill(rig->decoder, sequence, rig->context, (uint64_t)rig->fill_kv, err);
+    int32_t *tokens = xmalloc((size_t)rig->context * sizeof *tokens);
+    rng_init(&rng, 1, 0);
+    random_tokens(&rng, rig, tokens, rig->context);
+    DecodeItem item = {sequence, tokens, rig->context};
+    Status status = decoder_step(rig->decoder, &item, 1, err);
+    free(tokens);
+    return status == STATUS_OK ? rig->device.ops->queue_wait(rig->device.queue, err) : status;
 }
 
 /* One token after another, each the most probable one. */
@@ -162,7 +173,7 @@ static Status decode_steps(Rig *rig, const BenchRun *how, BenchReader *reader, c
         double rate;
         TRY(bench_reader_rate(reader, 0.0, &rate, err));
         bench_time_add(&rates, rate);
-        if (decoder_length(rig->decoder, sequence) + STEPS > ROOM)
+        if (decoder_length(rig->decoder, sequence) + STEPS > rig->context + ROOM)
             TRY(take_prompt(rig, sequence, err));
         for (int i = 0; i < STEPS; i++) {
             bench_time_add(&lengths, (double)decoder_length(rig->decoder, sequence) + 1.0);
@@ -217,8 +228,8 @@ static double prompt_flops(const Rig *rig)
     double flops = 0.0;
     for (int64_t e = 0; e < rig->ensemble->n_experts; e++) {
         const ModelConfig *c = &rig->ensemble->experts[e]->config;
-        ModelFlops per_token = model_flops(c, PROMPT);
-        flops += (double)(PROMPT * c->n_layers) * (per_token.block + per_token.attention) +
+        ModelFlops per_token = model_flops(c, rig->context);
+        flops += (double)(rig->context * c->n_layers) * (per_token.block + per_token.attention) +
                  per_token.head; /* of the last token alone */
     }
     return flops;
@@ -229,6 +240,8 @@ static Status prompt(const BenchRun *how, DType weights, BenchResult *result, Er
     Rig rig;
     BenchRoof roof;
     BenchTimes times = {.count = 0}, rates = {.count = 0};
+    if (how->fill_kv)
+        return err_set(err, "a prompt is read, not filled in; leave --fill-kv out");
     TRY(rig_init(&rig, how, weights, 1, err));
     Status status = bench_roof_init(&roof, how, err);
     if (status != STATUS_OK) {
@@ -249,7 +262,7 @@ static Status prompt(const BenchRun *how, DType weights, BenchResult *result, Er
     }
     if (status == STATUS_OK) {
         double seconds = bench_median(&times), rate = prompt_flops(&rig) / seconds * 1e-9;
-        bench_put(result, "tokens_per_second", PROMPT / seconds, "tokens/s");
+        bench_put(result, "tokens_per_second", (double)rig.context / seconds, "tokens/s");
         bench_put(result, "gflops", rate, "GFLOP/s");
         bench_put(result, "product_gflops", bench_median(&rates), "GFLOP/s");
         bench_put(result, "share_of_products", rate / bench_median(&rates), "");
@@ -355,9 +368,12 @@ static Status int8_error(const BenchRun *how, BenchResult *result, Err *err)
 }
 
 const Bench bench_decode[] = {
-    {"decode", "one sequence, token by token, against the rate of reading memory", decode_float},
+    {"decode",
+     "one sequence, token by token, against the rate of reading memory (--context, --fill-kv)",
+     decode_float},
     {"decode-int8", "the same with int8 weights", decode_int8},
-    {"prompt", "reading a prompt of 512 tokens, against the rate of products", prompt_float},
+    {"prompt", "reading a prompt of 512 (or --context) tokens, against the rate of products",
+     prompt_float},
     {"prompt-int8", "the same with int8 weights", prompt_int8},
     {"int8-error", "what int8 and bfloat16 weights change, against float32 (--model FILE)",
      int8_error},

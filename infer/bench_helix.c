@@ -4,17 +4,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/cli/bench.h"
-#include "core/decode/decoder.h"
-#include "core/io/checkpoint.h"
-#include "core/model/random_model.h"
 #include "infer/helix/exchange.h"
-#include "infer/helix/helix.h"
+#include "infer/long_case.h"
 
 /* A number of one of the cases that a measurement compares: "helix_step_seconds". */
 static void put(BenchResult *result, const char *name, const char *what, double value,
@@ -190,140 +185,6 @@ static Status hopb(const BenchRun *how, BenchResult *result, Err *err)
 
 /* ---- whole decoders over synthetic contexts ------------------------------------------------- */
 
-/* A random model as a file, which ranks open as they open any. */
-static Status write_model(const BenchRun *how, const ModelConfig *config, char *path, Err *err)
-{
-    int file = mkstemp(path);
-    if (file < 0)
-        return err_set(err, "no file can be made at %s", path);
-    close(file);
-    ModelOptions options = {.device = &how->device, .compute = DTYPE_F32, .weights = DTYPE_F32};
-    Model *model;
-    TRY(model_new(&model, config, &options, err));
-    Status status = random_model_fill(model, err);
-    static char text[] = "x", name[] = "bench", *names[] = {name};
-    int64_t offsets[] = {0, 1};
-    uint8_t types[] = {TOKEN_TEXT};
-    TokenizerSpec spec = {.n_tokens = 1,
-                          .text = text,
-                          .offsets = offsets,
-                          .types = types,
-                          .pad = -1,
-                          .bos = -1,
-                          .eos = -1,
-                          .unk = -1,
-                          .name = name};
-    Ensemble alone = {.n_experts = 1, .experts = &model, .names = names};
-    CheckpointSave save = {
-        .path = path, .ensemble = &alone, .tokenizer = &spec, .dtype = how->dtype};
-    if (status == STATUS_OK)
-        status = checkpoint_save(&save, err);
-    model_free(model);
-    return status;
-}
-
-/* One way of decoding long contexts. */
-typedef struct LongCase {
-    ModelConfig config;
-    int ranks;
-    const char *grid;
-    int64_t batch, context;
-} LongCase;
-
-typedef struct LongTimes {
-    BenchTimes steps, rates; /* seconds of a step; GB/s of the machine's memory in between */
-    double bytes_read;       /* keys, values and weights of a step */
-    double bytes_planned, bytes_used;
-    float *logits; /* (V) of the first step's first sequence; owned */
-} LongTimes;
-
-static double weight_bytes(const ModelConfig *c, DType type)
-{
-    ModelSize size = model_size(c);
-    return (double)(size.block * c->n_layers + size.head) * (double)dtype_bytes(type);
-}
-
-static double kv_bytes(const LongCase *what, DType type)
-{
-    const ModelConfig *c = &what->config;
-    return 2.0 * (double)(c->n_layers * c->n_kv_heads * c->head_dim) * (double)dtype_bytes(type) *
-           (double)(what->context * what->batch);
-}
-
-static Status long_steps(const BenchRun *how, const LongCase *what, Decoder *decoder,
-                         LongTimes *times, Err *err)
-{
-    int64_t V = what->config.vocab_size;
-    BenchReader reader;
-    DecodeItem items[16];
-    int32_t token = 3;
-    CHECK(what->batch <= 16, "batch");
-    for (int64_t i = 0; i < what->batch; i++) {
-        items[i] = (DecodeItem){decoder_open(decoder), &token, 1};
-        TRY(decoder_fill(decoder, items[i].sequence, what->context, (uint64_t)i, err));
-    }
-    times->bytes_used = bench_used_bytes(&how->device) - times->bytes_used;
-    TRY(bench_reader_init(&reader, &how->device, err));
-    times->logits = xmalloc((size_t)V * sizeof(float));
-    Status status = STATUS_OK;
-    double end = clock_seconds() + how->seconds, rate = 0.0;
-    for (int step = 0; status == STATUS_OK && (step < 4 || clock_seconds() < end); step++) {
-        double started = clock_seconds();
-        status = decoder_step(decoder, items, what->batch, err);
-        Tensor logits = decoder_logits(decoder), first = tensor_slice(&logits, 0, 1);
-        Device device = decoder_device(decoder);
-        if (status == STATUS_OK && step == 0)
-            status = device_download(&device, &first, times->logits, err);
-        if (status == STATUS_OK && step > 0)
-            bench_time_add(&times->steps, clock_seconds() - started);
-        if (status == STATUS_OK)
-            status = bench_reader_rate(&reader, 0.0, &rate, err);
-        bench_time_add(&times->rates, rate);
-    }
-    bench_reader_clear(&reader);
-    return status;
-}
-
-static Status long_case(const BenchRun *how, const LongCase *what, LongTimes *times, Err *err)
-{
-    char path[] = "cambium-bench-XXXXXX";
-    char *device = (char *)(uintptr_t)how->device.ops->name, type[16];
-    snprintf(type, sizeof type, "%s", dtype_name(how->dtype));
-    LoadSettings load = {.device = device, .weights = type, .kv = type};
-    char grid[64], on[] = "on", comm[] = "threads";
-    snprintf(grid, sizeof grid, "%s", what->grid);
-    HelixSettings settings = {
-        .ranks = what->ranks, .block = HELIX_BLOCK, .grid = grid, .hopb = on, .comm = comm};
-    *times = (LongTimes){.bytes_read =
-                             kv_bytes(what, how->dtype) + weight_bytes(&what->config, how->dtype)};
-    Status status = write_model(how, &what->config, path, err);
-    bench_reset_peak();
-    times->bytes_used = bench_used_bytes(&how->device);
-    Helix *helix = NULL;
-    Decoder *decoder = NULL;
-    if (status == STATUS_OK)
-        status = helix_open(&helix, path, &load, &settings, NULL, err);
-    if (status == STATUS_OK) {
-        const LoadedModel *model = helix_model(helix);
-        DecoderOptions options = {.max_sequences = what->batch,
-                                  .max_positions = what->context + 4096,
-                                  .chunk = 16,
-                                  .kv_dtype = model->kv_dtype,
-                                  .source = helix_source(helix)};
-        const ModelConfig *c = &what->config;
-        times->bytes_planned = (double)decoder_bytes(model->ensemble, &options) * what->ranks +
-                               weight_bytes(c, how->dtype) +
-                               (double)(c->vocab_size * c->n_embed) * sizeof(float);
-        status = decoder_new(&decoder, model->ensemble, &options, err);
-    }
-    if (status == STATUS_OK)
-        status = long_steps(how, what, decoder, times, err);
-    decoder_free(decoder);
-    status = helix_close(helix, status, err);
-    unlink(path);
-    return status;
-}
-
 static void put_long(BenchResult *result, const char *name, const LongTimes *times)
 {
     double step = bench_median(&times->steps), rate = bench_median(&times->rates);
@@ -336,20 +197,6 @@ static void put_long(BenchResult *result, const char *name, const LongTimes *tim
     put(result, name, "memory_bytes", times->bytes_used, "bytes");
     put(result, name, "planned_bytes", times->bytes_planned, "bytes");
     put(result, name, "memory_over_planned", times->bytes_used / times->bytes_planned, "");
-}
-
-static ModelConfig long_config(int64_t layers, int64_t kv_heads)
-{
-    ModelConfig c = model_config_default();
-    c.vocab_size = 8192;
-    c.n_layers = layers;
-    c.n_embed = c.d_model = 512;
-    c.n_heads = 8;
-    c.n_kv_heads = kv_heads;
-    c.head_dim = 64;
-    c.d_ff = 2048;
-    c.context = 1 << 20;
-    return c;
 }
 
 /* One sequence of 1,000,000 tokens over 4 ranks; the local decoder's logits beside. */
@@ -412,8 +259,32 @@ static Status against_tp(const BenchRun *how, BenchResult *result, Err *err)
     return status;
 }
 
+/* What is asked for: --model, --ranks, --grid, --context, --batch, --fill-kv. */
+static Status on_demand(const BenchRun *how, BenchResult *result, Err *err)
+{
+    LongCase what = {.path = how->path,
+                     .config = long_config(4, 2),
+                     .ranks = (int)how->ranks,
+                     .grid = how->grid,
+                     .batch = how->batch,
+                     .context = how->context ? how->context : 128 << 10,
+                     .seed = (uint64_t)how->fill_kv};
+    LongTimes *times = xcalloc(1, sizeof *times);
+    Status status = long_case(how, &what, times, err);
+    if (status == STATUS_OK) {
+        bench_put(result, "tokens_per_second", (double)what.batch / bench_median(&times->steps),
+                  "tokens/s");
+        put_long(result, "ranks", times);
+    }
+    free(times->logits);
+    free(times);
+    return status;
+}
+
 const Bench bench_helix[] = {
     {"hopb", "exchange behind attention on a simulated wire, against the pipeline's law", hopb},
+    {"helix", "steps over synthetic contexts: --ranks, --grid, --context, --batch, --model",
+     on_demand},
     {"helix-1m", "a synthetic context of 1,000,000 tokens on 4 ranks (2 GB of bfloat16)", million},
     {"helix-tp", "4 ranks, 2 KV heads, 8 contexts of 256K: Helix against doubled heads",
      against_tp},

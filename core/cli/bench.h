@@ -12,6 +12,11 @@ typedef struct BenchRun {
     DType dtype;      /* of products: float32 or bfloat16 */
     double seconds;   /* how long to measure */
     const char *path; /* --model FILE, or NULL */
+    /* Of measurements of decoding: */
+    int64_t context; /* positions that are cached; 0: the measurement's own number */
+    int64_t fill_kv; /* --fill-kv SEED: they are synthetic; 0: a prompt is read */
+    int64_t batch, ranks;
+    const char *grid; /* as infer's --grid */
 } BenchRun;
 
 /* Numbers in the order they were put, with units: {"tokens_per_second": 7012.3, ...}. */

@@ -8,8 +8,9 @@
 
 typedef struct BenchSettings {
     bool json, list;
-    char *device, *dtype, *model;
+    char *device, *dtype, *model, *grid;
     double seconds;
+    int64_t context, fill_kv, batch, ranks;
 } BenchSettings;
 
 static const Option bench_options[] = {
@@ -26,6 +27,19 @@ static const Option bench_options[] = {
      "where to compute: auto, cpu or cuda", NULL, 0, NULL},
     {"model", OPTION_TEXT, offsetof(BenchSettings, model), "FILE", NULL,
      "the model, for measurements that take one", NULL, 0, NULL},
+    {"context", OPTION_INT, offsetof(BenchSettings, context), "N", "0",
+     "tokens of a prompt, or positions cached (0: each measurement's own)", NULL, 0,
+     "Of decode, prompt and helix"},
+    {"fill-kv", OPTION_INT, offsetof(BenchSettings, fill_kv), "SEED", "0",
+     "decode over synthetic keys and values instead of a prompt that is read (0: read it; helix: "
+     "never)",
+     NULL, 0, NULL},
+    {"batch", OPTION_INT, offsetof(BenchSettings, batch), "N", "1", "helix: sequences at a time",
+     NULL, 0, NULL},
+    {"ranks", OPTION_INT, offsetof(BenchSettings, ranks), "N", "1",
+     "helix: threads that decode together", NULL, 0, NULL},
+    {"grid", OPTION_TEXT, offsetof(BenchSettings, grid), "GRID", "auto",
+     "helix: what they do, as 'infer --grid'", NULL, 0, NULL},
     {0},
 };
 
@@ -95,7 +109,17 @@ static Status bench_run(const void *settings, const StringList *positionals, Err
     }
     if (!(s->seconds > 0.0))
         return err_set(err, "--seconds %g is not above 0", s->seconds);
-    BenchRun how = {.seconds = s->seconds, .path = s->model};
+    if (s->context < 0 || s->context > INT32_MAX - (1 << 20))
+        return err_set(err, "--context %lld is not from 0 to 2 billion", (long long)s->context);
+    if (s->fill_kv < 0 || s->batch < 1 || s->batch > 4096 || s->ranks < 1)
+        return err_set(err, "--fill-kv is 0 or more, --batch is 1 to 4096, --ranks 1 or more");
+    BenchRun how = {.seconds = s->seconds,
+                    .path = s->model,
+                    .context = s->context,
+                    .fill_kv = s->fill_kv,
+                    .batch = s->batch,
+                    .ranks = s->ranks,
+                    .grid = s->grid};
     TRY(device_open(&how.device, s->device, err));
     how.dtype = dtype_for_device(&how.device);
     Status status = STATUS_OK;
@@ -118,6 +142,8 @@ const Verb verb_bench = {
         {
             "bench",
             "bench products bandwidth --json",
+            "bench decode --model long.h5 --context 64K --fill-kv 1",
+            "bench helix --ranks 4 --grid kvp=2,tpa=2 --context 256K --batch 8",
         },
     .options = bench_options,
     .settings_size = sizeof(BenchSettings),

@@ -23,6 +23,23 @@ check "the making of a table is measured" $?
 "$CAMBIUM" bench tokenize --model Makefile 2>&1 | grep -q "not a Cambium file"
 check "a model that is none is refused" $?
 
+model=$(mktemp)
+trap 'rm -f "$model"' EXIT
+"$CAMBIUM" import tests/golden/hf_llama -o "$model" -q >/dev/null
+bytes() { "$CAMBIUM" bench "$@" --model "$model" --seconds 0.01 --json | sed -nE 's/.*"(step_bytes|ranks_bytes_read)":([0-9.]+).*/\2/p'; }
+# As many positions more, as many bytes more.
+more() { awk -v a="$1" -v b="$2" -v c="$3" 'BEGIN { exit !(b > a && b - a == c - b) }'; }
+more "$(bytes decode --fill-kv 1 --context 3000)" "$(bytes decode --fill-kv 1 --context 6000)" "$(bytes decode --fill-kv 1 --context 9000)"
+check "a synthetic context is decoded" $?
+more "$(bytes helix --ranks 2 --context 3000)" "$(bytes helix --ranks 2 --context 6000)" "$(bytes helix --ranks 2 --context 9000)"
+check "and over ranks" $?
+"$CAMBIUM" bench helix --ranks 2 --grid kvp=3 2>&1 | grep -q "must both be that"
+check "a grid for other ranks is refused" $?
+"$CAMBIUM" bench helix --context 1G 2>&1 | grep -q "do not fit"
+check "a context beyond the memory is refused" $?
+"$CAMBIUM" bench prompt --fill-kv 1 2>&1 | grep -q "leave --fill-kv out"
+check "a prompt is not filled in" $?
+
 "$CAMBIUM" bench prodcts 2>&1 | grep -q "did you mean 'products'"
 check "a wrong name gets a suggestion" $?
 exit $bad
