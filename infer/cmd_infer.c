@@ -7,12 +7,13 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "infer/completion.h"
+#include "core/text/chat_prompt.h"
+#include "infer/chat.h"
 #include "infer/helix/helix.h"
 
 typedef struct InferSettings {
     StringList prompts, stops;
-    char *prompts_file, *save_kv, *save_kv_at, *load_kv;
+    char *prompts_file, *chat_template, *system, *save_kv, *save_kv_at, *load_kv;
     bool chat, echo, json, ignore_end, specials;
     int64_t max_tokens, batch, context, seed, top_k, repetition_window;
     double temperature, top_p, min_p, repetition_penalty;
@@ -31,7 +32,15 @@ static const Option infer_options[] = {
     {"prompts", OPTION_TEXT, AT(prompts_file), "FILE", NULL, "a file with one prompt per line",
      NULL, 0, NULL},
     {"chat", OPTION_FLAG, AT(chat), NULL, NULL,
-     "interactive: your lines and the model's continuations make one text", NULL, 0, NULL},
+     "interactive: a conversation in the model's chat template; without one your lines and the "
+     "model's continuations make one text",
+     NULL, 0, NULL},
+    {"chat-template", OPTION_TEXT, AT(chat_template), "NAME", "auto",
+     "form of a conversation: auto (the model's own), none, or one of chatml, llama2, llama3, ... "
+     "(another name lists them)",
+     NULL, 0, NULL},
+    {"system", OPTION_TEXT, AT(system), "TEXT", NULL,
+     "what a conversation begins with, instead of the template's own", NULL, 0, NULL},
     {"echo", OPTION_FLAG, AT(echo), NULL, NULL, "print the prompt before its continuation", NULL, 0,
      NULL},
     {"json", OPTION_FLAG, AT(json), NULL, NULL, "print one JSON object per prompt", NULL, 0, NULL},
@@ -109,6 +118,8 @@ static Status check_settings(const InferSettings *s, Err *err)
     if (s->batch < 1 || s->repetition_window < 0 || s->context < 0)
         return err_set(err,
                        "--batch is at least 1, --repetition-window and --context are 0 or more");
+    if (s->system && !s->chat)
+        return err_set(err, "--system belongs to a conversation; add --chat");
     if (s->chat && (s->save_kv || s->load_kv))
         return err_set(err, "--save-kv and --load-kv are for one prompt; leave --chat out");
     if (s->context > INT32_MAX || s->batch > INT32_MAX)
@@ -146,13 +157,6 @@ static Status gather_prompts(const InferSettings *s, StringList *out, Err *err)
     if (status == STATUS_OK && out->count == 0)
         status = err_set(err, "%s holds no prompt", s->prompts_file);
     return status;
-}
-
-static void write_through(void *context, int64_t index, const char *text, int64_t bytes)
-{
-    (void)context, (void)index;
-    fwrite(text, 1, (size_t)bytes, stdout);
-    fflush(stdout);
 }
 
 static void print_json(const Completion *c, const Ensemble *ensemble)
@@ -210,7 +214,7 @@ static Status run_prompts(const InferSettings *s, Helix *helix, Err *err)
             err_set(err, "--save-kv and --load-kv are for one prompt, and here are %" PRId64, n);
     bool streams = n == 1 && !s->json;
     if (streams) {
-        options.write = write_through;
+        options.write = completion_print;
         if (s->echo)
             fputs(prompts.items[0], stdout);
     }
@@ -239,57 +243,17 @@ static Status run_prompts(const InferSettings *s, Helix *helix, Err *err)
     return status;
 }
 
-/* One growing text: each line of the user's is added, then the model continues it. */
-static Status run_chat(const InferSettings *s, Helix *helix, Err *err)
+static Status converse(const InferSettings *s, Helix *helix, Err *err)
 {
     const LoadedModel *model = helix_model(helix);
-    bool terminal = isatty(STDIN_FILENO);
-    if (terminal)
-        log_info(
-            "Your lines and the model's make one text. An empty line starts anew, Ctrl-C cuts an "
-            "answer short, Ctrl-D ends.");
-    StringList stops = {0};
-    for (int64_t i = 0; i < s->stops.count; i++)
-        string_list_add(&stops, s->stops.items[i]);
-    if (stops.count == 0)
-        string_list_add(&stops, "\n");
-    StrBuf text = {0};
-    char *line = NULL;
-    size_t size = 0;
-    Status status = STATUS_OK;
-    CompletionOptions options = options_of(s, helix);
-    options.stops = &stops;
-    options.write = write_through;
-    while (status == STATUS_OK) {
-        if (terminal)
-            fputs("> ", stderr);
-        stop_uninstall();
-        ssize_t length = getline(&line, &size, stdin);
-        if (length < 0)
-            break;
-        if (length <= 1) {
-            strbuf_reset(&text);
-            continue;
-        }
-        strbuf_append(&text, line, (size_t)length);
-        Completion completion = {.prompt = text.data};
-        options.sampling.seed++;
-        stop_install();
-        status = complete(model->ensemble, model->tokenizer, &options, &completion, 1, NULL, err);
-        putchar('\n');
-        /* Ctrl-C ends the answer; at the prompt it ends the program. */
-        if (status == STATUS_STOPPED && terminal) {
-            stop_reset();
-            status = STATUS_OK;
-        }
-        if (completion.text.size)
-            strbuf_append(&text, completion.text.data, (size_t)completion.text.size);
-        strbuf_putc(&text, '\n');
-        completion_clear(&completion);
-    }
-    free(line);
-    strbuf_clear(&text);
-    string_list_clear(&stops);
+    ChatTemplate *chat;
+    TRY(chat_prompt_choose(&chat, s->chat_template, model->tokenizer, err));
+    ChatOptions options = {chat, s->system, options_of(s, helix)};
+    Status status = s->system && !chat
+                        ? err_set(err, "--system needs a chat template, which this model does not "
+                                       "bring; name one by --chat-template")
+                        : chat_run(&options, model, err);
+    chat_prompt_free(chat);
     return status;
 }
 
@@ -297,7 +261,7 @@ static Status infer_with(void *context, Helix *helix, Err *err)
 {
     const InferSettings *s = context;
     bool asks = s->prompts.count == 0 && !s->prompts_file && !s->load_kv && isatty(STDIN_FILENO);
-    return s->chat || asks ? run_chat(s, helix, err) : run_prompts(s, helix, err);
+    return s->chat || asks ? converse(s, helix, err) : run_prompts(s, helix, err);
 }
 
 static Status infer_run(const void *settings, const StringList *positionals, Err *err)

@@ -1,5 +1,6 @@
 #include "infer/completion.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,13 @@ void completion_clear(Completion *c)
     free(c->logprobs);
     free(c->weights);
     *c = (Completion){0};
+}
+
+void completion_print(void *context, int64_t index, const char *text, int64_t bytes)
+{
+    (void)context, (void)index;
+    fwrite(text, 1, (size_t)bytes, stdout);
+    fflush(stdout);
 }
 
 const char *finish_name(Finish finish)
@@ -175,16 +183,34 @@ static Status load_snapshot(Snapshots *s, IdList *prompt, Err *err)
     return STATUS_OK;
 }
 
-static void encode(const Tokenizer *tokenizer, const char *text, const CompletionOptions *o,
+/* The prompt's ids behind those of a snapshot. Returns whether the answer begins a text. */
+static bool encode(const Tokenizer *tokenizer, const Completion *c, const CompletionOptions *o,
                    IdList *out)
 {
-    int64_t bytes = (int64_t)strlen(text);
+    if (c->prompt_ids) {
+        for (int64_t i = 0; i < c->prompt_ids->count; i++)
+            id_list_add(out, c->prompt_ids->items[i]);
+        return true;
+    }
+    int64_t bytes = (int64_t)strlen(c->prompt);
+    bool begins = out->count == 0 && bytes == 0;
     if (out->count == 0)
-        tokenizer_encode_prompt(tokenizer, text, bytes, o->specials, out);
+        tokenizer_encode_prompt(tokenizer, c->prompt, bytes, o->specials, out);
     else if (o->specials)
-        tokenizer_encode_with_specials(tokenizer, text, bytes, out);
+        tokenizer_encode_with_specials(tokenizer, c->prompt, bytes, out);
     else
-        tokenizer_encode(tokenizer, text, bytes, out);
+        tokenizer_encode(tokenizer, c->prompt, bytes, out);
+    return begins;
+}
+
+static Generation generation_of(const Completion *c, const IdList *prompt,
+                                const TokenizerSpec *spec, const CompletionOptions *o)
+{
+    int32_t end = c->prompt_ids ? c->turn_end : spec->bos;
+    return (Generation){.prompt = prompt->items,
+                        .n_prompt = prompt->count,
+                        .max_tokens = o->max_tokens,
+                        .ends = {o->ignore_end ? -1 : spec->eos, o->ignore_end ? -1 : end}};
 }
 
 Status complete(const Ensemble *ensemble, const Tokenizer *tokenizer, const CompletionOptions *o,
@@ -204,15 +230,10 @@ Status complete(const Ensemble *ensemble, const Tokenizer *tokenizer, const Comp
         status = load_snapshot(&snapshots, &prompts[0], err);
     }
     for (int64_t i = 0; i < n; i++) {
-        bool begins = prompts[i].count == 0 && completions[i].prompt[0] == '\0';
-        encode(tokenizer, completions[i].prompt, o, &prompts[i]);
+        bool begins = encode(tokenizer, &completions[i], o, &prompts[i]);
         if (prompts[i].count == 0 && status == STATUS_OK)
             status = err_set(err, "an empty prompt, and the tokenizer has no token to begin with");
-        generations[i] =
-            (Generation){.prompt = prompts[i].items,
-                         .n_prompt = prompts[i].count,
-                         .max_tokens = o->max_tokens,
-                         .ends = {o->ignore_end ? -1 : spec->eos, o->ignore_end ? -1 : spec->bos}};
+        generations[i] = generation_of(&completions[i], &prompts[i], spec, o);
         completions[i].n_prompt = prompts[i].count;
         run.channels[i].completion = &completions[i];
         token_text_init(&run.channels[i].text, tokenizer, begins, o->stops);

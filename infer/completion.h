@@ -10,7 +10,10 @@ typedef enum Finish { FINISH_LENGTH, FINISH_END, FINISH_STOP } Finish;
 
 typedef struct Completion {
     const char *prompt; /* borrowed */
-    StrBuf text;        /* what the model wrote */
+    /* A chat's prompt as tokens, instead of text; borrowed. NULL: none. */
+    const IdList *prompt_ids;
+    int32_t turn_end; /* with prompt_ids: the token that ends the answer, or -1 */
+    StrBuf text;      /* what the model wrote */
     IdList ids;
     float *logprobs; /* (ids.count) */
     float *weights;  /* (ids.count, n_experts): what each expert counted, merged models only */
@@ -20,6 +23,9 @@ typedef struct Completion {
 } Completion;
 
 void completion_clear(Completion *completion);
+
+/* A CompletionOptions.write that prints at once. */
+void completion_print(void *context, int64_t index, const char *text, int64_t bytes);
 const char *finish_name(Finish finish); /* "length", "end", "stop" */
 
 /* KV snapshots (infer/kv_snapshot.h) of the only completion. */

@@ -4,7 +4,7 @@
 #define CAMBIUM_INFER_SERVE_REQUEST_H
 
 #include "infer/serve/api_error.h"
-#include "infer/serve/chat_prompt.h"
+#include "core/text/chat_prompt.h"
 #include "infer/serve/job.h"
 
 /* What the requests are made for; borrowed from the server. Read by many threads. */

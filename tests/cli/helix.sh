@@ -97,4 +97,21 @@ dies() { # a rank is killed in the middle: all end soon, and mpirun names it
     [ $status != 0 ] && [ ! -s left ] && grep -qE "process rank [0-9]+" said
 }
 check "a rank that is killed ends the run" dies
+dies_serving() { # the same in the middle of a client's stream
+    (mpi 3 "$C" serve both.h5 --port 0 --grid kvp=3 --timeout 300) >said 2>&1 &
+    local pid=$! i port
+    for i in $(seq 400); do grep -q '^serving' said && break; sleep 0.1; done
+    port=$(sed -n 's/^serving .*:\([0-9]*\)$/\1/p' said)
+    curl -sS -N --max-time 90 "http://127.0.0.1:$port/v1/completions" -d '{"prompt":"1 2 ","max_tokens":100000,"ignore_eos":true,"stream":true}' >stream 2>&1 &
+    local client=$!
+    for i in $(seq 400); do [ -s stream ] && break; sleep 0.1; done
+    pkill -KILL -n -f "serve both.h5 --port 0"
+    wait $pid
+    local status=$?
+    wait $client # its connection ends
+    for i in $(seq 50); do pgrep -f "serve both.h5 --port 0" >left || break; sleep 0.1; done
+    tail -n 5 said
+    [ $status != 0 ] && [ ! -s left ] && grep -q '"text"' stream && ! grep -q DONE stream && grep -qE "process rank [0-9]+" said
+}
+check "and ends a server in the middle of a stream" dies_serving
 exit $bad

@@ -1,7 +1,7 @@
 /* A conversation as the prompt that the model continues: by the model's chat template, or, for
  * models that have none, as lines of "role: content". */
-#ifndef CAMBIUM_INFER_SERVE_CHAT_PROMPT_H
-#define CAMBIUM_INFER_SERVE_CHAT_PROMPT_H
+#ifndef CAMBIUM_CORE_TEXT_CHAT_PROMPT_H
+#define CAMBIUM_CORE_TEXT_CHAT_PROMPT_H
 
 #include "core/base/file.h"
 #include "core/text/chat_template.h"

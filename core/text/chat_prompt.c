@@ -1,4 +1,4 @@
-#include "infer/serve/chat_prompt.h"
+#include "core/text/chat_prompt.h"
 
 #include <stdlib.h>
 #include <string.h>
