@@ -262,8 +262,10 @@ static Status eval_run(const void *settings, const StringList *models, Err *err)
     for (int64_t m = 0; m < models->count && status == STATUS_OK; m++) {
         const char *path = models->items[m];
         /* Several runs all end in model.h5: then the path tells them apart. */
+        HelixSettings helix = s->helix;
+        helix.grid_context = s->context;
         EvalWork work = {s, &table, models->count > 1 ? path : file_base_name(path)};
-        status = helix_use(path, &s->load, &s->helix, eval_with, &work, err);
+        status = helix_use(path, &s->load, &helix, eval_with, &work, err);
     }
     if (status == STATUS_OK && table.n_rows > 0) /* a process that followed measured nothing */
         status = report(&table, s, err);

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
 #include "core/io/checkpoint.h"
+#include "infer/helix/choose_grid.h"
 #include "infer/helix/command.h"
 #include "infer/helix/memory.h"
 
@@ -42,6 +44,28 @@ struct Helix {
 
 /* ---- the grid and the memory ----------------------------------------------------------------- */
 
+static Status plan_grid(Helix *h, const HelixSettings *settings, const ModelConfig *const *configs,
+                        int64_t n, Err *err)
+{
+    GridWish wish = {.ranks = h->n_ranks,
+                     .own_devices = h->ranks.comm && h->device.ops->memory,
+                     .context = settings->grid_context,
+                     .batch = settings->grid_batch > 0 ? settings->grid_batch : 1,
+                     .hopb = h->hopb};
+    TRY(load_model_types(h->load, &h->device, &wish.weights, &wish.kv, err));
+    if (strcmp(h->load->kv, "auto") != 0)
+        TRY(dtype_parse(h->load->kv, &wish.kv, err));
+    for (int64_t i = 0; settings->grid_context == 0 && i < n; i++)
+        wish.context =
+            i == 0 || configs[i]->context < wish.context ? configs[i]->context : wish.context;
+    GridChoice choice = helix_choose_grid(&wish, configs, n);
+    char text[64];
+    helix_grid_text(&choice.grid, text, sizeof text);
+    log_debug("--grid auto is %s: %s", text, choice.reason);
+    h->grid = choice.grid;
+    return STATUS_OK;
+}
+
 static Status choose_grid(Helix *h, const HelixSettings *settings,
                           const ModelConfig *const *configs, int64_t n, Err *err)
 {
@@ -52,7 +76,7 @@ static Status choose_grid(Helix *h, const HelixSettings *settings,
                    : err_set(err, "--grid is for several ranks; give --ranks");
     }
     if (strcmp(settings->grid, "auto") == 0)
-        h->grid = helix_grid_default(h->n_ranks, configs, n);
+        TRY(plan_grid(h, settings, configs, n, err));
     else
         TRY(helix_grid_parse(settings->grid, h->n_ranks, &h->grid, err));
     return helix_grid_check(&h->grid, configs, n, err);

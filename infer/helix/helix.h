@@ -15,9 +15,11 @@ typedef struct HelixSettings {
     int64_t ranks;
     int64_t block;
     int64_t memory; /* bytes; 0: what is free */
-    char *grid;     /* "auto", or as helix_grid_parse reads it */
+    char *grid;     /* "auto" (helix_choose_grid), or as helix_grid_parse reads it */
     char *hopb;     /* "on", "off" */
     char *comm;     /* auto, threads, mpi, nccl */
+    /* What --grid auto is chosen for; no options. 0: the model's context, one sequence. */
+    int64_t grid_context, grid_batch;
 } HelixSettings;
 
 /* Rows of a verb's option table; `field` is its HelixSettings. */
@@ -31,7 +33,7 @@ typedef struct HelixSettings {
          "GRID",                                                                                   \
          "auto",                                                                                   \
          "what the ranks do: kvp=2,tpa=2,tpf=4,ep=1 (KV shards and heads in attention, hidden "    \
-         "units and experts in the feed-forward part)",                                            \
+         "units and experts in the feed-forward part); auto: the planner's, as --verbose tells",   \
          NULL,                                                                                     \
          0,                                                                                        \
          NULL},                                                                                    \

@@ -229,8 +229,10 @@ static Status serve_run(const void *settings, const StringList *positionals, Err
     ServeWork work = {settings, positionals->items[0]};
     signal(SIGPIPE, SIG_IGN); /* a client that went away is an error of the write that meets it */
     TRY(check_settings(work.settings, err));
-    return helix_use(work.path, &work.settings->load, &work.settings->helix, serve_with, &work,
-                     err);
+    HelixSettings helix = work.settings->helix;
+    helix.grid_context = work.settings->context;
+    helix.grid_batch = work.settings->batch;
+    return helix_use(work.path, &work.settings->load, &helix, serve_with, &work, err);
 }
 
 const Verb verb_serve = {
