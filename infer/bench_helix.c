@@ -11,15 +11,6 @@
 #include "infer/helix/exchange.h"
 #include "infer/long_case.h"
 
-/* A number of one of the cases that a measurement compares: "helix_step_seconds". */
-static void put(BenchResult *result, const char *name, const char *what, double value,
-                const char *unit)
-{
-    char key[64];
-    snprintf(key, sizeof key, "%s_%s", name, what);
-    bench_put(result, key, value, unit);
-}
-
 /* ---- HOP-B ---------------------------------------------------------------------------------- */
 
 enum {
@@ -165,13 +156,13 @@ static Status hopb_pair(const BenchRun *how, double share, const char *name, Ben
     if (status == STATUS_OK) {
         double own = bench_median(&on->attention) / HOPB_REQUESTS, m = share * c;
         double law = own + (HOPB_REQUESTS - 1) * fmax(own, m) + m, step = bench_median(&on->steps);
-        put(result, name, "attention_seconds", own, "s");
-        put(result, name, "exchange_seconds", m, "s");
-        put(result, name, "off_seconds", bench_median(&off->steps), "s");
-        put(result, name, "on_seconds", step, "s");
-        put(result, name, "law_seconds", law, "s");
-        put(result, name, "on_over_law", step / law, "");
-        put(result, name, "off_over_on", bench_median(&off->steps) / step, "");
+        bench_put_of(result, name, "attention_seconds", own, "s");
+        bench_put_of(result, name, "exchange_seconds", m, "s");
+        bench_put_of(result, name, "off_seconds", bench_median(&off->steps), "s");
+        bench_put_of(result, name, "on_seconds", step, "s");
+        bench_put_of(result, name, "law_seconds", law, "s");
+        bench_put_of(result, name, "on_over_law", step / law, "");
+        bench_put_of(result, name, "off_over_on", bench_median(&off->steps) / step, "");
     }
     free(bench);
     return status;
@@ -189,14 +180,14 @@ static void put_long(BenchResult *result, const char *name, const LongTimes *tim
 {
     double step = bench_median(&times->steps), rate = bench_median(&times->rates);
     double bound = times->bytes_read / (rate * 1e9);
-    put(result, name, "step_seconds", step, "s");
-    put(result, name, "bytes_read", times->bytes_read, "bytes");
-    put(result, name, "read_gb_per_second", rate, "GB/s");
-    put(result, name, "bound_seconds", bound, "s");
-    put(result, name, "step_over_bound", step / bound, "");
-    put(result, name, "memory_bytes", times->bytes_used, "bytes");
-    put(result, name, "planned_bytes", times->bytes_planned, "bytes");
-    put(result, name, "memory_over_planned", times->bytes_used / times->bytes_planned, "");
+    bench_put_of(result, name, "step_seconds", step, "s");
+    bench_put_of(result, name, "bytes_read", times->bytes_read, "bytes");
+    bench_put_of(result, name, "read_gb_per_second", rate, "GB/s");
+    bench_put_of(result, name, "bound_seconds", bound, "s");
+    bench_put_of(result, name, "step_over_bound", step / bound, "");
+    bench_put_of(result, name, "memory_bytes", times->bytes_used, "bytes");
+    bench_put_of(result, name, "planned_bytes", times->bytes_planned, "bytes");
+    bench_put_of(result, name, "memory_over_planned", times->bytes_used / times->bytes_planned, "");
 }
 
 /* One sequence of 1,000,000 tokens over 4 ranks; the local decoder's logits beside. */

@@ -93,10 +93,9 @@ static Status time_step(const LongCase *what, Decoder *decoder, const DecodeItem
     TRY(device.ops->queue_wait(device.queue, err));
     double seconds = clock_seconds() - started;
     TRY(bench_reader_rate(reader, 0.0, &rate, err));
-    bench_time_add(&times->rates, rate);
     if (times->logits) {
         bench_time_add(&times->steps, seconds);
-        bench_time_add(&times->worth, seconds * rate * 1e9);
+        bench_time_add(&times->rates, rate);
         return STATUS_OK;
     }
     Tensor logits = decoder_logits(decoder), first = tensor_slice(&logits, 0, 1);
@@ -152,10 +151,11 @@ Status long_case(const BenchRun *how, const LongCase *what, LongTimes *times, Er
     char *device = (char *)(uintptr_t)how->device.ops->name, type[16];
     snprintf(type, sizeof type, "%s", dtype_name(how->dtype));
     LoadSettings load = {.device = device, .weights = type, .kv = type};
-    char grid[64], on[] = "on", comm[] = "threads";
+    char grid[64], hopb[4], comm[] = "threads";
     snprintf(grid, sizeof grid, "%s", what->grid);
+    snprintf(hopb, sizeof hopb, "%s", what->lockstep ? "off" : "on");
     HelixSettings settings = {
-        .ranks = what->ranks, .block = HELIX_BLOCK, .grid = grid, .hopb = on, .comm = comm};
+        .ranks = what->ranks, .block = HELIX_BLOCK, .grid = grid, .hopb = hopb, .comm = comm};
     *times = (LongTimes){.logits = NULL};
     Status status = what->path ? STATUS_OK : write_model(how, &what->config, path, err);
     bench_reset_peak();

@@ -13,12 +13,12 @@ typedef struct LongCase {
     int ranks;
     const char *grid;       /* as --grid */
     int64_t batch, context; /* sequences, and positions that each has cached */
+    bool lockstep;          /* HOP-B off */
     uint64_t seed;          /* of keys and values */
 } LongCase;
 
 typedef struct LongTimes {
-    BenchTimes steps, rates; /* seconds of a step; GB/s of the machine's memory right after it */
-    BenchTimes worth;        /* bytes that the memory gives in a step's time, by that rate */
+    BenchTimes steps, rates; /* seconds of each step; GB/s of the machine's memory right after it */
     double bytes_read;       /* keys, values and weights of a step */
     double bytes_planned, bytes_used;
     float *logits; /* (V) of the first step's first sequence; owned */

@@ -14,6 +14,14 @@ void bench_put(BenchResult *result, const char *name, double value, const char *
     json_object_set_new(result->units, name, json_string(unit));
 }
 
+void bench_put_of(BenchResult *result, const char *name, const char *what, double value,
+                  const char *unit)
+{
+    char key[64];
+    snprintf(key, sizeof key, "%s_%s", name, what);
+    bench_put(result, key, value, unit);
+}
+
 void bench_time_add(BenchTimes *times, double seconds)
 {
     if (times->count < (int64_t)(sizeof times->items / sizeof *times->items))

@@ -26,6 +26,11 @@ typedef struct BenchResult {
 } BenchResult;
 void bench_put(BenchResult *result, const char *name, double value, const char *unit);
 
+/* A number of one of the cases that a measurement compares: "helix" and "step_seconds" make
+ * "helix_step_seconds". */
+void bench_put_of(BenchResult *result, const char *name, const char *what, double value,
+                  const char *unit);
+
 typedef struct Bench {
     const char *name;
     const char *summary;

@@ -29,7 +29,7 @@ static const Option bench_options[] = {
      "the model, for measurements that take one", NULL, 0, NULL},
     {"context", OPTION_INT, offsetof(BenchSettings, context), "N", "0",
      "tokens of a prompt, or positions cached (0: each measurement's own)", NULL, 0,
-     "Of decode, prompt and helix"},
+     "Of decode, prompt, helix and plan"},
     {"fill-kv", OPTION_INT, offsetof(BenchSettings, fill_kv), "SEED", "0",
      "decode over synthetic keys and values instead of a prompt that is read (0: read it; helix: "
      "never)",

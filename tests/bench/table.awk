@@ -57,6 +57,19 @@ function rate(script, type,    own) {
     row("tokenize " script " text, one core", own, "MB/s", "", own, 20, 1)
 }
 
+# A step of ranks and its memory, over what the planner predicts: within 10 % either way.
+function planned(type, name, what,    seconds, bytes) {
+    seconds = median("plan " type, name "_seconds_ratio")
+    bytes = median("plan " type, name "_bytes_ratio")
+    if (seconds == "") return
+    row("plan: " what, median("plan " type, name "_measured_seconds") * 1e3, "ms/step",
+        sprintf("predicted %.4g ms", median("plan " type, name "_predicted_seconds") * 1e3),
+        seconds < 1 ? 1 / seconds : seconds, 1.1, 0)
+    row("  memory", median("plan " type, name "_measured_bytes") / 1e9, "GB",
+        sprintf("predicted %.4g GB", median("plan " type, name "_predicted_bytes") / 1e9),
+        bytes < 1 ? 1 / bytes : bytes, 1.1, 0)
+}
+
 {
     name = value($0, "name") " " value($0, "dtype")
     if (value($0, "name") == "") name = "peer " value($0, "bench") name
@@ -95,6 +108,16 @@ END {
         row("prompt", median("prompt " type, "tokens_per_second"), "tokens/s",
             sprintf("products %.0f GFLOP/s", median("prompt " type, "product_gflops")),
             median("prompt " type, "share_of_products"), 0.65, 1)
+        if (median("helix-1m " type, "helix_step_seconds") != "")
+            row("1,000,000 tokens on 4 ranks", median("helix-1m " type, "helix_step_seconds") * 1e3, "ms/token",
+            sprintf("memory %.1f GB/s", median("helix-1m " type, "helix_read_gb_per_second")),
+            median("helix-1m " type, "helix_step_over_bound"), 1.2, 0)
+        planned(type, "one", "1 rank, 256K")
+        planned(type, "kvp2", "kvp=2, 512K")
+        planned(type, "tpa2", "tpa=2, 8 x 64K")
+        planned(type, "helix", "kvp=2,tpa=2, 8 x 256K")
+        planned(type, "lockstep", "  the same, HOP-B off")
+        planned(type, "tp", "tpa=4, doubled heads, 8 x 256K")
         row("error of int8 weights", median("int8-error " type, "int8_divergence"), "nats",
             sprintf("bfloat16: %.2g nats", median("int8-error " type, "bfloat16_divergence")), "", 0, 0)
     }

@@ -33,6 +33,16 @@ more "$(bytes decode --fill-kv 1 --context 3000)" "$(bytes decode --fill-kv 1 --
 check "a synthetic context is decoded" $?
 more "$(bytes helix --ranks 2 --context 3000)" "$(bytes helix --ranks 2 --context 6000)" "$(bytes helix --ranks 2 --context 9000)"
 check "and over ranks" $?
+plan=$("$CAMBIUM" bench plan --context 512 --seconds 0.01 --json)
+lacks=
+for case in one kvp2 tpa2 helix lockstep tp; do
+    for what in predicted_seconds measured_seconds seconds_ratio predicted_bytes measured_bytes bytes_ratio; do
+        echo "$plan" | grep -qE "\"${case}_$what\":[0-9.e-]*[1-9]" || lacks="$lacks ${case}_$what"
+    done
+done
+[ -z "$lacks" ] || echo "# no$lacks"
+[ -z "$lacks" ]
+check "the planner is compared with steps" $?
 "$CAMBIUM" bench helix --ranks 2 --grid kvp=3 2>&1 | grep -q "must both be that"
 check "a grid for other ranks is refused" $?
 "$CAMBIUM" bench helix --context 1G 2>&1 | grep -q "do not fit"
