@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -435,6 +436,45 @@ static void self_copies(void **state)
     comm_free(comm);
 }
 
+/* Rank 0 starts a large exchange and does not come back to its communicator before another rank has
+ * all of it. */
+static Status busy_rank(void *context, Comm *comm, Err *err)
+{
+    enum { FLOATS = 1 << 19 }; /* 2 MB: more than goes without the receiver's consent */
+    (void)context;
+    char path[] = "/tmp/cambium-test-XXXXXX";
+    int file = comm->rank == 0 ? mkstemp(path) : -1;
+    TRY(comm_broadcast_host(comm, path, sizeof path, 0, err));
+    Tensor send = put(NULL, comm->size, FLOATS), recv = put(NULL, comm->size, FLOATS);
+    device.ops->zero(device.queue, send.data, tensor_bytes(&send));
+    CommRequest request;
+    Collective exchange = {.kind = COLLECTIVE_ALL_TO_ALL, .send = send, .recv = recv};
+    TRY(comm_start(comm, device.queue, &exchange, &request, err));
+    double until = clock_seconds() + 30.0;
+    bool told = false;
+    while (comm->rank == 0 && !told && clock_seconds() < until) {
+        usleep(1000);
+        told = access(path, F_OK) != 0;
+    }
+    TRY(comm_wait(comm, &request, err));
+    if (comm->rank == 1)
+        unlink(path);
+    drop(&send);
+    drop(&recv);
+    if (file >= 0)
+        close(file);
+    if (comm->rank == 0 && !told)
+        unlink(path);
+    EXPECT(comm->rank != 0 || told);
+    return STATUS_OK;
+}
+
+static void a_busy_rank_holds_nobody_up(void **state)
+{
+    (void)state;
+    on_ranks(busy_rank);
+}
+
 static int test_threads(void)
 {
     const struct CMUnitTest tests[] = {
@@ -461,6 +501,7 @@ static int test_processes(void)
         cmocka_unit_test(queues_wait_for_each_other),
         cmocka_unit_test(split_into_halves),
         cmocka_unit_test(processes_sum_as_threads_do),
+        cmocka_unit_test(a_busy_rank_holds_nobody_up),
     };
     Err err;
     CHECK(comm_mpi_new(device.ops, &processes, &err) == STATUS_OK, "%s", err.text);

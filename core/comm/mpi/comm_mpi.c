@@ -9,13 +9,20 @@
  *
  * The second stage of a collective starts when its first one is found to be finished: by a later
  * start or a wait. Ranks may find that at different times, so the two stages have MPI communicators
- * of their own, and the order on each is the same everywhere. */
+ * of their own, and the order on each is the same everywhere.
+ *
+ * Open MPI moves nothing but inside its own calls. While collectives are in flight and this process
+ * computes, a thread makes such calls in its place: one lock lets one thread into MPI at a time,
+ * which is all that MPI_THREAD_SERIALIZED asks for. */
 #include <limits.h>
 #include <mpi.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
@@ -70,6 +77,76 @@ static Status mpi_check(int code, const char *what, Err *err)
     return err_set(err, "MPI could not %s: %.*s", what, length, text);
 }
 
+/* ---- progress ------------------------------------------------------------------------------- */
+
+/* How often MPI is called while this process computes: small beside an exchange that is worth
+ * hiding, and long beside what a call takes. */
+static const struct timespec pause_between = {.tv_nsec = 200 * 1000};
+
+static struct {
+    pthread_mutex_t lock; /* held by whoever is in MPI, and for what follows */
+    pthread_cond_t work;
+    pthread_t thread;
+    bool runs, ends;
+    int64_t in_flight; /* collectives of all communicators */
+} progress = {.lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP, .work = PTHREAD_COND_INITIALIZER};
+
+static void *make_progress(void *ignored)
+{
+    sigset_t all;
+    sigfillset(&all); /* signals are for the thread that may wait for them */
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    pthread_mutex_lock(&progress.lock);
+    while (!progress.ends) {
+        int found;
+        if (progress.in_flight == 0) {
+            pthread_cond_wait(&progress.work, &progress.lock);
+            continue;
+        }
+        /* Nobody sends there: all that this call does is to move what is under way. */
+        MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_SELF, &found, MPI_STATUS_IGNORE);
+        pthread_mutex_unlock(&progress.lock);
+        nanosleep(&pause_between, NULL);
+        pthread_mutex_lock(&progress.lock);
+    }
+    pthread_mutex_unlock(&progress.lock);
+    return ignored;
+}
+
+static Status progress_start(Err *err)
+{
+    progress.runs = pthread_create(&progress.thread, NULL, make_progress, NULL) == 0;
+    return progress.runs ? STATUS_OK : err_set(err, "no thread can be made that moves messages");
+}
+
+/* Before MPI ends. */
+static void progress_stop(void)
+{
+    if (!progress.runs)
+        return;
+    pthread_mutex_lock(&progress.lock);
+    progress.ends = true;
+    pthread_cond_signal(&progress.work);
+    pthread_mutex_unlock(&progress.lock);
+    pthread_join(progress.thread, NULL);
+    progress.runs = false;
+}
+
+static void enter_mpi(void)
+{
+    pthread_mutex_lock(&progress.lock);
+}
+
+/* With so many more collectives in flight than before. */
+static void leave_mpi(int change)
+{
+    bool begins = progress.in_flight == 0 && change > 0;
+    progress.in_flight += change;
+    if (begins)
+        pthread_cond_signal(&progress.work);
+    pthread_mutex_unlock(&progress.lock);
+}
+
 /* ---- making and freeing --------------------------------------------------------------------- */
 
 static void mpi_free(Comm *comm)
@@ -92,12 +169,16 @@ static void mpi_free(Comm *comm)
     if (self->queue)
         ops->queue_free(self->queue);
     bool ended = failed;
+    if (self->is_world)
+        progress_stop();
+    enter_mpi();
     if (!ended && self->first != MPI_COMM_NULL)
         MPI_Comm_free(&self->first);
     if (!ended && self->second != MPI_COMM_NULL)
         MPI_Comm_free(&self->second);
     if (!ended && self->is_world)
         MPI_Finalize();
+    leave_mpi(0);
     free(self->sources);
     free(self->ones);
     free(self);
@@ -166,6 +247,8 @@ static void share_cores(void)
 static void end_others(void)
 {
     int finalized = 0;
+    /* Kept, so that the other thread stays out; where it is within, it ends with the process. */
+    (void)pthread_mutex_trylock(&progress.lock);
     MPI_Finalized(&finalized);
     if (!finalized)
         MPI_Abort(MPI_COMM_WORLD, 1);
@@ -187,7 +270,7 @@ Status cambium_mpi_new(const Backend *ops, Comm **out, Err *err)
     share_cores();
     TRY(make(ops, world, out, err));
     ((MpiComm *)*out)->is_world = true;
-    return STATUS_OK;
+    return ((MpiComm *)*out)->comm.size > 1 ? progress_start(err) : STATUS_OK;
 }
 
 void cambium_describe(char *text, size_t size)
@@ -204,8 +287,13 @@ static Status mpi_split(Comm *comm, int color, Comm **out, Err *err)
 {
     MpiComm *self = (MpiComm *)comm;
     MPI_Comm group;
-    TRY(mpi_check(MPI_Comm_split(self->first, color, comm->rank, &group), "split the ranks", err));
-    return make(comm->ops, group, out, err);
+    enter_mpi();
+    Status status =
+        mpi_check(MPI_Comm_split(self->first, color, comm->rank, &group), "split the ranks", err);
+    if (status == STATUS_OK)
+        status = make(comm->ops, group, out, err);
+    leave_mpi(0);
+    return status;
 }
 
 static void mpi_abort(Comm *comm)
@@ -456,9 +544,8 @@ static Status look(MpiComm *self, Err *err)
     return STATUS_OK;
 }
 
-static Status mpi_start(Comm *comm, CommRequest *request, Err *err)
+static Status start(MpiComm *self, CommRequest *request, Err *err)
 {
-    MpiComm *self = (MpiComm *)comm;
     CHECK(self->started - self->finished < COMM_IN_FLIGHT, "more than %d collectives in flight",
           COMM_IN_FLIGHT);
     TRY(look(self, err));
@@ -466,13 +553,22 @@ static Status mpi_start(Comm *comm, CommRequest *request, Err *err)
     Job *job = job_of(self, request->number);
     job->what = request->what;
     job->stage = STAGE_FIRST;
-    bool sends = request->what.kind != COLLECTIVE_BARRIER &&
-                 (request->what.kind != COLLECTIVE_BROADCAST || request->what.root == comm->rank);
+    bool sends =
+        request->what.kind != COLLECTIVE_BARRIER &&
+        (request->what.kind != COLLECTIVE_BROADCAST || request->what.root == self->comm.rank);
     if (sends)
         TRY(fetch(self, request->queue, &request->what.send, &job->out, err));
     TRY(start_first(self, job, err));
     self->started++;
     return STATUS_OK;
+}
+
+static Status mpi_start(Comm *comm, CommRequest *request, Err *err)
+{
+    enter_mpi();
+    Status status = start((MpiComm *)comm, request, err);
+    leave_mpi(status == STATUS_OK ? 1 : 0);
+    return status;
 }
 
 /* Brings what has come to the device. Sums are there already. */
@@ -487,12 +583,8 @@ static void deliver(MpiComm *self, const Job *job)
     self->comm.ops->upload(self->queue, what->recv.data, from, tensor_bytes(&what->recv));
 }
 
-static Status mpi_wait(Comm *comm, CommRequest *request, Err *err)
+static Status finish(MpiComm *self, Job *job, Err *err)
 {
-    MpiComm *self = (MpiComm *)comm;
-    const Backend *ops = comm->ops;
-    Job *job = job_of(self, request->number);
-    CHECK(request->number == self->finished, "collectives are waited for in the order of start");
     while (job->stage != STAGE_DONE) {
         TRY(mpi_check(MPI_Wait(&job->pending, MPI_STATUS_IGNORE), "finish", err));
         if (job->stage == STAGE_FIRST)
@@ -501,6 +593,19 @@ static Status mpi_wait(Comm *comm, CommRequest *request, Err *err)
             job->stage = STAGE_DONE;
     }
     self->finished++;
+    return STATUS_OK;
+}
+
+static Status mpi_wait(Comm *comm, CommRequest *request, Err *err)
+{
+    MpiComm *self = (MpiComm *)comm;
+    const Backend *ops = comm->ops;
+    Job *job = job_of(self, request->number);
+    CHECK(request->number == self->finished, "collectives are waited for in the order of start");
+    enter_mpi();
+    Status status = finish(self, job, err);
+    leave_mpi(status == STATUS_OK ? -1 : 0);
+    TRY(status);
     /* The caller's queue may still use what it receives into. */
     ops->event_record(request->queue, self->event);
     ops->event_wait(self->queue, self->event);
@@ -515,7 +620,9 @@ static Status mpi_reduce_host(Comm *comm, double *values, int64_t n, bool larges
     MpiComm *self = (MpiComm *)comm;
     CHECK(n <= INT_MAX, "%lld numbers at once", (long long)n);
     double *all = xmalloc((size_t)n * (size_t)comm->size * sizeof *all);
+    enter_mpi();
     int code = MPI_Allgather(values, (int)n, MPI_DOUBLE, all, (int)n, MPI_DOUBLE, self->first);
+    leave_mpi(0);
     for (int64_t i = 0; i < n && code == MPI_SUCCESS; i++) {
         values[i] = all[i];
         for (int r = 1; r < comm->size; r++) {
@@ -533,7 +640,9 @@ static Status mpi_reduce_host(Comm *comm, double *values, int64_t n, bool larges
 static Status mpi_broadcast_host(Comm *comm, void *data, size_t bytes, int root, Err *err)
 {
     CHECK(bytes <= INT_MAX, "%zu bytes at once", bytes);
+    enter_mpi();
     int code = MPI_Bcast(data, (int)bytes, MPI_BYTE, root, ((MpiComm *)comm)->first);
+    leave_mpi(0);
     return mpi_check(code, "broadcast", err);
 }
 
