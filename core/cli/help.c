@@ -72,6 +72,10 @@ void options_help(const Verb *verb)
 {
     printf("Usage: cambium %s %s%s[OPTIONS]\n\n%s\n", verb->name, verb->positionals,
            verb->positionals[0] ? " " : "", verb->summary);
+    if (verb->second_words)
+        printf("\nOther forms, each with a --help of its own:\n");
+    for (const Verb *const *v = verb->second_words; v && *v; v++)
+        printf("  cambium %-22s %s\n", (*v)->name, (*v)->summary);
     if (verb->options->name && !verb->options->group)
         printf("\nOptions:\n");
     help_table(verb->options);

@@ -34,6 +34,15 @@ static const Verb *find_verb(const char *name)
     return NULL;
 }
 
+/* `cambium eval score ...`: the verb of two words, or NULL when the second word is none of them. */
+static const Verb *find_second_word(const Verb *verb, const char *word)
+{
+    for (const Verb *const *v = verb->second_words; v && *v; v++)
+        if (strcmp(strchr((*v)->name, ' ') + 1, word) == 0)
+            return *v;
+    return NULL;
+}
+
 static int unknown_verb(const char *name)
 {
     const char *names[64];
@@ -118,5 +127,6 @@ int main(int argc, char **argv)
     stop_install();
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write that meets it */
     backend_cpu_register();
-    return run_verb(verb, argc - 2, argv + 2);
+    const Verb *second = argc > 2 ? find_second_word(verb, argv[2]) : NULL;
+    return second ? run_verb(second, argc - 3, argv + 3) : run_verb(verb, argc - 2, argv + 2);
 }

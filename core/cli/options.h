@@ -35,7 +35,8 @@ enum { VERB_EXAMPLES = 4 };
 
 /* A verb of the program: `cambium NAME`. Each cmd_*.c defines one, named verb_NAME; the Makefile
  * makes the list. */
-typedef struct Verb {
+typedef struct Verb Verb;
+struct Verb {
     const char *name;
     const char *summary;     /* one line for `cambium --help` */
     const char *positionals; /* "MODEL [FILE...]", or "" */
@@ -48,7 +49,10 @@ typedef struct Verb {
     /* Does the work. Returns STATUS_FAIL with a sentence in `err`, STATUS_STOPPED when the user
      * asked to stop. `settings` is the verb's own struct. */
     Status (*run)(const void *settings, const StringList *positionals, Err *err);
-} Verb;
+    /* Verbs of two words, NULL behind the last, or NULL: "eval score", found by their second word.
+     */
+    const Verb *const *second_words;
+};
 
 /* Fills `settings` (zeroed by this call) from the defaults, then a file given by --config, then the
  * command line. Unknown names are errors that suggest the nearest one. */

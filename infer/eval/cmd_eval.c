@@ -7,6 +7,7 @@
 #include "core/base/mem.h"
 #include "core/cli/options.h"
 #include "infer/eval/bpb.h"
+#include "infer/eval/eval_words.h"
 #include "infer/helix/helix.h"
 
 typedef struct EvalSettings {
@@ -291,4 +292,5 @@ const Verb verb_eval = {
     .options = eval_options,
     .settings_size = sizeof(EvalSettings),
     .run = eval_run,
+    .second_words = eval_words,
 };

@@ -1,0 +1,467 @@
+/* `cambium eval score`: translations against references. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/metrics/corpus_metric.h"
+#include "core/metrics/stats.h"
+#include "infer/eval/eval_words.h"
+#include "infer/eval/segment_file.h"
+
+enum { METRICS_MAX = 8, SYSTEMS_MAX = 2, WIDTH_MAX = CHRF_STATS_MAX };
+
+typedef struct ScoreSettings {
+    StringList hypotheses;
+    char *references;
+    char *metrics;
+    char *tokenize;
+    bool lowercase;
+    char *smooth;
+    double smooth_value;
+    bool chrf_whitespace, chrf_eps_smoothing;
+    bool ter_normalized, ter_no_punct, ter_asian_support, ter_case_sensitive;
+    bool sentences, confidence, json;
+    int64_t resamples, seed;
+} ScoreSettings;
+
+#define AT(field) offsetof(ScoreSettings, field)
+
+static const Option score_options[] = {
+    {"hypotheses", OPTION_LIST, AT(hypotheses), "FILE", NULL,
+     "translations, one a line; given twice, the second is compared with the first", NULL, 0, NULL},
+    {"references", OPTION_TEXT, AT(references), "FILE[,FILE]", NULL,
+     "what they should be, line for line; several files are several references of each line", NULL,
+     0, NULL},
+    {"metrics", OPTION_TEXT, AT(metrics), "LIST", "bleu,chrf,chrf++,ter",
+     "what to compute, comma-separated: bleu, chrf, chrf++, ter", NULL, 0, NULL},
+    {"lowercase", OPTION_FLAG, AT(lowercase), NULL, NULL,
+     "ignore letter case in BLEU and chrF (TER ignores it anyway)", NULL, 0, NULL},
+    {"sentences", OPTION_FLAG, AT(sentences), NULL, NULL,
+     "one row of scores for each line; BLEU leaves out orders that a line is too short for", NULL,
+     0, NULL},
+    {"confidence", OPTION_FLAG, AT(confidence), NULL, NULL,
+     "95 % intervals by bootstrap over the lines", NULL, 0, NULL},
+    {"resamples", OPTION_INT, AT(resamples), "N", "1000", "draws of the bootstrap", NULL, 0, NULL},
+    {"seed", OPTION_INT, AT(seed), "N", "12345", "of the bootstrap's draws", NULL, 0, NULL},
+    {"json", OPTION_FLAG, AT(json), NULL, NULL, "print JSON", NULL, 0, NULL},
+    {"tokenize", OPTION_CHOICE, AT(tokenize), NULL, "13a", "how BLEU finds words",
+     "13a|zh|char|intl|none", 0, "BLEU"},
+    {"smooth", OPTION_CHOICE, AT(smooth), NULL, "exp", "what an order without a match counts",
+     "exp|floor|add-k|none", 0, NULL},
+    {"smooth-value", OPTION_REAL, AT(smooth_value), "X", NULL,
+     "how much with floor (else 0.1) and add-k (else 1)", NULL, 0, NULL},
+    {"chrf-whitespace", OPTION_FLAG, AT(chrf_whitespace), NULL, NULL,
+     "n-grams of characters contain the spaces", NULL, 0, "chrF and chrF++"},
+    {"chrf-eps-smoothing", OPTION_FLAG, AT(chrf_eps_smoothing), NULL, NULL,
+     "mean F score of the orders, as in chrF++.py", NULL, 0, NULL},
+    {"ter-normalized", OPTION_FLAG, AT(ter_normalized), NULL, NULL, "separate punctuation", NULL, 0,
+     "TER"},
+    {"ter-no-punct", OPTION_FLAG, AT(ter_no_punct), NULL, NULL, "take punctuation off", NULL, 0,
+     NULL},
+    {"ter-asian-support", OPTION_FLAG, AT(ter_asian_support), NULL, NULL,
+     "do both for Chinese and Japanese too, each ideograph a word", NULL, 0, NULL},
+    {"ter-case-sensitive", OPTION_FLAG, AT(ter_case_sensitive), NULL, NULL, "regard letter case",
+     NULL, 0, NULL},
+    {0},
+};
+
+/* A metric over the systems. */
+typedef struct Measure {
+    CorpusMetric metric;
+    char *name, *signature;
+    int width;
+    double *stats[SYSTEMS_MAX]; /* (lines, width) */
+    double sums[SYSTEMS_MAX][WIDTH_MAX];
+    double score[SYSTEMS_MAX];
+    Interval interval[SYSTEMS_MAX];
+    Interval difference_interval; /* of the second system less the first */
+    double p;
+} Measure;
+
+typedef struct ScoreRun {
+    const ScoreSettings *settings;
+    SegmentFile systems[SYSTEMS_MAX];
+    int n_systems;
+    Segment *refs; /* (lines, n_refs) */
+    int n_refs;
+    int64_t lines;
+    Measure measures[METRICS_MAX];
+    int n_measures;
+} ScoreRun;
+
+static void run_clear(ScoreRun *run)
+{
+    for (int i = 0; i < SYSTEMS_MAX; i++)
+        segment_file_clear(&run->systems[i]);
+    for (int m = 0; m < run->n_measures; m++) {
+        Measure *measure = &run->measures[m];
+        free(measure->name);
+        free(measure->signature);
+        for (int i = 0; i < SYSTEMS_MAX; i++)
+            free(measure->stats[i]);
+    }
+    free(run->refs);
+}
+
+static Status set_options(CorpusMetric *metric, const ScoreSettings *s, Err *err)
+{
+    switch (metric->kind) {
+    case METRIC_BLEU:
+        TRY(mt_tokenizer_parse(s->tokenize, &metric->bleu.tokenizer, err));
+        TRY(bleu_smoothing_parse(s->smooth, &metric->bleu.smoothing, err));
+        metric->bleu.smooth_value = options_given("smooth-value")
+                                        ? s->smooth_value
+                                        : bleu_smoothing_default(metric->bleu.smoothing);
+        metric->bleu.lowercase = s->lowercase;
+        metric->bleu.effective_order = s->sentences;
+        return STATUS_OK;
+    case METRIC_CHRF:
+        metric->chrf.lowercase = s->lowercase;
+        metric->chrf.whitespace = s->chrf_whitespace;
+        metric->chrf.eps_smoothing = s->chrf_eps_smoothing;
+        return STATUS_OK;
+    case METRIC_TER:
+        metric->ter = (TercomOptions){.normalize = s->ter_normalized,
+                                      .no_punctuation = s->ter_no_punct,
+                                      .asian = s->ter_asian_support,
+                                      .case_sensitive = s->ter_case_sensitive};
+        return STATUS_OK;
+    }
+    return STATUS_OK;
+}
+
+static Status add_measure(ScoreRun *run, const char *word, Err *err)
+{
+    if (run->n_measures == METRICS_MAX)
+        return err_set(err, "--metrics takes at most %d", METRICS_MAX);
+    Measure measure = {0};
+    TRY(corpus_metric_parse(word, &measure.metric, err));
+    TRY(set_options(&measure.metric, run->settings, err));
+    StrBuf signature = {0};
+    corpus_metric_signature(&measure.metric, run->n_refs, &signature);
+    measure.signature = strbuf_detach(&signature);
+    measure.name = xstrndup(measure.signature, strcspn(measure.signature, "|"));
+    measure.width = corpus_metric_width(&measure.metric);
+    run->measures[run->n_measures++] = measure;
+    return STATUS_OK;
+}
+
+static Status check_lines(const SegmentFile *file, const char *path, int64_t lines,
+                          const char *first_path, Err *err)
+{
+    if (file->count == lines)
+        return STATUS_OK;
+    return err_set(err, "%s has %lld lines and %s has %lld; line for line they belong together",
+                   path, (long long)file->count, first_path, (long long)lines);
+}
+
+/* The references side by side. `files` (count) are read here and stay open for the texts. */
+static Status read_references(ScoreRun *run, const StringList *paths, SegmentFile *files, Err *err)
+{
+    const char *first = run->settings->hypotheses.items[0];
+    run->n_refs = (int)paths->count;
+    run->refs = xcalloc((size_t)(run->lines * run->n_refs), sizeof *run->refs);
+    for (int r = 0; r < run->n_refs; r++) {
+        TRY(segment_file_read(&files[r], paths->items[r], err));
+        TRY(check_lines(&files[r], paths->items[r], run->lines, first, err));
+        for (int64_t i = 0; i < run->lines; i++)
+            run->refs[i * run->n_refs + r] = files[r].segments[i];
+    }
+    return STATUS_OK;
+}
+
+static Status read_systems(ScoreRun *run, Err *err)
+{
+    const StringList *paths = &run->settings->hypotheses;
+    for (int i = 0; i < paths->count; i++) {
+        TRY(segment_file_read(&run->systems[i], paths->items[i], err));
+        run->n_systems = i + 1;
+        run->lines = run->systems[0].count;
+        TRY(check_lines(&run->systems[i], paths->items[i], run->lines, paths->items[0], err));
+    }
+    return STATUS_OK;
+}
+
+static double score_of(const void *context, const double *sums, int64_t n)
+{
+    (void)n;
+    return corpus_metric_score(context, sums);
+}
+
+/* Intervals, and how sure the difference of two systems is. */
+static void draw(const ScoreRun *run, Measure *m)
+{
+    Bootstrap bootstrap = {run->settings->resamples, (uint64_t)run->settings->seed};
+    double *scores[SYSTEMS_MAX] = {NULL};
+    for (int i = 0; i < run->n_systems; i++) {
+        scores[i] = xcalloc((size_t)bootstrap.resamples, sizeof **scores);
+        bootstrap_scores(&bootstrap, m->stats[i], run->lines, m->width, score_of, &m->metric,
+                         scores[i]);
+    }
+    if (run->n_systems > 1) {
+        double *differences = xcalloc((size_t)bootstrap.resamples, sizeof *differences);
+        for (int64_t k = 0; k < bootstrap.resamples; k++)
+            differences[k] = scores[1][k] - scores[0][k];
+        m->p = bootstrap_p_value(differences, bootstrap.resamples, m->score[1] - m->score[0]);
+        m->difference_interval = bootstrap_interval(differences, bootstrap.resamples);
+        free(differences);
+    }
+    for (int i = 0; i < run->n_systems; i++) {
+        m->interval[i] = bootstrap_interval(scores[i], bootstrap.resamples);
+        free(scores[i]);
+    }
+}
+
+static bool wants_draws(const ScoreRun *run)
+{
+    return run->settings->confidence || run->n_systems > 1;
+}
+
+static Status measure(ScoreRun *run, Measure *m, Err *err)
+{
+    for (int i = 0; i < run->n_systems; i++) {
+        Corpus corpus = {run->systems[i].segments, run->refs, run->lines, run->n_refs};
+        m->stats[i] = xcalloc((size_t)run->lines * (size_t)m->width, sizeof **m->stats);
+        TRY(corpus_metric_count(&m->metric, &corpus, m->stats[i], err));
+        for (int64_t line = 0; line < run->lines; line++)
+            for (int k = 0; k < m->width; k++)
+                m->sums[i][k] += m->stats[i][line * m->width + k];
+        m->score[i] = corpus_metric_score(&m->metric, m->sums[i]);
+    }
+    if (wants_draws(run))
+        draw(run, m);
+    return STATUS_OK;
+}
+
+static double line_score(const Measure *m, int64_t line)
+{
+    return corpus_metric_score(&m->metric, m->stats[0] + line * m->width);
+}
+
+static void print_sentences(const ScoreRun *run)
+{
+    for (int m = 0; m < run->n_measures; m++)
+        printf("%s%s", m > 0 ? "\t" : "", run->measures[m].name);
+    putchar('\n');
+    for (int64_t line = 0; line < run->lines; line++) {
+        for (int m = 0; m < run->n_measures; m++)
+            printf("%s%.4f", m > 0 ? "\t" : "", line_score(&run->measures[m], line));
+        putchar('\n');
+    }
+}
+
+static void put_interval(StrBuf *row, Interval interval, bool sign)
+{
+    char text[64];
+    snprintf(text, sizeof text, sign ? "[%+.2f, %+.2f]" : "[%.2f, %.2f]", interval.low,
+             interval.high);
+    strbuf_printf(row, "  %-18s", text);
+}
+
+/* Without the blanks behind the last column. */
+static void print_row(StrBuf *row)
+{
+    while (row->size > 0 && row->data[row->size - 1] == ' ')
+        row->size--;
+    printf("%.*s\n", (int)row->size, row->data);
+    strbuf_reset(row);
+}
+
+static void put_head(const ScoreRun *run, StrBuf *row)
+{
+    bool two = run->n_systems > 1;
+    strbuf_printf(row, "%-8s", "metric");
+    for (int i = 0; i < run->n_systems; i++) {
+        strbuf_printf(row, "  %7s", !two ? "score" : i == 0 ? "A" : "B");
+        if (wants_draws(run))
+            strbuf_printf(row, "  %-18s", "95 % interval");
+    }
+    if (two)
+        strbuf_printf(row, "  %7s  %-18s  %7s", "B - A", "95 % interval", "p");
+}
+
+static void put_scores(const ScoreRun *run, const Measure *m, StrBuf *row)
+{
+    strbuf_printf(row, "%-8s", m->name);
+    for (int i = 0; i < run->n_systems; i++) {
+        strbuf_printf(row, "  %7.2f", m->score[i]);
+        if (wants_draws(run))
+            put_interval(row, m->interval[i], false);
+    }
+    if (run->n_systems > 1) {
+        strbuf_printf(row, "  %+7.2f", m->score[1] - m->score[0]);
+        put_interval(row, m->difference_interval, true);
+        strbuf_printf(row, "  %7.4f", m->p);
+    }
+}
+
+/* What makes a score comparable, and the parts of BLEU. */
+static void print_signature(const ScoreRun *run, const Measure *m)
+{
+    puts(m->signature);
+    for (int i = 0; i < run->n_systems && m->metric.kind == METRIC_BLEU; i++) {
+        BleuScore b = bleu_score(&m->metric.bleu, m->sums[i]);
+        printf("  precisions %.1f/%.1f/%.1f/%.1f, brevity penalty %.3f, %lld words for %lld\n",
+               b.precisions[0], b.precisions[1], b.precisions[2], b.precisions[3],
+               b.brevity_penalty, (long long)b.hyp_words, (long long)b.ref_words);
+    }
+}
+
+static void print_scores(const ScoreRun *run)
+{
+    StrBuf row = {0};
+    for (int i = 0; i < run->n_systems && run->n_systems > 1; i++)
+        printf("%c = %s\n", 'A' + i, run->settings->hypotheses.items[i]);
+    put_head(run, &row);
+    print_row(&row);
+    for (int k = 0; k < run->n_measures; k++) {
+        put_scores(run, &run->measures[k], &row);
+        print_row(&row);
+    }
+    putchar('\n');
+    for (int k = 0; k < run->n_measures; k++)
+        print_signature(run, &run->measures[k]);
+    strbuf_clear(&row);
+}
+
+static json_t *interval_json(Interval interval)
+{
+    return json_pack("[f, f]", interval.low, interval.high);
+}
+
+static json_t *system_json(const ScoreRun *run, const Measure *m, int i)
+{
+    json_t *json = json_pack("{s:s, s:f}", "hypotheses", run->settings->hypotheses.items[i],
+                             "score", m->score[i]);
+    if (!json) /* a file's name need not be UTF-8 */
+        json = json_pack("{s:n, s:f}", "hypotheses", "score", m->score[i]);
+    if (wants_draws(run))
+        json_object_set_new(json, "interval", interval_json(m->interval[i]));
+    if (m->metric.kind == METRIC_BLEU) {
+        BleuScore b = bleu_score(&m->metric.bleu, m->sums[i]);
+        json_object_set_new(json, "precisions",
+                            json_pack("[f, f, f, f]", b.precisions[0], b.precisions[1],
+                                      b.precisions[2], b.precisions[3]));
+        json_object_set_new(json, "brevity_penalty", json_real(b.brevity_penalty));
+        json_object_set_new(json, "hyp_words", json_integer(b.hyp_words));
+        json_object_set_new(json, "ref_words", json_integer(b.ref_words));
+    } else if (m->metric.kind == METRIC_TER) {
+        json_object_set_new(json, "edits", json_real(m->sums[i][0]));
+        json_object_set_new(json, "ref_words", json_real(m->sums[i][1]));
+    }
+    if (run->settings->sentences) {
+        json_t *lines = json_array();
+        for (int64_t line = 0; line < run->lines; line++)
+            json_array_append_new(lines, json_real(line_score(m, line)));
+        json_object_set_new(json, "lines", lines);
+    }
+    return json;
+}
+
+static void print_json(const ScoreRun *run)
+{
+    json_t *list = json_array();
+    for (int k = 0; k < run->n_measures; k++) {
+        const Measure *m = &run->measures[k];
+        json_t *json = json_pack("{s:s, s:s, s:I, s:[]}", "metric", m->name, "signature",
+                                 m->signature, "lines", (json_int_t)run->lines, "systems");
+        for (int i = 0; i < run->n_systems; i++)
+            json_array_append_new(json_object_get(json, "systems"), system_json(run, m, i));
+        if (run->n_systems > 1) {
+            json_object_set_new(json, "difference", json_real(m->score[1] - m->score[0]));
+            json_object_set_new(json, "interval", interval_json(m->difference_interval));
+            json_object_set_new(json, "p", json_real(m->p));
+        }
+        if (wants_draws(run)) {
+            json_object_set_new(json, "resamples", json_integer(run->settings->resamples));
+            json_object_set_new(json, "seed", json_integer(run->settings->seed));
+        }
+        json_array_append_new(list, json);
+    }
+    char *text = json_dumps(list, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
+    puts(text);
+    free(text);
+    json_decref(list);
+}
+
+/* Splits at commas; empty pieces are left out. */
+static void split(const char *text, StringList *out)
+{
+    char *copy = xstrdup(text), *rest = copy, *word;
+    while ((word = strsep(&rest, ",")) != NULL)
+        if (word[0])
+            string_list_add(out, word);
+    free(copy);
+}
+
+static Status check_settings(const ScoreSettings *s, Err *err)
+{
+    if (s->hypotheses.count == 0 || !s->references)
+        return err_set(err, "name both files: --hypotheses FILE --references FILE");
+    if (s->hypotheses.count > SYSTEMS_MAX)
+        return err_set(err, "--hypotheses: two files are compared; leave the others out");
+    if (s->sentences && (s->hypotheses.count > 1 || s->confidence))
+        return err_set(err, "--sentences scores the lines of one file, without intervals");
+    if (s->resamples < 1 || s->resamples > 10000000)
+        return err_set(err, "--resamples takes 1 to 10000000");
+    if (s->smooth_value < 0)
+        return err_set(err, "--smooth-value is 0 or more");
+    return STATUS_OK;
+}
+
+static Status score_run(const void *settings, const StringList *positionals, Err *err)
+{
+    (void)positionals;
+    const ScoreSettings *s = settings;
+    TRY(check_settings(s, err));
+    ScoreRun run = {.settings = s};
+    StringList references = {0}, metrics = {0};
+    split(s->references, &references);
+    split(s->metrics, &metrics);
+    SegmentFile *files = xcalloc((size_t)references.count, sizeof *files);
+    Status status = STATUS_OK;
+    if (references.count == 0 || references.count > 64 || metrics.count == 0)
+        TRY_GOTO(err_set(err, "--references and --metrics each want something, references 64 at "
+                              "the most"));
+    TRY_GOTO(read_systems(&run, err));
+    TRY_GOTO(read_references(&run, &references, files, err));
+    for (int64_t m = 0; m < metrics.count; m++)
+        TRY_GOTO(add_measure(&run, metrics.items[m], err));
+    for (int m = 0; m < run.n_measures; m++)
+        TRY_GOTO(measure(&run, &run.measures[m], err));
+    if (s->json)
+        print_json(&run);
+    else if (s->sentences)
+        print_sentences(&run);
+    else
+        print_scores(&run);
+done:
+    for (int64_t r = 0; r < references.count; r++)
+        segment_file_clear(&files[r]);
+    free(files);
+    run_clear(&run);
+    string_list_clear(&references);
+    string_list_clear(&metrics);
+    return status;
+}
+
+const Verb verb_eval_score = {
+    .name = "eval score",
+    .summary = "score translations: BLEU, chrF, chrF++, TER",
+    .positionals = "",
+    .positionals_min = 0,
+    .positionals_max = 0,
+    .details =
+        "Scores are those of sacrebleu 2.6.0, whose signatures they carry. With two files of "
+        "hypotheses, p is how often a difference as large as theirs comes about by chance, "
+        "by paired bootstrap over the lines.",
+    .examples =
+        {
+            "eval score --hypotheses out.zh --references ref.zh --tokenize zh --confidence",
+            "eval score --hypotheses old.en --hypotheses new.en --references a.en,b.en",
+        },
+    .options = score_options,
+    .settings_size = sizeof(ScoreSettings),
+    .run = score_run,
+};

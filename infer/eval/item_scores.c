@@ -1,0 +1,127 @@
+#include "infer/eval/item_scores.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "core/base/file.h"
+#include "core/base/mem.h"
+#include "core/io/json_get.h"
+
+void item_scores_clear(ItemScores *scores)
+{
+    for (int64_t i = 0; i < scores->count; i++) {
+        free(scores->items[i].task);
+        free(scores->items[i].id);
+    }
+    free(scores->items);
+    free(scores->model);
+    *scores = (ItemScores){0};
+}
+
+int item_score_order(const ItemScore *a, const ItemScore *b)
+{
+    int by_task = strcmp(a->task, b->task);
+    return by_task != 0 ? by_task : strcmp(a->id, b->id);
+}
+
+static int by_task_and_id(const void *a, const void *b)
+{
+    return item_score_order(a, b);
+}
+
+static Status read_header(ItemScores *out, const json_t *header, const char *where, Err *err)
+{
+    const char *format, *model;
+    int64_t version;
+    if (json_get_text(header, "format", where, &format, err) != STATUS_OK ||
+        strcmp(format, "cambium-items") != 0)
+        return err_set(err,
+                       "%s is not the beginning of an items file; 'cambium eval --save-items' "
+                       "makes one",
+                       where);
+    TRY(json_get_int(header, "version", where, &version, err));
+    if (version != 1)
+        return err_set(err, "%s: version %lld is newer than this program; update it", where,
+                       (long long)version);
+    TRY(json_get_text(header, "model", where, &model, err));
+    out->model = xstrdup(model);
+    return STATUS_OK;
+}
+
+static Status add_item(ItemScores *out, const json_t *line, int64_t number, const char *where,
+                       Err *err)
+{
+    const char *task, *id;
+    double score;
+    int64_t correct = -1;
+    TRY(json_get_text(line, "task", where, &task, err));
+    TRY(json_get_text(line, "id", where, &id, err));
+    TRY(json_get_real(line, "score", where, &score, err));
+    if (!(score >= 0 && score <= 1))
+        return err_set(err, "%s: the score %g is not between 0 and 1", where, score);
+    if (json_object_get(line, "correct"))
+        TRY(json_get_int(line, "correct", where, &correct, err));
+    if (correct < -1 || correct > 1)
+        return err_set(err, "%s: 'correct' is 0 or 1, not %lld", where, (long long)correct);
+    out->items = mem_grow(out->items, &out->capacity, out->count + 1, sizeof *out->items);
+    out->items[out->count++] = (ItemScore){xstrdup(task), xstrdup(id), score, (int)correct, number};
+    return STATUS_OK;
+}
+
+static Status add_line(ItemScores *out, const char *text, int64_t bytes, int64_t number,
+                       const char *name, Err *err)
+{
+    char where[512];
+    snprintf(where, sizeof where, "%s: line %lld", name, (long long)number);
+    json_error_t error;
+    json_t *line = json_loadb(text, (size_t)bytes, 0, &error);
+    if (!line)
+        return err_set(err, "%s is not JSON: %s", where, error.text);
+    Status status =
+        !out->model ? read_header(out, line, where, err) : add_item(out, line, number, where, err);
+    json_decref(line);
+    return status;
+}
+
+static Status check_unique(const ItemScores *scores, const char *name, Err *err)
+{
+    for (int64_t i = 1; i < scores->count; i++) {
+        const ItemScore *a = &scores->items[i - 1], *b = &scores->items[i];
+        if (item_score_order(a, b) == 0)
+            return err_set(err, "%s: lines %lld and %lld are both %s %s; keep one", name,
+                           (long long)(a->line < b->line ? a->line : b->line),
+                           (long long)(a->line < b->line ? b->line : a->line), a->task, a->id);
+    }
+    return STATUS_OK;
+}
+
+Status item_scores_parse(ItemScores *out, const StrBuf *text, const char *name, Err *err)
+{
+    *out = (ItemScores){0};
+    int64_t begin = 0, number = 1;
+    while (begin < text->size) {
+        const char *end = memchr(text->data + begin, '\n', (size_t)(text->size - begin));
+        int64_t bytes = end ? end - text->data - begin : text->size - begin;
+        TRY(add_line(out, text->data + begin, bytes, number, name, err));
+        begin += bytes + 1;
+        number++;
+    }
+    if (out->count == 0)
+        return err_set(err, "%s has no questions; 'cambium eval --save-items' writes them", name);
+    qsort(out->items, (size_t)out->count, sizeof *out->items, by_task_and_id);
+    return check_unique(out, name, err);
+}
+
+Status item_scores_read(ItemScores *out, const char *path, Err *err)
+{
+    *out = (ItemScores){0};
+    StrBuf text = {0};
+    Status status = file_read(path, 0, &text, err);
+    if (status == STATUS_OK)
+        status = item_scores_parse(out, &text, path, err);
+    strbuf_clear(&text);
+    return status;
+}
