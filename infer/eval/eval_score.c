@@ -1,15 +1,10 @@
 /* `cambium eval score`: translations against references. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/metrics/corpus_metric.h"
-#include "core/metrics/stats.h"
 #include "infer/eval/eval_words.h"
-#include "infer/eval/segment_file.h"
-
-enum { METRICS_MAX = 8, SYSTEMS_MAX = 2, WIDTH_MAX = CHRF_STATS_MAX };
+#include "infer/eval/score_report.h"
 
 typedef struct ScoreSettings {
     StringList hypotheses;
@@ -66,30 +61,6 @@ static const Option score_options[] = {
     {0},
 };
 
-/* A metric over the systems. */
-typedef struct Measure {
-    CorpusMetric metric;
-    char *name, *signature;
-    int width;
-    double *stats[SYSTEMS_MAX]; /* (lines, width) */
-    double sums[SYSTEMS_MAX][WIDTH_MAX];
-    double score[SYSTEMS_MAX];
-    Interval interval[SYSTEMS_MAX];
-    Interval difference_interval; /* of the second system less the first */
-    double p;
-} Measure;
-
-typedef struct ScoreRun {
-    const ScoreSettings *settings;
-    SegmentFile systems[SYSTEMS_MAX];
-    int n_systems;
-    Segment *refs; /* (lines, n_refs) */
-    int n_refs;
-    int64_t lines;
-    Measure measures[METRICS_MAX];
-    int n_measures;
-} ScoreRun;
-
 static void run_clear(ScoreRun *run)
 {
     for (int i = 0; i < SYSTEMS_MAX; i++)
@@ -131,13 +102,13 @@ static Status set_options(CorpusMetric *metric, const ScoreSettings *s, Err *err
     return STATUS_OK;
 }
 
-static Status add_measure(ScoreRun *run, const char *word, Err *err)
+static Status add_measure(ScoreRun *run, const ScoreSettings *settings, const char *word, Err *err)
 {
     if (run->n_measures == METRICS_MAX)
         return err_set(err, "--metrics takes at most %d", METRICS_MAX);
     Measure measure = {0};
     TRY(corpus_metric_parse(word, &measure.metric, err));
-    TRY(set_options(&measure.metric, run->settings, err));
+    TRY(set_options(&measure.metric, settings, err));
     StrBuf signature = {0};
     corpus_metric_signature(&measure.metric, run->n_refs, &signature);
     measure.signature = strbuf_detach(&signature);
@@ -159,7 +130,7 @@ static Status check_lines(const SegmentFile *file, const char *path, int64_t lin
 /* The references side by side. `files` (count) are read here and stay open for the texts. */
 static Status read_references(ScoreRun *run, const StringList *paths, SegmentFile *files, Err *err)
 {
-    const char *first = run->settings->hypotheses.items[0];
+    const char *first = run->paths->items[0];
     run->n_refs = (int)paths->count;
     run->refs = xcalloc((size_t)(run->lines * run->n_refs), sizeof *run->refs);
     for (int r = 0; r < run->n_refs; r++) {
@@ -173,7 +144,7 @@ static Status read_references(ScoreRun *run, const StringList *paths, SegmentFil
 
 static Status read_systems(ScoreRun *run, Err *err)
 {
-    const StringList *paths = &run->settings->hypotheses;
+    const StringList *paths = run->paths;
     for (int i = 0; i < paths->count; i++) {
         TRY(segment_file_read(&run->systems[i], paths->items[i], err));
         run->n_systems = i + 1;
@@ -192,7 +163,7 @@ static double score_of(const void *context, const double *sums, int64_t n)
 /* Intervals, and how sure the difference of two systems is. */
 static void draw(const ScoreRun *run, Measure *m)
 {
-    Bootstrap bootstrap = {run->settings->resamples, (uint64_t)run->settings->seed};
+    Bootstrap bootstrap = run->bootstrap;
     double *scores[SYSTEMS_MAX] = {NULL};
     for (int i = 0; i < run->n_systems; i++) {
         scores[i] = xcalloc((size_t)bootstrap.resamples, sizeof **scores);
@@ -213,11 +184,6 @@ static void draw(const ScoreRun *run, Measure *m)
     }
 }
 
-static bool wants_draws(const ScoreRun *run)
-{
-    return run->settings->confidence || run->n_systems > 1;
-}
-
 static Status measure(ScoreRun *run, Measure *m, Err *err)
 {
     for (int i = 0; i < run->n_systems; i++) {
@@ -229,160 +195,9 @@ static Status measure(ScoreRun *run, Measure *m, Err *err)
                 m->sums[i][k] += m->stats[i][line * m->width + k];
         m->score[i] = corpus_metric_score(&m->metric, m->sums[i]);
     }
-    if (wants_draws(run))
+    if (run->draws)
         draw(run, m);
     return STATUS_OK;
-}
-
-static double line_score(const Measure *m, int64_t line)
-{
-    return corpus_metric_score(&m->metric, m->stats[0] + line * m->width);
-}
-
-static void print_sentences(const ScoreRun *run)
-{
-    for (int m = 0; m < run->n_measures; m++)
-        printf("%s%s", m > 0 ? "\t" : "", run->measures[m].name);
-    putchar('\n');
-    for (int64_t line = 0; line < run->lines; line++) {
-        for (int m = 0; m < run->n_measures; m++)
-            printf("%s%.4f", m > 0 ? "\t" : "", line_score(&run->measures[m], line));
-        putchar('\n');
-    }
-}
-
-static void put_interval(StrBuf *row, Interval interval, bool sign)
-{
-    char text[64];
-    snprintf(text, sizeof text, sign ? "[%+.2f, %+.2f]" : "[%.2f, %.2f]", interval.low,
-             interval.high);
-    strbuf_printf(row, "  %-18s", text);
-}
-
-/* Without the blanks behind the last column. */
-static void print_row(StrBuf *row)
-{
-    while (row->size > 0 && row->data[row->size - 1] == ' ')
-        row->size--;
-    printf("%.*s\n", (int)row->size, row->data);
-    strbuf_reset(row);
-}
-
-static void put_head(const ScoreRun *run, StrBuf *row)
-{
-    bool two = run->n_systems > 1;
-    strbuf_printf(row, "%-8s", "metric");
-    for (int i = 0; i < run->n_systems; i++) {
-        strbuf_printf(row, "  %7s", !two ? "score" : i == 0 ? "A" : "B");
-        if (wants_draws(run))
-            strbuf_printf(row, "  %-18s", "95 % interval");
-    }
-    if (two)
-        strbuf_printf(row, "  %7s  %-18s  %7s", "B - A", "95 % interval", "p");
-}
-
-static void put_scores(const ScoreRun *run, const Measure *m, StrBuf *row)
-{
-    strbuf_printf(row, "%-8s", m->name);
-    for (int i = 0; i < run->n_systems; i++) {
-        strbuf_printf(row, "  %7.2f", m->score[i]);
-        if (wants_draws(run))
-            put_interval(row, m->interval[i], false);
-    }
-    if (run->n_systems > 1) {
-        strbuf_printf(row, "  %+7.2f", m->score[1] - m->score[0]);
-        put_interval(row, m->difference_interval, true);
-        strbuf_printf(row, "  %7.4f", m->p);
-    }
-}
-
-/* What makes a score comparable, and the parts of BLEU. */
-static void print_signature(const ScoreRun *run, const Measure *m)
-{
-    puts(m->signature);
-    for (int i = 0; i < run->n_systems && m->metric.kind == METRIC_BLEU; i++) {
-        BleuScore b = bleu_score(&m->metric.bleu, m->sums[i]);
-        printf("  precisions %.1f/%.1f/%.1f/%.1f, brevity penalty %.3f, %lld words for %lld\n",
-               b.precisions[0], b.precisions[1], b.precisions[2], b.precisions[3],
-               b.brevity_penalty, (long long)b.hyp_words, (long long)b.ref_words);
-    }
-}
-
-static void print_scores(const ScoreRun *run)
-{
-    StrBuf row = {0};
-    for (int i = 0; i < run->n_systems && run->n_systems > 1; i++)
-        printf("%c = %s\n", 'A' + i, run->settings->hypotheses.items[i]);
-    put_head(run, &row);
-    print_row(&row);
-    for (int k = 0; k < run->n_measures; k++) {
-        put_scores(run, &run->measures[k], &row);
-        print_row(&row);
-    }
-    putchar('\n');
-    for (int k = 0; k < run->n_measures; k++)
-        print_signature(run, &run->measures[k]);
-    strbuf_clear(&row);
-}
-
-static json_t *interval_json(Interval interval)
-{
-    return json_pack("[f, f]", interval.low, interval.high);
-}
-
-static json_t *system_json(const ScoreRun *run, const Measure *m, int i)
-{
-    json_t *json = json_pack("{s:s, s:f}", "hypotheses", run->settings->hypotheses.items[i],
-                             "score", m->score[i]);
-    if (!json) /* a file's name need not be UTF-8 */
-        json = json_pack("{s:n, s:f}", "hypotheses", "score", m->score[i]);
-    if (wants_draws(run))
-        json_object_set_new(json, "interval", interval_json(m->interval[i]));
-    if (m->metric.kind == METRIC_BLEU) {
-        BleuScore b = bleu_score(&m->metric.bleu, m->sums[i]);
-        json_object_set_new(json, "precisions",
-                            json_pack("[f, f, f, f]", b.precisions[0], b.precisions[1],
-                                      b.precisions[2], b.precisions[3]));
-        json_object_set_new(json, "brevity_penalty", json_real(b.brevity_penalty));
-        json_object_set_new(json, "hyp_words", json_integer(b.hyp_words));
-        json_object_set_new(json, "ref_words", json_integer(b.ref_words));
-    } else if (m->metric.kind == METRIC_TER) {
-        json_object_set_new(json, "edits", json_real(m->sums[i][0]));
-        json_object_set_new(json, "ref_words", json_real(m->sums[i][1]));
-    }
-    if (run->settings->sentences) {
-        json_t *lines = json_array();
-        for (int64_t line = 0; line < run->lines; line++)
-            json_array_append_new(lines, json_real(line_score(m, line)));
-        json_object_set_new(json, "lines", lines);
-    }
-    return json;
-}
-
-static void print_json(const ScoreRun *run)
-{
-    json_t *list = json_array();
-    for (int k = 0; k < run->n_measures; k++) {
-        const Measure *m = &run->measures[k];
-        json_t *json = json_pack("{s:s, s:s, s:I, s:[]}", "metric", m->name, "signature",
-                                 m->signature, "lines", (json_int_t)run->lines, "systems");
-        for (int i = 0; i < run->n_systems; i++)
-            json_array_append_new(json_object_get(json, "systems"), system_json(run, m, i));
-        if (run->n_systems > 1) {
-            json_object_set_new(json, "difference", json_real(m->score[1] - m->score[0]));
-            json_object_set_new(json, "interval", interval_json(m->difference_interval));
-            json_object_set_new(json, "p", json_real(m->p));
-        }
-        if (wants_draws(run)) {
-            json_object_set_new(json, "resamples", json_integer(run->settings->resamples));
-            json_object_set_new(json, "seed", json_integer(run->settings->seed));
-        }
-        json_array_append_new(list, json);
-    }
-    char *text = json_dumps(list, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
-    puts(text);
-    free(text);
-    json_decref(list);
 }
 
 /* Splits at commas; empty pieces are left out. */
@@ -415,7 +230,10 @@ static Status score_run(const void *settings, const StringList *positionals, Err
     (void)positionals;
     const ScoreSettings *s = settings;
     TRY(check_settings(s, err));
-    ScoreRun run = {.settings = s};
+    ScoreRun run = {.paths = &s->hypotheses,
+                    .sentences = s->sentences,
+                    .draws = s->confidence || s->hypotheses.count > 1,
+                    .bootstrap = {s->resamples, (uint64_t)s->seed}};
     StringList references = {0}, metrics = {0};
     split(s->references, &references);
     split(s->metrics, &metrics);
@@ -427,15 +245,13 @@ static Status score_run(const void *settings, const StringList *positionals, Err
     TRY_GOTO(read_systems(&run, err));
     TRY_GOTO(read_references(&run, &references, files, err));
     for (int64_t m = 0; m < metrics.count; m++)
-        TRY_GOTO(add_measure(&run, metrics.items[m], err));
+        TRY_GOTO(add_measure(&run, s, metrics.items[m], err));
     for (int m = 0; m < run.n_measures; m++)
         TRY_GOTO(measure(&run, &run.measures[m], err));
     if (s->json)
-        print_json(&run);
-    else if (s->sentences)
-        print_sentences(&run);
+        score_report_json(&run);
     else
-        print_scores(&run);
+        score_report_print(&run);
 done:
     for (int64_t r = 0; r < references.count; r++)
         segment_file_clear(&files[r]);

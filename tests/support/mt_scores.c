@@ -82,6 +82,14 @@ void mt_sums(const CorpusMetric *metric, const Corpus *corpus, double *sums)
     free(stats);
 }
 
+void assert_signature(const CorpusMetric *metric, const Corpus *corpus, const char *want)
+{
+    StrBuf text = {0};
+    corpus_metric_signature(metric, corpus->n_refs, &text);
+    assert_string_equal(text.data, want);
+    strbuf_clear(&text);
+}
+
 void assert_near(double got, double want, const char *signature)
 {
     if (!(fabs(got - want) <= 1e-11 * fmax(1.0, fabs(want))))

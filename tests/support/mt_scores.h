@@ -19,6 +19,9 @@ const char *mt_field(const char *signature, const char *name);
 /* The sums over the corpus; caller's memory of the metric's width. */
 void mt_sums(const CorpusMetric *metric, const Corpus *corpus, double *sums);
 
+/* The metric calls itself what the file calls it. */
+void assert_signature(const CorpusMetric *metric, const Corpus *corpus, const char *want);
+
 /* Equal to the last digits that rounding leaves. */
 void assert_near(double got, double want, const char *signature);
 

@@ -40,10 +40,7 @@ static void assert_bleu(const Corpus *corpus, const char *signature, const json_
     assert_near(got.brevity_penalty, json_number_value(json_array_get(want, 1)), signature);
     assert_int_equal(got.hyp_words, json_number_value(json_array_get(want, 2)));
     assert_int_equal(got.ref_words, json_number_value(json_array_get(want, 3)));
-    StrBuf text = {0};
-    corpus_metric_signature(&metric, corpus->n_refs, &text);
-    assert_string_equal(text.data, signature);
-    strbuf_clear(&text);
+    assert_signature(&metric, corpus, signature);
 }
 
 static void scores_are_golden(void **state)
