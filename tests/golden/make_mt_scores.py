@@ -69,6 +69,12 @@ def corpora():
             hyps.append(" ".join(rng.choice("ab") for _ in range(120)))  # more shifts than are tried
             for r in range(n_refs):
                 refs[r].append(" ".join(rng.choice("ab") for _ in range(90)))
+        if number == 12:  # words further from their places than the band of TER is wide
+            words = [f"w{i}" for i in range(70)]
+            for by in (21, 24, 26, 31):
+                hyps.append(" ".join(words[by:] + words[:by]))
+                for r in range(n_refs):
+                    refs[r].append(" ".join(words))
         yield hyps, refs
 
 
