@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/text/utf8.h"
 #include "infer/eval/eval_words.h"
 #include "infer/eval/score_report.h"
 
@@ -210,6 +212,22 @@ static void split(const char *text, StringList *out)
     free(copy);
 }
 
+/* Whether most of the references' characters are Chinese: without --tokenize zh, BLEU finds hardly
+ * a word in them. */
+static bool is_chinese(const ScoreRun *run)
+{
+    int64_t chinese = 0, all = 0;
+    for (int64_t i = 0; i < run->lines * run->n_refs; i++) {
+        Segment ref = run->refs[i];
+        for (int64_t at = 0; at < ref.bytes; at += utf8_length(ref.text[at])) {
+            uint32_t code = utf8_code(ref.text + at, utf8_length(ref.text[at]));
+            chinese += code >= 0x3400 && code <= 0x9FFF;
+            all += !code_is_space(code);
+        }
+    }
+    return 2 * chinese > all;
+}
+
 static Status check_settings(const ScoreSettings *s, Err *err)
 {
     if (s->hypotheses.count == 0 || !s->references)
@@ -246,6 +264,8 @@ static Status score_run(const void *settings, const StringList *positionals, Err
     TRY_GOTO(read_references(&run, &references, files, err));
     for (int64_t m = 0; m < metrics.count; m++)
         TRY_GOTO(add_measure(&run, s, metrics.items[m], err));
+    if (!options_given("tokenize") && is_chinese(&run))
+        log_warn("the references are Chinese: use --tokenize zh for BLEU");
     for (int m = 0; m < run.n_measures; m++)
         TRY_GOTO(measure(&run, &run.measures[m], err));
     if (s->json)

@@ -23,6 +23,9 @@ check "floor has its usual value" says "smooth:floor[0.10]" score --hypotheses "
 check "only the metrics that are asked for" [ "$(score --hypotheses "$dir/good" --references "$dir/ref" --metrics chrf,ter | grep -c '|version')" = 2 ]
 check "a second reference that is the hypothesis makes it perfect" says "100.00" \
     score --hypotheses "$dir/good" --references "$dir/ref,$dir/good" --metrics bleu
+printf '一棵树\n年轮\n树皮很老\n' >"$dir/zh"
+check "Chinese wants its tokenizer" says "use --tokenize zh" score --hypotheses "$dir/good" --references "$dir/zh" --metrics bleu
+check "and gets no advice with it" bash -c '! "$CAMBIUM" eval score --hypotheses "$0/good" --references "$0/zh" --tokenize zh 2>&1 | grep use' "$dir"
 check "letter case counts" [ "$(score --hypotheses "$dir/capitals" --references "$dir/ref" --metrics chrf --json | grep -c '"score": 100.0')" = 0 ]
 check "unless told not to" [ "$(score --hypotheses "$dir/capitals" --references "$dir/ref" --metrics chrf --json --lowercase | grep -c '"score": 100.0')" = 1 ]
 check "standard input will do" cmp -s <(score --hypotheses - --references "$dir/ref" <"$dir/good") \
