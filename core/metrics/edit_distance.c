@@ -158,14 +158,33 @@ int64_t edit_distance_align(EditDistance *d, const Symbols *hyp, const Alignment
     return last_cost(d, aligned_row(d, d->hyp_count));
 }
 
+/* Whether every cell of a row is the aligned text's plus one number, which goes to `*more`. */
+static bool differs_by_one_number(const EditDistance *d, int64_t row, const int32_t *costs,
+                                  int32_t *more)
+{
+    const int32_t *aligned = aligned_row(d, row);
+    Band band = band_of(d, row);
+    *more = costs[0] - aligned[0];
+    for (int64_t i = 1; i < band.high - band.low; i++)
+        if (costs[i] - aligned[i] != *more)
+            return false;
+    return true;
+}
+
 int64_t edit_distance_try(EditDistance *d, const Symbols *hyp)
 {
     CHECK(hyp->count == d->aligned.count, "another number of words");
-    int64_t row = 0;
-    while (row < hyp->count && hyp->items[row] == d->aligned.items[row])
+    int64_t row = 0, last = hyp->count; /* what differs: words [row, last) */
+    while (row < last && hyp->items[row] == d->aligned.items[row])
         row++;
+    while (last > row && hyp->items[last - 1] == d->aligned.items[last - 1])
+        last--;
     const int32_t *above = aligned_row(d, row);
     for (; row < hyp->count; row++) {
+        /* Behind it the rows follow from each other as before, so the difference stays. */
+        int32_t more;
+        if (row >= last && differs_by_one_number(d, row, above, &more))
+            return last_cost(d, aligned_row(d, d->hyp_count)) + more;
         int32_t *costs = d->rows[row % 2];
         fill_row(d, row + 1, hyp->items[row], above, costs, NULL);
         above = costs;

@@ -23,7 +23,8 @@ void edit_distance_free(EditDistance *distance);
  * call of this function. */
 int64_t edit_distance_align(EditDistance *distance, const Symbols *hyp, const Alignment **out);
 
-/* The number alone. Fast where `hyp` begins like the text of the last edit_distance_align. */
+/* The number alone. Fast where `hyp` begins and ends like the text of the last edit_distance_align.
+ */
 int64_t edit_distance_try(EditDistance *distance, const Symbols *hyp);
 
 #endif

@@ -22,22 +22,31 @@ typedef struct TerSearch {
     int64_t tried;
 } TerSearch;
 
+static void add_words(Symbols *out, const Symbols *words, int64_t begin, int64_t end)
+{
+    for (int64_t i = begin; i < end; i++)
+        symbols_add(out, words->items[i]);
+}
+
 /* The words after a shift. */
 static void shift_words(const Symbols *words, const Shift *shift, Symbols *out)
 {
     int64_t start = shift->start, end = start + shift->length, target = shift->target;
-    /* A target within the run itself counts from the run's beginning: the words behind it move up.
-     */
+    /* A target within the run counts from its beginning: the words behind it move up. */
     int64_t to = target < start || target > end ? target : target + shift->length;
     if (to > words->count)
         to = words->count;
     out->count = 0;
-    for (int64_t i = 0; i <= words->count; i++) {
-        if (i == to)
-            for (int64_t k = start; k < end; k++)
-                symbols_add(out, words->items[k]);
-        if (i < words->count && (i < start || i >= end))
-            symbols_add(out, words->items[i]);
+    if (to < start) {
+        add_words(out, words, 0, to);
+        add_words(out, words, start, end);
+        add_words(out, words, to, start);
+        add_words(out, words, end, words->count);
+    } else {
+        add_words(out, words, 0, start);
+        add_words(out, words, end, to);
+        add_words(out, words, start, end);
+        add_words(out, words, to, words->count);
     }
 }
 
