@@ -31,8 +31,8 @@ static const Option bench_options[] = {
      "tokens of a prompt, or positions cached (0: each measurement's own)", NULL, 0,
      "Of decode, prompt, helix and plan"},
     {"fill-kv", OPTION_INT, offsetof(BenchSettings, fill_kv), "SEED", "0",
-     "decode over synthetic keys and values instead of a prompt that is read (0: read it; helix: "
-     "never)",
+     "decode over synthetic keys and values instead of a prompt that is read (0: read it; helix "
+     "never reads)",
      NULL, 0, NULL},
     {"batch", OPTION_INT, offsetof(BenchSettings, batch), "N", "1", "helix: sequences at a time",
      NULL, 0, NULL},
