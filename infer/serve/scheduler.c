@@ -1,65 +1,12 @@
 #include "infer/serve/scheduler.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
-#include "infer/serve/logit_rules.h"
-#include "infer/serve/parked.h"
-
-enum { TOP_MAX = 20 };
-
-/* One item of a step: a running job and how much of it is stepped. */
-typedef struct Turn {
-    Job *job;
-    int64_t count; /* tokens */
-    bool scores;   /* its prompt is being scored */
-    bool whole;    /* all it has is in the cache after the step: a token can be drawn */
-    TopToken top[TOP_MAX];
-    int64_t n_top;
-    float lse;
-} Turn;
-
-struct Scheduler {
-    SchedulerOptions options;
-    const Ensemble *ensemble;
-    const Tokenizer *tokenizer;
-    Metrics *metrics;
-    int width; /* workers of the thread's team */
-    pthread_t thread;
-
-    pthread_mutex_t lock; /* of this part */
-    pthread_cond_t wake, started;
-    Job *waiting;
-    int64_t n_waiting, n_jobs; /* jobs: waiting or running */
-    bool closing, is_started, failed;
-    Err failure;
-    atomic_bool abandoned;
-
-    /* Of the thread alone. */
-    Decoder *decoder;
-    Sampler *sampler;
-    JsonMask *mask; /* NULL: see json_problem */
-    Err json_problem;
-    Parked *parked;
-    Job **running; /* (batch), the oldest first */
-    int64_t n_running;
-    bool holds; /* a job was put back: none joins before one has ended */
-    int64_t page_size, kv_total, V;
-    Turn *planned, *turns; /* (batch), as all below */
-    DecodeItem *items;
-    float **scores;
-    SampleRule *rules;
-    int32_t *ids;
-    float *logprobs;
-    float *rows;    /* (batch, V): logits that came to the host */
-    float *changed; /* (V) */
-    uint8_t *marks; /* (V) */
-    StrBuf fresh;
-};
+#include "infer/serve/scheduler_parts.h"
 
 static DecoderOptions decoder_options(const SchedulerOptions *o)
 {
@@ -192,7 +139,7 @@ static void remove_running(Scheduler *s, Job *job)
     memmove(s->running + i, s->running + i + 1, (size_t)(s->n_running - i) * sizeof(Job *));
 }
 
-static void end_job(Scheduler *s, Job *job, JobEnd end, const char *why)
+void scheduler_end_job(Scheduler *s, Job *job, JobEnd end, const char *why)
 {
     remove_running(s, job);
     if (end == JOB_STOP || end == JOB_LENGTH)
@@ -209,7 +156,7 @@ static void sweep_running(Scheduler *s)
     for (int64_t i = s->n_running - 1; i >= 0; i--) {
         JobEnd end;
         if (is_over(s, s->running[i], now, &end))
-            end_job(s, s->running[i], end, NULL);
+            scheduler_end_job(s, s->running[i], end, NULL);
     }
 }
 
@@ -232,8 +179,7 @@ static void admit(Scheduler *s)
     }
 }
 
-/* The youngest job goes back to the front of the queue. */
-static void put_back_youngest(Scheduler *s)
+void scheduler_put_back(Scheduler *s)
 {
     Job *job = s->running[--s->n_running];
     decoder_close(s->decoder, job->sequence);
@@ -247,218 +193,6 @@ static void put_back_youngest(Scheduler *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-static int64_t pages_for(const Scheduler *s, int64_t positions)
-{
-    return (positions + s->page_size - 1) / s->page_size;
-}
-
-/* Free pages for running[i], beside the `promised` ones: what ended leaves first, then younger
- * jobs.
- */
-static bool make_room(Scheduler *s, int64_t i, int64_t promised, int64_t need)
-{
-    while (decoder_free_positions(s->decoder) / s->page_size - promised < need) {
-        if (parked_evict(s->parked))
-            continue;
-        if (s->n_running - 1 == i)
-            return false;
-        put_back_youngest(s);
-    }
-    return true;
-}
-
-/* What another sequence that began alike has computed need not be computed again. */
-static void take_prefix(Scheduler *s, Job *job)
-{
-    int64_t length = s->page_size;
-    int64_t donor = parked_find(s->parked, &job->seen, &length);
-    for (int64_t i = 0; i < s->n_running; i++) {
-        const Job *other = s->running[i];
-        if (other == job)
-            continue;
-        int64_t common =
-            common_prefix(other->seen.items, decoder_length(s->decoder, other->sequence),
-                          job->seen.items, job->seen.count);
-        if (common > length) {
-            length = common;
-            donor = other->sequence;
-        }
-    }
-    if (donor >= 0)
-        metrics_count(s->metrics, COUNT_PREFIX_TOKENS,
-                      decoder_share(s->decoder, job->sequence, donor, length));
-}
-
-/* The turns of the next step: one token of every text under way, and up to `prefill` tokens of
- * prompts, the oldest first. */
-static int64_t plan(Scheduler *s)
-{
-    int64_t n = 0, budget = s->options.prefill, promised = 0, prompt_tokens = 0;
-    for (int64_t i = 0; i < s->n_running; i++) {
-        Job *job = s->running[i];
-        bool scores = job->scores && job_written(job) == 0;
-        if (decoder_length(s->decoder, job->sequence) == 0 && !scores && budget > 0)
-            take_prefix(s, job);
-        int64_t done = decoder_length(s->decoder, job->sequence), todo = job->seen.count - done;
-        int64_t count = todo == 1 || todo < budget ? todo : budget;
-        if (count == 0)
-            continue;
-        int64_t need = pages_for(s, done + count) - pages_for(s, done);
-        if (!make_room(s, i, promised, need))
-            continue;
-        promised += need;
-        if (todo > 1)
-            budget -= count;
-        if (done < job->spec.prompt.count)
-            prompt_tokens += count;
-        s->planned[n++] =
-            (Turn){.job = job, .count = count, .scores = scores, .whole = count == todo};
-    }
-    metrics_count(s->metrics, COUNT_PROMPT_TOKENS, prompt_tokens);
-    return n;
-}
-
-/* The step's items: single tokens before prompts, so that the decoder makes the logits of all texts
- * under way in one product and reads the head once. */
-static void arrange(Scheduler *s, int64_t n)
-{
-    int64_t at = 0;
-    for (int prompts = 0; prompts < 2; prompts++)
-        for (int64_t i = 0; i < n; i++) {
-            const Turn *turn = &s->planned[i];
-            Job *job = turn->job;
-            if ((turn->count > 1) != (prompts == 1))
-                continue;
-            int64_t done = decoder_length(s->decoder, job->sequence);
-            s->items[at] = (DecodeItem){job->sequence, job->seen.items + done, turn->count};
-            s->scores[at] = turn->scores ? job->scores + done : NULL;
-            s->turns[at++] = *turn;
-        }
-}
-
-/* Brings the rows to the host whose jobs ask for more than a draw. Jobs whose rows have no way on
- * end here, and their turns with them. */
-static Status host_rows(Scheduler *s, const Tensor *logits, int64_t n, Err *err)
-{
-    Device device = decoder_device(s->decoder);
-    for (int64_t i = 0; i < n; i++) {
-        Turn *turn = &s->turns[i];
-        if (!turn->job || !turn->whole || !logit_rules_read(turn->job))
-            continue;
-        float *row = s->rows + i * s->V;
-        Tensor slice = tensor_slice(logits, i, 1);
-        TRY(device_download(&device, &slice, row, err));
-        turn->lse = logit_rules_lse(row, s->V);
-        turn->n_top = logit_rules_top(row, s->V, turn->lse, turn->top, turn->job->spec.n_top);
-        if (!logit_rules_change(turn->job))
-            continue;
-        memcpy(s->changed, row, (size_t)s->V * sizeof *row);
-        Err why;
-        if (logit_rules_apply(turn->job, s->mask, s->changed, s->V, s->marks, &why) != STATUS_OK) {
-            end_job(s, turn->job, JOB_FAILED, why.text);
-            turn->job = NULL;
-            continue;
-        }
-        TRY(device_upload(&device, &slice, s->changed, err));
-    }
-    return STATUS_OK;
-}
-
-static Status draw(Scheduler *s, int64_t n, Err *err)
-{
-    Tensor logits = decoder_logits(s->decoder);
-    TRY(host_rows(s, &logits, n, err));
-    for (int64_t i = 0; i < n; i++) {
-        Job *job = s->turns[i].job;
-        s->rules[i] = (SampleRule){0};
-        if (job && s->turns[i].whole)
-            s->rules[i] = sampling_rule(&job->spec.sampling, &job->rng, &job->seen);
-    }
-    return sampler_draw(s->sampler, &logits, s->rules, s->ids, s->logprobs, err);
-}
-
-static void count_token(Scheduler *s, Job *job)
-{
-    double now = clock_seconds();
-    if (job->last_token == 0.0)
-        metrics_first_token(s->metrics, now - job->submitted);
-    else
-        metrics_next_token(s->metrics, now - job->last_token);
-    job->last_token = now;
-}
-
-/* A token was drawn for the job of turn i. */
-static void take_token(Scheduler *s, int64_t i)
-{
-    Turn *turn = &s->turns[i];
-    Job *job = turn->job;
-    int32_t id = s->ids[i];
-    if (job_ends_with(job, id)) {
-        end_job(s, job, JOB_STOP, NULL);
-        return;
-    }
-    id_list_add(&job->seen, id);
-    count_token(s, job);
-    strbuf_reset(&s->fresh);
-    bool stopped = token_text_feed(&job->text, id, &s->fresh);
-    if (job->spec.json) {
-        json_mask_advance(s->mask, &job->json, id);
-        stopped |= json_state_complete(&job->json);
-    }
-    bool on_host = logit_rules_read(job);
-    JobToken token = {.id = id,
-                      .logprob = on_host ? s->rows[i * s->V + id] - turn->lse : s->logprobs[i],
-                      .text = s->fresh.data ? s->fresh.data : "",
-                      .bytes = s->fresh.size,
-                      .top = turn->top,
-                      .n_top = turn->n_top,
-                      .weights = decoder_weights(s->decoder, job->sequence)};
-    job->sink.token(job->sink.context, job->number, &token);
-    if (stopped || job_written(job) >= job->spec.max_tokens)
-        end_job(s, job, stopped ? JOB_STOP : JOB_LENGTH, NULL);
-}
-
-static Status step(Scheduler *s, Err *err)
-{
-    int64_t n = plan(s);
-    CHECK(n > 0, "%lld jobs and nothing to do", (long long)s->n_running);
-    arrange(s, n);
-    bool scores = false;
-    for (int64_t i = 0; i < n; i++)
-        scores |= s->turns[i].scores;
-    if (scores)
-        TRY(decoder_score(s->decoder, s->items, n, s->scores, err));
-    else
-        TRY(decoder_step(s->decoder, s->items, n, err));
-    metrics_count(s->metrics, COUNT_STEPS, 1);
-    bool draws = false;
-    for (int64_t i = 0; i < n; i++) {
-        Turn *turn = &s->turns[i];
-        if (!turn->whole)
-            continue;
-        Job *job = turn->job;
-        if (turn->scores)
-            job->sink.scored(job->sink.context, job->number, job->scores, job->spec.prompt.count);
-        if (job->spec.max_tokens == 0) {
-            end_job(s, job, JOB_LENGTH, NULL);
-            turn->job = NULL;
-        } else {
-            draws = true;
-        }
-    }
-    if (!draws)
-        return STATUS_OK;
-    TRY(draw(s, n, err));
-    int64_t written = 0;
-    for (int64_t i = 0; i < n; i++)
-        if (s->turns[i].job && s->turns[i].whole) {
-            take_token(s, i);
-            written++;
-        }
-    metrics_count(s->metrics, COUNT_GENERATED_TOKENS, written);
-    return STATUS_OK;
-}
-
 /* ---- the thread ------------------------------------------------------------------------------ */
 
 static void report_load(Scheduler *s)
@@ -467,7 +201,7 @@ static void report_load(Scheduler *s)
     load.kv_used = s->kv_total - decoder_free_positions(s->decoder);
     for (int64_t i = 0; i < s->n_running; i++)
         load.kv_running +=
-            s->page_size * pages_for(s, decoder_length(s->decoder, s->running[i]->sequence));
+            s->page_size * scheduler_pages(s, decoder_length(s->decoder, s->running[i]->sequence));
     pthread_mutex_lock(&s->lock);
     load.waiting = s->n_waiting;
     pthread_mutex_unlock(&s->lock);
@@ -492,7 +226,7 @@ static void fail_all(Scheduler *s, const Err *err)
     s->failure = *err;
     pthread_mutex_unlock(&s->lock);
     while (s->n_running > 0)
-        end_job(s, s->running[s->n_running - 1], JOB_FAILED, err->text);
+        scheduler_end_job(s, s->running[s->n_running - 1], JOB_FAILED, err->text);
     pthread_mutex_lock(&s->lock);
     Job *jobs = s->waiting;
     s->waiting = NULL;
@@ -531,7 +265,7 @@ static void *scheduler_main(void *context)
         sweep_running(s);
         admit(s);
         if (s->n_running > 0)
-            status = step(s, &err);
+            status = scheduler_step(s, &err);
         if (status != STATUS_OK)
             fail_all(s, &err);
         report_load(s);
