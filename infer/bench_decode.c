@@ -52,10 +52,9 @@ static void rig_clear(Rig *rig)
 
 static Status load_file(Rig *rig, const BenchRun *how, DType weights, Err *err)
 {
-    char automatic[] = "auto";
     LoadSettings settings = {.device = (char *)(uintptr_t)how->device.ops->name,
                              .weights = (char *)(uintptr_t)dtype_name(weights),
-                             .kv = automatic};
+                             .kv = (char *)(uintptr_t)how->kv};
     TRY(load_model(&rig->loaded, how->path, &settings, err));
     rig->ensemble = rig->loaded.ensemble;
     rig->device = rig->loaded.device;
@@ -75,7 +74,7 @@ static Status make_random(Rig *rig, const BenchRun *how, DType weights, Err *err
     rig->ensemble = &rig->alone;
     rig->device = how->device;
     rig->kv_dtype = compute;
-    return STATUS_OK;
+    return strcmp(how->kv, "auto") == 0 ? STATUS_OK : dtype_parse(how->kv, &rig->kv_dtype, err);
 }
 
 static Status rig_init(Rig *rig, const BenchRun *how, DType weights, int64_t sequences, Err *err)

@@ -15,6 +15,7 @@ typedef struct BenchRun {
     /* Of measurements of decoding: */
     int64_t context; /* positions that are cached; 0: the measurement's own number */
     int64_t fill_kv; /* --fill-kv SEED: they are synthetic; 0: a prompt is read */
+    const char *kv;  /* as infer's --kv */
     int64_t batch, ranks;
     const char *grid; /* as infer's --grid */
 } BenchRun;

@@ -8,7 +8,7 @@
 
 typedef struct BenchSettings {
     bool json, list;
-    char *device, *dtype, *model, *grid;
+    char *device, *dtype, *model, *grid, *kv;
     double seconds;
     int64_t context, fill_kv, batch, ranks;
 } BenchSettings;
@@ -34,6 +34,9 @@ static const Option bench_options[] = {
      "decode over synthetic keys and values instead of a prompt that is read (0: read it; helix "
      "never reads)",
      NULL, 0, NULL},
+    {"kv", OPTION_CHOICE, offsetof(BenchSettings, kv), NULL, "auto",
+     "decode and prompt: type of the KV cache (auto: that of the products)",
+     "auto|float32|bfloat16|int8", 0, NULL},
     {"batch", OPTION_INT, offsetof(BenchSettings, batch), "N", "1", "helix: sequences at a time",
      NULL, 0, NULL},
     {"ranks", OPTION_INT, offsetof(BenchSettings, ranks), "N", "1",
@@ -117,6 +120,7 @@ static Status bench_run(const void *settings, const StringList *positionals, Err
                     .path = s->model,
                     .context = s->context,
                     .fill_kv = s->fill_kv,
+                    .kv = s->kv,
                     .batch = s->batch,
                     .ranks = s->ranks,
                     .grid = s->grid};
