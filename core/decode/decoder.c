@@ -299,10 +299,11 @@ static Status extend_caches(Decoder *d, const DecodeItem *items, int64_t n_items
 }
 
 /* Fills the step's rows, item after item. A row's target is the token that follows it in its item;
- * the last row of an item has none. */
-static int64_t fill_rows(Decoder *d, const DecodeItem *items, int64_t n_items)
+ * the last row of an item has none, nor has a row before tokens that are not scored. */
+static int64_t fill_rows(Decoder *d, const DecodeItem *items, int64_t n_items, const int64_t *first)
 {
     int64_t row = 0;
+    bool learning = learns(d->ensemble); /* then the weights see every token */
     for (int64_t i = 0; i < n_items; i++) {
         const DecodeItem *item = &items[i];
         for (int64_t t = 0; t < item->n_tokens; t++, row++) {
@@ -311,7 +312,8 @@ static int64_t fill_rows(Decoder *d, const DecodeItem *items, int64_t n_items)
             d->tokens[row] = item->tokens[t];
             d->positions[row] = (int32_t)(d->lengths[item->sequence] + t);
             d->sequences[row] = (int32_t)item->sequence;
-            d->targets[row] = t + 1 < item->n_tokens ? item->tokens[t + 1] : -1;
+            bool wanted = t + 1 < item->n_tokens && (learning || !first || t + 1 >= first[i]);
+            d->targets[row] = wanted ? item->tokens[t + 1] : -1;
         }
     }
     return row;
@@ -473,16 +475,19 @@ static void observe(Decoder *d, int64_t sequence, int64_t position, const float 
         prefix_weights_keep(d->prefix, sequence, position, weights);
 }
 
-/* Moves a sequence's weights over its item's tokens and, when asked, scores them. */
-static void follow_item(Decoder *d, const DecodeItem *item, int64_t row, float *logprobs)
+/* Moves a sequence's weights over its item's tokens and, when asked, scores those from `first` on.
+ */
+static void follow_item(Decoder *d, const DecodeItem *item, int64_t row, int64_t first,
+                        float *logprobs)
 {
     const Ensemble *ensemble = d->ensemble;
     int64_t E = ensemble->n_experts;
     float *weights = d->weights + item->sequence * E;
     float logp[64];
     for (int64_t t = 0; t + 1 < item->n_tokens; t++) {
+        bool wanted = logprobs && t + 1 >= first;
         if (!scores_by_expert(ensemble)) {
-            if (logprobs)
+            if (wanted)
                 logprobs[t + 1] = d->logp[row + t];
             continue;
         }
@@ -490,7 +495,7 @@ static void follow_item(Decoder *d, const DecodeItem *item, int64_t row, float *
             break;
         for (int64_t e = 0; e < E; e++)
             logp[e] = d->logp[e * d->rows_capacity + row + t];
-        if (logprobs)
+        if (wanted)
             logprobs[t + 1] = E == 1 ? logp[0] : (float)mixing_logprob(E, weights, logp);
         observe(d, item->sequence, d->lengths[item->sequence] + t + 1, logp);
     }
@@ -507,7 +512,7 @@ static Status follow_first(Decoder *d, const DecodeItem *item, float *first, Err
     if (position == 0 || (!first && !learns(d->ensemble)))
         return STATUS_OK;
     if (d->shared[item->sequence]) {
-        CHECK(!first, "the first step of a shared sequence cannot score");
+        CHECK(!first, "the first token after a shared prefix cannot be scored");
         return STATUS_OK;
     }
     float *weights = d->weights + item->sequence * E;
@@ -584,8 +589,9 @@ static Status finish_step(Decoder *d, const DecodeItem *items, int64_t n_items, 
     return status;
 }
 
-static Status step(Decoder *d, const DecodeItem *items, int64_t n_items, float *const *logprobs,
-                   Err *err)
+/* `first` (n_items): the first token of each item that is scored; NULL when none is. */
+static Status step(Decoder *d, const DecodeItem *items, int64_t n_items, const int64_t *first,
+                   float *const *logprobs, Err *err)
 {
     CHECK(n_items > 0 && n_items <= d->options.max_sequences, "%lld items", (long long)n_items);
     int64_t total = 0;
@@ -597,16 +603,16 @@ static Status step(Decoder *d, const DecodeItem *items, int64_t n_items, float *
     TRY(d->device.ops->queue_wait(d->device.queue, err));
     reserve_rows(d, total);
     TRY(extend_caches(d, items, n_items, err));
-    CHECK(fill_rows(d, items, n_items) == total, "rows");
+    CHECK(fill_rows(d, items, n_items, first) == total, "rows");
     for (int64_t i = 0; i < n_items; i++)
-        TRY(follow_first(d, &items[i], logprobs ? logprobs[i] : NULL, err));
+        TRY(follow_first(d, &items[i], logprobs && first[i] == 0 ? logprobs[i] : NULL, err));
     for (int64_t begin = 0; begin < total; begin += d->options.chunk) {
         int64_t count = total - begin < d->options.chunk ? total - begin : d->options.chunk;
         TRY(run_chunk(d, items, n_items, begin, count, logprobs != NULL, err));
     }
     int64_t row = 0;
     for (int64_t i = 0; i < n_items; i++) {
-        follow_item(d, &items[i], row, logprobs ? logprobs[i] : NULL);
+        follow_item(d, &items[i], row, logprobs ? first[i] : 0, logprobs ? logprobs[i] : NULL);
         row += items[i].n_tokens;
         d->lengths[items[i].sequence] += items[i].n_tokens;
         d->shared[items[i].sequence] = false;
@@ -617,11 +623,20 @@ static Status step(Decoder *d, const DecodeItem *items, int64_t n_items, float *
 
 Status decoder_step(Decoder *d, const DecodeItem *items, int64_t n_items, Err *err)
 {
-    return step(d, items, n_items, NULL, err);
+    return step(d, items, n_items, NULL, NULL, err);
 }
 
 Status decoder_score(Decoder *d, const DecodeItem *items, int64_t n_items, float *const *logprobs,
                      Err *err)
 {
-    return step(d, items, n_items, logprobs, err);
+    int64_t *zeros = xcalloc((size_t)n_items, sizeof *zeros);
+    Status status = step(d, items, n_items, zeros, logprobs, err);
+    free(zeros);
+    return status;
+}
+
+Status decoder_score_from(Decoder *d, const DecodeItem *items, int64_t n_items,
+                          const int64_t *first, float *const *logprobs, Err *err)
+{
+    return step(d, items, n_items, first, logprobs, err);
 }

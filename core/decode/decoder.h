@@ -31,12 +31,12 @@ void decoder_reset(Decoder *decoder, int64_t sequence);
  * beginning are the same in both, all of them in the other's cache. Whole pages are shared, nothing
  * is copied; returns how many positions the sequence then has (0 when none can be shared). At least
  * one of the `length` tokens stays to be stepped, so that what follows is the same as without
- * sharing, the merge weights included. That first step may not score. */
+ * sharing, the merge weights included. That first step may not score its first token. */
 int64_t decoder_share(Decoder *decoder, int64_t sequence, int64_t from, int64_t length);
 
 /* An empty sequence becomes one of `length` tokens whose keys and values are synthetic (kv_fill.h):
- * for measurements of long contexts. Its first step may not score, and the merge weights are the
- * prior's. */
+ * for measurements of long contexts. Its first step may not score its first token, and the merge
+ * weights are the prior's. */
 Status decoder_fill(Decoder *decoder, int64_t sequence, int64_t length, uint64_t seed, Err *err);
 
 /* An empty sequence becomes one of `length` positions whose keys and values the caller writes;
@@ -77,6 +77,11 @@ Tensor decoder_logits(const Decoder *decoder);
  * sequence has nothing before it: 0. */
 Status decoder_score(Decoder *decoder, const DecodeItem *items, int64_t n_items,
                      float *const *logprobs, Err *err);
+
+/* The same, but the tokens of item i before first[i] are context: their entries stay as they are.
+ */
+Status decoder_score_from(Decoder *decoder, const DecodeItem *items, int64_t n_items,
+                          const int64_t *first, float *const *logprobs, Err *err);
 
 /* The weight each expert has for the sequence's next token: (n_experts), borrowed. */
 const float *decoder_weights(const Decoder *decoder, int64_t sequence);

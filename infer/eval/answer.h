@@ -1,0 +1,30 @@
+/* A model's answers to the questions of a task. */
+#ifndef CAMBIUM_INFER_EVAL_ANSWER_H
+#define CAMBIUM_INFER_EVAL_ANSWER_H
+
+#include "infer/eval/continuation.h"
+#include "infer/eval/items.h"
+#include "infer/eval/task.h"
+
+typedef struct Outcome {
+    bool correct;          /* the right answer has the largest log-probability */
+    bool correct_per_byte; /* has it divided by the answer's bytes */
+    double logprob;        /* of the right answer, in nats */
+} Outcome;
+
+/* How one prompt was answered; `prompt` holds the log-probabilities. */
+Outcome outcome_of(const Question *question, const Prompt *prompt);
+
+typedef struct AnswerOptions {
+    const Tokenizer *tokenizer;
+    int64_t context;  /* tokens that the model sees at most */
+    ItemsFile *items; /* every answer goes there; NULL: nowhere */
+    int64_t first;    /* lines of other tasks that come before this one's */
+} AnswerOptions;
+
+/* Asks all questions of a task; outcomes (questions in the order of the groups), caller's memory.
+ * Lines that the items file had are taken over, so that the rest alone is asked. */
+Status answer_task(const TaskRun *run, Scorer *scorer, const AnswerOptions *options,
+                   Outcome *outcomes, Err *err);
+
+#endif

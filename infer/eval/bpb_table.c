@@ -1,0 +1,165 @@
+#include "infer/eval/bpb_table.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+
+BpbTable bpb_table_new(int64_t n_files)
+{
+    return (BpbTable){.n_files = n_files, .files = xcalloc((size_t)n_files, sizeof(BpbFile))};
+}
+
+static BpbRow *table_add(BpbTable *table, char *label)
+{
+    table->rows = mem_grow(table->rows, &table->capacity, table->n_rows + 1, sizeof *table->rows);
+    BpbRow *row = &table->rows[table->n_rows++];
+    *row = (BpbRow){label, xcalloc((size_t)table->n_files, sizeof *row->bpb)};
+    return row;
+}
+
+void bpb_table_clear(BpbTable *table)
+{
+    for (int64_t i = 0; i < table->n_rows; i++) {
+        free(table->rows[i].label);
+        free(table->rows[i].bpb);
+    }
+    for (int64_t i = 0; i < table->n_files; i++)
+        bpb_file_clear(&table->files[i]);
+    free(table->rows);
+    free(table->files);
+}
+
+/* Each expert alone, then the oracle. */
+static Status measure_experts(BpbTable *table, const Ensemble *ensemble, const Tokenizer *tokenizer,
+                              const BpbOptions *options, Err *err)
+{
+    int64_t E = ensemble->n_experts, F = table->n_files;
+    double **best = xcalloc((size_t)F, sizeof *best);
+    Status status = STATUS_OK;
+    for (int64_t f = 0; f < F; f++) {
+        best[f] = xcalloc((size_t)table->files[f].n_documents, sizeof **best);
+        for (int64_t d = 0; d < table->files[f].n_documents; d++)
+            best[f][d] = -INFINITY;
+    }
+    for (int64_t e = 0; e < E && status == STATUS_OK; e++) {
+        Ensemble alone = {.n_experts = 1, .experts = ensemble->experts + e};
+        BpbRow *row = table_add(table, xasprintf("expert %" PRId64 " (%s)", e, ensemble->names[e]));
+        for (int64_t f = 0; f < F && status == STATUS_OK; f++) {
+            const BpbFile *file = &table->files[f];
+            double *logprobs = xcalloc((size_t)file->n_documents, sizeof *logprobs);
+            status = bpb_score(&alone, tokenizer, options, file, logprobs, err);
+            row->bpb[f] = bpb_of(file, logprobs);
+            for (int64_t d = 0; d < file->n_documents; d++)
+                best[f][d] = fmax(best[f][d], logprobs[d]);
+            free(logprobs);
+        }
+    }
+    BpbRow *row = table_add(table, xstrdup("oracle (better expert per document)"));
+    for (int64_t f = 0; f < F; f++) {
+        row->bpb[f] = bpb_of(&table->files[f], best[f]);
+        free(best[f]);
+    }
+    free(best);
+    return status;
+}
+
+static Status measure(BpbTable *table, char *label, const Ensemble *ensemble,
+                      const Tokenizer *tokenizer, const BpbOptions *options, Err *err)
+{
+    BpbRow *row = table_add(table, label);
+    for (int64_t f = 0; f < table->n_files; f++) {
+        const BpbFile *file = &table->files[f];
+        double *logprobs = xcalloc((size_t)file->n_documents, sizeof *logprobs);
+        Status status = bpb_score(ensemble, tokenizer, options, file, logprobs, err);
+        row->bpb[f] = bpb_of(file, logprobs);
+        free(logprobs);
+        TRY(status);
+    }
+    return STATUS_OK;
+}
+
+/* The rules asked for, or the model's own. */
+static Status measure_rules(BpbTable *table, Ensemble *ensemble, const char *name,
+                            const char *rules, const Tokenizer *tokenizer,
+                            const BpbOptions *options, Err *err)
+{
+    if (ensemble->n_experts == 1)
+        return measure(table, xstrdup(name), ensemble, tokenizer, options, err);
+    MergeRule own = ensemble->rule;
+    char *list = xstrdup(rules ? rules : merge_rule_name(own));
+    Status status = STATUS_OK;
+    char *rest = list, *word;
+    while (status == STATUS_OK && (word = strsep(&rest, ",")) != NULL) {
+        status = merge_rule_parse(word, &ensemble->rule, err);
+        if (status == STATUS_OK && ensemble->rule == MERGE_ADAPTER && !ensemble->adapter.w1)
+            status = err_set(err,
+                             "%s holds no adapter; 'cambium merge --rule adapter --tune-weights "
+                             "FILE' "
+                             "makes one",
+                             name);
+        if (status == STATUS_OK)
+            status =
+                measure(table, xasprintf("%s, %s", name, word), ensemble, tokenizer, options, err);
+    }
+    ensemble->rule = own;
+    free(list);
+    return status;
+}
+
+Status bpb_table_measure(BpbTable *table, const LoadedModel *model, const char *name,
+                         const BpbRequest *request, Err *err)
+{
+    const BpbOptions *options = &request->options;
+    if (request->experts && options->source)
+        return err_set(err, "--experts measures each expert on one rank; leave --ranks out");
+    /* Texts are tokenized anew for each model: their vocabularies may differ. */
+    for (int64_t f = 0; f < table->n_files; f++)
+        bpb_file_clear(&table->files[f]);
+    for (int64_t f = 0; f < table->n_files; f++)
+        TRY(bpb_file_read(&table->files[f], request->paths->items[f], request->field,
+                          request->limit, model->tokenizer, err));
+    if (request->experts && model->ensemble->n_experts > 1)
+        TRY(measure_experts(table, model->ensemble, model->tokenizer, options, err));
+    return measure_rules(table, model->ensemble, name, request->rules, model->tokenizer, options,
+                         err);
+}
+
+void bpb_table_print(const BpbTable *table)
+{
+    int width = 5;
+    for (int64_t r = 0; r < table->n_rows; r++)
+        if ((int)strlen(table->rows[r].label) > width)
+            width = (int)strlen(table->rows[r].label);
+    printf("%-*s", width, "bits per byte");
+    for (int64_t f = 0; f < table->n_files; f++)
+        printf("  %14s", table->files[f].name);
+    putchar('\n');
+    for (int64_t r = 0; r < table->n_rows; r++) {
+        printf("%-*s", width, table->rows[r].label);
+        for (int64_t f = 0; f < table->n_files; f++)
+            printf("  %14.4f", table->rows[r].bpb[f]);
+        putchar('\n');
+    }
+}
+
+json_t *bpb_table_json(const BpbTable *table)
+{
+    json_t *rows = json_array();
+    for (int64_t r = 0; r < table->n_rows; r++)
+        for (int64_t f = 0; f < table->n_files; f++) {
+            const BpbFile *file = &table->files[f];
+            int64_t bytes = 0;
+            for (int64_t d = 0; d < file->n_documents; d++)
+                bytes += file->bytes[d];
+            json_array_append_new(
+                rows,
+                json_pack("{s:s, s:s, s:s, s:f, s:I, s:I, s:I}", "task", "bpb", "model",
+                          table->rows[r].label, "data", file->name, "bits_per_byte",
+                          table->rows[r].bpb[f], "documents", (json_int_t)file->n_documents,
+                          "bytes", (json_int_t)bytes, "tokens", (json_int_t)file->tokens.count));
+        }
+    return rows;
+}

@@ -1,0 +1,193 @@
+#include "infer/eval/items.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/file.h"
+#include "core/base/mem.h"
+
+struct ItemsFile {
+    char *path;
+    FILE *file;
+    json_t *lines;    /* those that were there */
+    int64_t *offsets; /* where each begins, and where the last one ends */
+    int64_t capacity;
+};
+
+static Status write_failed(const ItemsFile *items, Err *err)
+{
+    return err_set(err, "%s: %s; make room, and go on with --resume", items->path, strerror(errno));
+}
+
+static Status write_line(ItemsFile *items, const json_t *line, Err *err)
+{
+    char *text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    CHECK(text, "an item that is no JSON");
+    bool fine = fputs(text, items->file) >= 0 && fputc('\n', items->file) >= 0;
+    free(text);
+    return fine ? STATUS_OK : write_failed(items, err);
+}
+
+/* The name of the first member that differs, or NULL. */
+static const char *difference(const json_t *a, const json_t *b)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)a, key, value)
+    {
+        const json_t *other = json_object_get(b, key);
+        if (json_is_object(value) && json_is_object(other) && !json_equal(value, other)) {
+            const char *inner = difference(value, other);
+            return inner ? inner : key;
+        }
+        if (!json_equal(value, other))
+            return key;
+    }
+    return NULL;
+}
+
+static Status check_header(const ItemsFile *items, const json_t *found, const json_t *wanted,
+                           Err *err)
+{
+    const char *format = json_string_value(json_object_get(found, "format"));
+    if (!format || strcmp(format, "cambium-items") != 0)
+        return err_set(err, "%s is not a file of --save-items", items->path);
+    const char *key = difference(wanted, found);
+    if (!key)
+        key = difference(found, wanted);
+    if (!key)
+        return STATUS_OK;
+    return err_set(err,
+                   "%s was made with another '%s'; --resume goes on with the same settings, or "
+                   "remove the file",
+                   items->path, key);
+}
+
+static void add_offset(ItemsFile *items, int64_t index, int64_t offset)
+{
+    items->offsets = mem_grow(items->offsets, &items->capacity, index + 1, sizeof *items->offsets);
+    items->offsets[index] = offset;
+}
+
+/* Reads what is there; a last line without its end, or that is no JSON, was cut off. */
+static Status read_lines(ItemsFile *items, const json_t *header, Err *err)
+{
+    StrBuf text = {0};
+    Status status = file_read(items->path, 0, &text, err);
+    bool headed = false;
+    int64_t at = 0, number = 1;
+    add_offset(items, 0, 0);
+    while (status == STATUS_OK && at < text.size) {
+        const char *end = memchr(text.data + at, '\n', (size_t)(text.size - at));
+        if (!end)
+            break;
+        json_error_t error;
+        int64_t next = end - text.data + 1;
+        json_t *line = json_loadb(text.data + at, (size_t)(next - at), 0, &error);
+        if (!line && next == text.size)
+            break;
+        if (!line) {
+            status = err_set(err, "%s:%lld: not JSON at column %d: %s; remove the file",
+                             items->path, (long long)number, error.column, error.text);
+        } else if (!headed) {
+            headed = true;
+            status = check_header(items, line, header, err);
+            json_decref(line);
+        } else {
+            json_array_append_new(items->lines, line);
+        }
+        at = next;
+        number++;
+        add_offset(items, items_count(items), at);
+    }
+    strbuf_clear(&text);
+    if (status == STATUS_OK && !headed)
+        add_offset(items, 0, 0);
+    return status;
+}
+
+static Status open_file(ItemsFile *items, const json_t *header, bool resume, Err *err)
+{
+    bool there = file_exists(items->path);
+    if (there && !resume)
+        return err_set(err, "%s is there already; --resume goes on with it, or remove it",
+                       items->path);
+    if (there)
+        TRY(read_lines(items, header, err));
+    items->file = fopen(items->path, there ? "r+" : "w");
+    if (!items->file)
+        return err_set(err, "%s: %s", items->path, strerror(errno));
+    if (there && items->offsets[0] > 0)
+        return items_cut(items, items_count(items), err);
+    TRY(write_line(items, header, err));
+    TRY(items_flush(items, err));
+    add_offset(items, 0, ftell(items->file));
+    return STATUS_OK;
+}
+
+Status items_open(ItemsFile **out, const char *path, const json_t *header, bool resume, Err *err)
+{
+    *out = xcalloc(1, sizeof **out);
+    (*out)->path = xstrdup(path);
+    (*out)->lines = json_array();
+    Status status = open_file(*out, header, resume, err);
+    if (status != STATUS_OK) {
+        Err ignored;
+        items_close(*out, &ignored);
+        *out = NULL;
+    }
+    return status;
+}
+
+Status items_close(ItemsFile *items, Err *err)
+{
+    if (!items)
+        return STATUS_OK;
+    Status status = STATUS_OK;
+    if (items->file && fclose(items->file) != 0)
+        status = write_failed(items, err);
+    json_decref(items->lines);
+    free(items->offsets);
+    free(items->path);
+    free(items);
+    return status;
+}
+
+int64_t items_count(const ItemsFile *items)
+{
+    return (int64_t)json_array_size(items->lines);
+}
+
+const json_t *items_line(const ItemsFile *items, int64_t index)
+{
+    return json_array_get(items->lines, (size_t)index);
+}
+
+const char *items_path(const ItemsFile *items)
+{
+    return items->path;
+}
+
+Status items_cut(ItemsFile *items, int64_t count, Err *err)
+{
+    CHECK(count <= items_count(items), "%lld lines of %lld", (long long)count,
+          (long long)items_count(items));
+    int64_t end = items->offsets[count];
+    if (ftruncate(fileno(items->file), end) != 0 || fseeko(items->file, end, SEEK_SET) != 0)
+        return write_failed(items, err);
+    return STATUS_OK;
+}
+
+Status items_add(ItemsFile *items, json_t *line, Err *err)
+{
+    Status status = write_line(items, line, err);
+    json_decref(line);
+    return status;
+}
+
+Status items_flush(ItemsFile *items, Err *err)
+{
+    return fflush(items->file) == 0 ? STATUS_OK : write_failed(items, err);
+}

@@ -1,0 +1,108 @@
+#include "infer/eval/question.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+
+Question *question_list_add(QuestionList *list, const char *id, const char *context)
+{
+    list->items = mem_grow(list->items, &list->capacity, list->count + 1, sizeof *list->items);
+    Question *question = &list->items[list->count++];
+    *question = (Question){.id = xstrdup(id), .context = xstrdup(context)};
+    return question;
+}
+
+void question_add_choice(Question *question, const char *choice)
+{
+    size_t count = (size_t)question->n_choices++;
+    question->choices = xrealloc(question->choices, (count + 1) * sizeof *question->choices);
+    question->choices[count] = xstrdup(choice);
+}
+
+static void question_clear(Question *question)
+{
+    for (int64_t i = 0; i < question->n_choices; i++)
+        free(question->choices[i]);
+    free(question->choices);
+    free(question->context);
+    free(question->id);
+}
+
+void question_list_drop(QuestionList *list, int64_t index)
+{
+    question_clear(&list->items[index]);
+    list->count--;
+    memmove(list->items + index, list->items + index + 1,
+            (size_t)(list->count - index) * sizeof *list->items);
+}
+
+void question_list_cut(QuestionList *list, int64_t count)
+{
+    while (list->count > count)
+        question_clear(&list->items[--list->count]);
+}
+
+void question_list_clear(QuestionList *list)
+{
+    question_list_cut(list, 0);
+    free(list->items);
+    *list = (QuestionList){0};
+}
+
+QuestionGroup *question_groups_add(QuestionGroups *groups, const char *name, const char *category)
+{
+    groups->items =
+        mem_grow(groups->items, &groups->capacity, groups->count + 1, sizeof *groups->items);
+    QuestionGroup *group = &groups->items[groups->count++];
+    *group = (QuestionGroup){.name = name ? xstrdup(name) : NULL,
+                             .category = category ? xstrdup(category) : NULL,
+                             .prefix = xstrdup("")};
+    return group;
+}
+
+void question_groups_clear(QuestionGroups *groups)
+{
+    for (int64_t g = 0; g < groups->count; g++) {
+        QuestionGroup *group = &groups->items[g];
+        question_list_clear(&group->questions);
+        free(group->name);
+        free(group->category);
+        free(group->prefix);
+    }
+    free(groups->items);
+    *groups = (QuestionGroups){0};
+}
+
+int64_t question_groups_total(const QuestionGroups *groups)
+{
+    int64_t total = 0;
+    for (int64_t g = 0; g < groups->count; g++)
+        total += groups->items[g].questions.count;
+    return total;
+}
+
+/* With the closing zeros, so that no text can run over into the next. */
+static void hash_string(HashStream *stream, const char *text)
+{
+    hash_update(stream, text, strlen(text) + 1);
+}
+
+Sha256 question_groups_hash(const QuestionGroups *groups)
+{
+    HashStream *stream = hash_new();
+    for (int64_t g = 0; g < groups->count; g++) {
+        const QuestionGroup *group = &groups->items[g];
+        hash_string(stream, group->prefix);
+        for (int64_t i = 0; i < group->questions.count; i++) {
+            const Question *q = &group->questions.items[i];
+            hash_string(stream, q->id);
+            hash_string(stream, q->context);
+            for (int64_t c = 0; c < q->n_choices; c++)
+                hash_string(stream, q->choices[c]);
+            int64_t numbers[] = {q->n_choices, q->gold};
+            hash_update(stream, numbers, sizeof numbers);
+        }
+    }
+    return hash_finish_free(stream);
+}

@@ -1,0 +1,207 @@
+#include "infer/eval/result.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+
+static const char *const categories[] = {"stem", "humanities", "social_sciences", "other"};
+enum { CATEGORIES = sizeof categories / sizeof *categories };
+
+static void add(Tally *tally, const Outcome *outcome)
+{
+    tally->n++;
+    tally->correct += outcome->correct;
+    tally->correct_per_byte += outcome->correct_per_byte;
+    tally->logprob += outcome->logprob;
+}
+
+static void add_all(Tally *tally, const Tally *other)
+{
+    tally->n += other->n;
+    tally->correct += other->correct;
+    tally->correct_per_byte += other->correct_per_byte;
+    tally->logprob += other->logprob;
+}
+
+TaskResult task_result_new(const TaskRun *run, const char *model, const Outcome *outcomes)
+{
+    TaskResult result = {.run = run, .model = xstrdup(model)};
+    result.groups = xcalloc((size_t)run->groups.count, sizeof *result.groups);
+    for (int64_t g = 0; g < run->groups.count; g++) {
+        for (int64_t q = 0; q < run->groups.items[g].questions.count; q++)
+            add(&result.groups[g], outcomes++);
+        add_all(&result.all, &result.groups[g]);
+    }
+    return result;
+}
+
+void task_result_clear(TaskResult *result)
+{
+    free(result->model);
+    free(result->groups);
+    *result = (TaskResult){0};
+}
+
+static double share_error(double p, int64_t n)
+{
+    return sqrt(p * (1.0 - p) / (double)n);
+}
+
+double tally_accuracy(const Tally *tally)
+{
+    return (double)tally->correct / (double)tally->n;
+}
+
+double tally_error(const Tally *tally)
+{
+    return share_error(tally_accuracy(tally), tally->n);
+}
+
+/* Within 1.96 standard errors of what guessing gives. */
+static bool at_chance(const Tally *tally, double chance)
+{
+    return chance > 0.0 && fabs(tally_accuracy(tally) - chance) <= 1.96 * tally_error(tally);
+}
+
+static Tally category_tally(const TaskResult *result, const char *category)
+{
+    Tally tally = {0};
+    for (int64_t g = 0; g < result->run->groups.count; g++) {
+        const char *of_group = result->run->groups.items[g].category;
+        if (of_group && strcmp(of_group, category) == 0)
+            add_all(&tally, &result->groups[g]);
+    }
+    return tally;
+}
+
+/* The mean of the groups' accuracies, however many questions each has. */
+static double macro_accuracy(const TaskResult *result)
+{
+    double sum = 0.0;
+    for (int64_t g = 0; g < result->run->groups.count; g++)
+        sum += tally_accuracy(&result->groups[g]);
+    return sum / (double)result->run->groups.count;
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------ */
+
+static json_t *tally_json(const char *name, const Tally *tally)
+{
+    return json_pack("{s:s, s:I, s:f, s:f}", "name", name, "questions", (json_int_t)tally->n,
+                     "accuracy", tally_accuracy(tally), "stderr", tally_error(tally));
+}
+
+static void add_groups(json_t *row, const TaskResult *result)
+{
+    json_t *groups = json_array(), *by_category = json_array();
+    for (int c = 0; c < CATEGORIES; c++) {
+        Tally tally = category_tally(result, categories[c]);
+        if (tally.n > 0)
+            json_array_append_new(by_category, tally_json(categories[c], &tally));
+    }
+    for (int64_t g = 0; g < result->run->groups.count; g++) {
+        const QuestionGroup *group = &result->run->groups.items[g];
+        json_t *entry = tally_json(group->name, &result->groups[g]);
+        if (group->category)
+            json_object_set_new(entry, "category", json_string(group->category));
+        json_array_append_new(groups, entry);
+    }
+    json_object_set_new(row, "macro_accuracy", json_real(macro_accuracy(result)));
+    if (json_array_size(by_category) > 0)
+        json_object_set(row, "categories", by_category);
+    json_object_set_new(row, "groups", groups);
+    json_decref(by_category);
+}
+
+json_t *task_result_json(const TaskResult *result)
+{
+    const TaskRun *run = result->run;
+    const Tally *all = &result->all;
+    double chance = task_chance(run);
+    json_t *row =
+        json_pack("{s:s, s:s, s:I, s:I, s:f, s:f}", "task", run->name, "model", result->model,
+                  "questions", (json_int_t)all->n, "shots", (json_int_t)run->shots, "accuracy",
+                  tally_accuracy(all), "stderr", tally_error(all));
+    if (run->task->kind == TASK_CHOICE) {
+        json_object_set_new(row, "chance", json_real(chance));
+        json_object_set_new(row, "at_chance", json_boolean(at_chance(all, chance)));
+    }
+    if (run->task->by_bytes) {
+        double p = (double)all->correct_per_byte / (double)all->n;
+        json_object_set_new(row, "accuracy_per_byte", json_real(p));
+        json_object_set_new(row, "stderr_per_byte", json_real(share_error(p, all->n)));
+    }
+    if (run->task->kind == TASK_LAST_WORD)
+        json_object_set_new(row, "perplexity", json_real(exp(-all->logprob / (double)all->n)));
+    if (run->groups.items[0].name)
+        add_groups(row, result);
+    return row;
+}
+
+/* ---- a table for people ---------------------------------------------------------------------- */
+
+enum { NAME_WIDTH = 40 };
+
+static void print_line(int indent, const char *name, const char *shots, const Tally *tally,
+                       double chance, const char *more)
+{
+    printf("%*s%-*s %5s %9lld  %5.1f ± %4.1f %%  ", indent, "", NAME_WIDTH - indent, name, shots,
+           (long long)tally->n, 100.0 * tally_accuracy(tally), 100.0 * tally_error(tally));
+    if (chance > 0.0)
+        printf("%5.1f %%", 100.0 * chance);
+    else
+        printf("%7s", "-");
+    printf("%s%s%s\n", at_chance(tally, chance) ? "  at chance" : "", *more ? "  " : "", more);
+}
+
+static void print_category(const TaskResult *result, const char *category, double chance)
+{
+    Tally tally = category_tally(result, category);
+    if (tally.n == 0)
+        return;
+    print_line(2, category, "", &tally, chance, "");
+    for (int64_t g = 0; g < result->run->groups.count; g++) {
+        const QuestionGroup *group = &result->run->groups.items[g];
+        if (group->category && strcmp(group->category, category) == 0)
+            print_line(4, group->name, "", &result->groups[g], chance, "");
+    }
+}
+
+static void print_result(const TaskResult *result)
+{
+    const TaskRun *run = result->run;
+    const Tally *all = &result->all;
+    bool grouped = run->groups.items[0].name != NULL;
+    double chance = task_chance(run);
+    StrBuf more = {0};
+    char shots[24];
+    strbuf_puts(&more, "");
+    if (run->task->by_bytes) {
+        double p = (double)all->correct_per_byte / (double)all->n;
+        strbuf_printf(&more, "per byte %.1f ± %.1f %%", 100.0 * p, 100.0 * share_error(p, all->n));
+    }
+    if (run->task->kind == TASK_LAST_WORD)
+        strbuf_printf(&more, "perplexity %.2f", exp(-all->logprob / (double)all->n));
+    if (grouped)
+        strbuf_printf(&more, "mean of groups %.1f %%", 100.0 * macro_accuracy(result));
+    snprintf(shots, sizeof shots, "%lld", (long long)run->shots);
+    print_line(0, run->name, shots, all, chance, more.data);
+    for (int c = 0; c < CATEGORIES && grouped; c++)
+        print_category(result, categories[c], chance);
+    for (int64_t g = 0; g < run->groups.count && grouped; g++)
+        if (!run->groups.items[g].category)
+            print_line(2, run->groups.items[g].name, "", &result->groups[g], chance, "");
+    strbuf_clear(&more);
+}
+
+void task_results_print(const TaskResult *results, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (i == 0 || strcmp(results[i].model, results[i - 1].model) != 0)
+            printf("%-*s %5s %9s  %-14s  %s\n", NAME_WIDTH, results[i].model, "shots", "questions",
+                   "accuracy", "chance");
+        print_result(&results[i]);
+    }
+}

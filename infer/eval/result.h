@@ -1,0 +1,34 @@
+/* What a model's answers to a task come to. */
+#ifndef CAMBIUM_INFER_EVAL_RESULT_H
+#define CAMBIUM_INFER_EVAL_RESULT_H
+
+#include <jansson.h>
+
+#include "infer/eval/answer.h"
+
+/* Sums over questions. */
+typedef struct Tally {
+    int64_t n, correct, correct_per_byte;
+    double logprob; /* of the right answers */
+} Tally;
+
+typedef struct TaskResult {
+    const TaskRun *run; /* borrowed */
+    char *model;
+    Tally all;
+    Tally *groups; /* (groups of the run) */
+} TaskResult;
+
+/* From the outcomes in the order of the groups. */
+TaskResult task_result_new(const TaskRun *run, const char *model, const Outcome *outcomes);
+void task_result_clear(TaskResult *result);
+
+/* Share of right answers and its standard error over questions, sqrt(p (1 - p) / n). */
+double tally_accuracy(const Tally *tally);
+double tally_error(const Tally *tally);
+
+json_t *task_result_json(const TaskResult *result);
+/* One table on stdout for results of several tasks. */
+void task_results_print(const TaskResult *results, int64_t n);
+
+#endif

@@ -1,0 +1,224 @@
+#include "infer/eval/task.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/base/mem.h"
+#include "core/base/rng.h"
+#include "core/cli/options.h"
+#include "infer/eval/mmlu.h"
+
+static const Task tasks[] = {
+    {"bpb", TASK_BPB, NULL, NULL, false, 0},
+    {"mmlu", TASK_CHOICE, NULL, NULL, false, 5},
+    {"arc_easy", TASK_CHOICE, "arc_easy.jsonl", form_question_answer, true, 0},
+    {"arc_challenge", TASK_CHOICE, "arc_challenge.jsonl", form_question_answer, true, 0},
+    {"openbookqa", TASK_CHOICE, "openbook_qa.jsonl", form_as_it_is, true, 0},
+    {"commonsense_qa", TASK_CHOICE, "commonsense_qa.jsonl", form_letters, false, 0},
+    {"boolq", TASK_CHOICE, "boolq.jsonl", form_passage, false, 0},
+    {"copa", TASK_CHOICE, "copa.jsonl", form_connected, false, 0},
+    {"lambada_openai", TASK_LAST_WORD, "lambada_openai.jsonl", form_as_it_is, false, 0},
+};
+
+enum { TASKS = sizeof tasks / sizeof *tasks };
+
+static const char mmlu_prefix[] = "mmlu_";
+
+/* ---- which tasks ----------------------------------------------------------------------------- */
+
+static Status unknown_task(const char *name, Err *err)
+{
+    const char *names[TASKS];
+    StrBuf all = {0};
+    for (int i = 0; i < TASKS; i++) {
+        names[i] = tasks[i].name;
+        strbuf_printf(&all, "%s%s", i ? ", " : "", names[i]);
+    }
+    const char *near = nearest_name(name, names, TASKS);
+    if (near)
+        err_set(err, "there is no task '%s'; did you mean %s?", name, near);
+    else
+        err_set(err, "there is no task '%s'; there are %s, and mmlu_SUBJECT and mmlu_CATEGORY",
+                name, all.data);
+    strbuf_clear(&all);
+    return STATUS_FAIL;
+}
+
+static Status add_task(TaskRuns *runs, const char *name, Err *err)
+{
+    const Task *task = NULL;
+    const char *part = NULL;
+    size_t prefix = strlen(mmlu_prefix);
+    if (strncmp(name, mmlu_prefix, prefix) == 0 && mmlu_has_part(name + prefix))
+        part = name + prefix;
+    for (int i = 0; i < TASKS; i++)
+        if (strcmp(tasks[i].name, part ? "mmlu" : name) == 0)
+            task = &tasks[i];
+    if (!task)
+        return unknown_task(name, err);
+    for (int64_t i = 0; i < runs->count; i++)
+        if (strcmp(runs->items[i].name, name) == 0)
+            return err_set(err, "the task %s is named twice", name);
+    runs->items = mem_grow(runs->items, &runs->capacity, runs->count + 1, sizeof *runs->items);
+    runs->items[runs->count++] = (TaskRun){
+        .task = task, .name = xstrdup(name), .part = part ? xstrdup(part) : NULL, .source = -1};
+    return STATUS_OK;
+}
+
+void task_runs_clear(TaskRuns *runs)
+{
+    for (int64_t i = 0; i < runs->count; i++) {
+        question_groups_clear(&runs->items[i].groups);
+        free(runs->items[i].name);
+        free(runs->items[i].part);
+    }
+    free(runs->items);
+    *runs = (TaskRuns){0};
+}
+
+/* ---- where their files are ------------------------------------------------------------------- */
+
+static bool is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+/* The task's file, or MMLU's folder, in one of --data; NULL when it is not there. The caller frees.
+ */
+static char *look_in(const char *place, const TaskRun *run, const char *split)
+{
+    const char *file = run->task->file;
+    if (file && !is_folder(place))
+        return strcmp(file_base_name(place), file) == 0 ? xstrdup(place) : NULL;
+    for (int deeper = 0; deeper < 2; deeper++) {
+        char *path = deeper ? file_join(place, file ? "choice" : "mmlu") : xstrdup(place);
+        char *probe = file_join(path, file ? file : split);
+        bool found = file ? file_exists(probe) : is_folder(probe);
+        free(file ? path : probe);
+        if (found)
+            return file ? probe : path;
+        free(file ? probe : path);
+    }
+    return NULL;
+}
+
+static Status find_file(TaskRun *run, const TaskSettings *settings, char **out, Err *err)
+{
+    *out = NULL;
+    for (int64_t i = 0; i < settings->data->count && !*out; i++) {
+        *out = look_in(settings->data->items[i], run, settings->split);
+        run->source = i;
+    }
+    if (*out)
+        return STATUS_OK;
+    return err_set(err, "no --data folder holds %s%s, which %s wants",
+                   run->task->file ? run->task->file : "mmlu/",
+                   run->task->file ? "" : settings->split, run->name);
+}
+
+/* ---- shots ----------------------------------------------------------------------------------- */
+
+/* Solved examples as a text: as questions are asked, each with its answer. */
+static void add_shot(StrBuf *out, const Question *shot)
+{
+    strbuf_printf(out, "%s %s\n\n", shot->context, shot->choices[shot->gold]);
+}
+
+/* Moves `shots` questions of the list into the group's prefix: the first ones, or drawn ones. */
+static Status take_shots(QuestionGroup *group, QuestionList *list, int64_t shots, int64_t seed,
+                         const char *name, Err *err)
+{
+    if (shots > list->count)
+        return err_set(err, "--shots %lld: %s has %lld solved examples", (long long)shots, name,
+                       (long long)list->count);
+    StrBuf prefix = {0};
+    Rng rng;
+    rng_init(&rng, (uint64_t)seed, hash_for_table(name, (int64_t)strlen(name)));
+    strbuf_puts(&prefix, group->prefix);
+    for (int64_t i = 0; i < shots; i++) {
+        int64_t index = seed ? rng_below(&rng, list->count) : 0;
+        add_shot(&prefix, &list->items[index]);
+        question_list_drop(list, index);
+    }
+    free(group->prefix);
+    group->prefix = strbuf_detach(&prefix);
+    return STATUS_OK;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static void apply_limit(QuestionGroup *group, int64_t limit)
+{
+    if (limit && limit < group->questions.count)
+        question_list_cut(&group->questions, limit);
+}
+
+static Status read_mmlu(TaskRun *run, const char *folder, const TaskSettings *settings, Err *err)
+{
+    TRY(mmlu_read(&run->groups, folder, settings->split, run->part, err));
+    for (int64_t g = 0; g < run->groups.count; g++) {
+        QuestionGroup *group = &run->groups.items[g];
+        QuestionList solved = {0};
+        Status status = run->shots ? mmlu_read_shots(&solved, folder, group->name, err) : STATUS_OK;
+        if (status == STATUS_OK)
+            status = take_shots(group, &solved, run->shots, settings->seed, group->name, err);
+        question_list_clear(&solved);
+        TRY(status);
+        apply_limit(group, settings->limit);
+    }
+    return STATUS_OK;
+}
+
+static Status read_file(TaskRun *run, const char *path, const TaskSettings *settings, Err *err)
+{
+    QuestionGroup *group = question_groups_add(&run->groups, NULL, NULL);
+    TRY(choice_file_read(&group->questions, path, run->task->form, err));
+    for (int64_t i = 0; i < group->questions.count; i++)
+        if ((group->questions.items[i].n_choices == 1) != (run->task->kind == TASK_LAST_WORD))
+            return err_set(err, "%s: question %s is not one of %s", path,
+                           group->questions.items[i].id, run->name);
+    TRY(take_shots(group, &group->questions, run->shots, settings->seed, run->name, err));
+    apply_limit(group, settings->limit);
+    return STATUS_OK;
+}
+
+static Status read_task(TaskRun *run, const TaskSettings *settings, Err *err)
+{
+    char *path;
+    run->shots = settings->shots < 0 ? run->task->shots : settings->shots;
+    TRY(find_file(run, settings, &path, err));
+    Status status =
+        run->task->file ? read_file(run, path, settings, err) : read_mmlu(run, path, settings, err);
+    free(path);
+    if (status == STATUS_OK && question_groups_total(&run->groups) == 0)
+        status = err_set(err, "%s: no question is left to ask", run->name);
+    return status;
+}
+
+Status task_runs_read(TaskRuns *out, const TaskSettings *settings, Err *err)
+{
+    char *names = xstrdup(settings->names), *rest = names, *name;
+    Status status = STATUS_OK;
+    while (status == STATUS_OK && (name = strsep(&rest, ",")) != NULL)
+        status = add_task(out, name, err);
+    free(names);
+    for (int64_t i = 0; i < out->count && status == STATUS_OK; i++)
+        if (out->items[i].task->kind != TASK_BPB)
+            status = read_task(&out->items[i], settings, err);
+    return status;
+}
+
+double task_chance(const TaskRun *run)
+{
+    double sum = 0.0;
+    if (run->task->kind != TASK_CHOICE)
+        return 0.0;
+    for (int64_t g = 0; g < run->groups.count; g++) {
+        const QuestionList *list = &run->groups.items[g].questions;
+        for (int64_t i = 0; i < list->count; i++)
+            sum += 1.0 / (double)list->items[i].n_choices;
+    }
+    return sum / (double)question_groups_total(&run->groups);
+}

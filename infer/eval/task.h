@@ -1,0 +1,57 @@
+/* The tasks of `cambium eval`: where their files are, how they are asked, what counts as right. */
+#ifndef CAMBIUM_INFER_EVAL_TASK_H
+#define CAMBIUM_INFER_EVAL_TASK_H
+
+#include "core/base/file.h"
+#include "infer/eval/choice_file.h"
+#include "infer/eval/question.h"
+
+typedef enum TaskKind {
+    TASK_BPB,       /* bits per byte of text */
+    TASK_CHOICE,    /* the most probable of several answers */
+    TASK_LAST_WORD, /* the only answer is what greedy decoding gives */
+} TaskKind;
+
+typedef struct Task {
+    const char *name; /* as lm-evaluation-harness calls it */
+    TaskKind kind;
+    const char *file;   /* in a --data folder, or in `choice/` there; NULL: the folder of MMLU */
+    QuestionForm *form; /* of `file` */
+    bool by_bytes;      /* answers differ in length: accuracy per byte is of interest, too */
+    int64_t shots;      /* what is usual */
+} Task;
+
+/* A task that was asked for, and its questions. */
+typedef struct TaskRun {
+    const Task *task;
+    char *name;     /* "mmlu", "mmlu_stem" */
+    char *part;     /* "stem"; NULL: all */
+    int64_t source; /* which of --data holds it, or -1 */
+    int64_t shots;
+    QuestionGroups groups;
+} TaskRun;
+
+typedef struct TaskRuns {
+    TaskRun *items;
+    int64_t count, capacity;
+} TaskRuns;
+
+typedef struct TaskSettings {
+    const char *names;      /* comma-separated */
+    const StringList *data; /* files and folders */
+    const char *split;      /* of MMLU */
+    int64_t shots;          /* below 0: what is usual */
+    int64_t limit;          /* questions of each task or subject; 0: all */
+    int64_t seed;           /* 0: the first questions are the shots, else drawn ones */
+} TaskSettings;
+
+/* The tasks named, with their questions (bpb has none), the shots written into their groups'
+ * prefixes. Shots of a task without solved examples are taken from its own questions, which are
+ * then not asked. */
+Status task_runs_read(TaskRuns *out, const TaskSettings *settings, Err *err);
+void task_runs_clear(TaskRuns *runs);
+
+/* What guessing gets right: the mean of 1 / choices over the questions; 0 for last words. */
+double task_chance(const TaskRun *run);
+
+#endif
