@@ -195,7 +195,7 @@ static Status start_trunk(Scorer *s, Err *err)
 static Status read_rows(Scorer *s, Prompt *const *prompts, int64_t n, int64_t token, Err *err)
 {
     Device device = decoder_device(s->decoder);
-    Tensor logits = decoder_logits(s->decoder);
+    Tensor all = decoder_logits(s->decoder), logits = tensor_slice(&all, 0, n);
     int64_t V = tensor_cols(&logits), count = 0;
     device.ops->log_softmax(device.queue, &(LogSoftmaxArgs){.x = logits, .y = logits});
     for (int64_t i = 0; i < n; i++)

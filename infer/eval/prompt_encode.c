@@ -10,15 +10,19 @@ static void drop_first(IdList *list, int64_t count)
     memmove(list->items, list->items + count, (size_t)list->count * sizeof *list->items);
 }
 
-/* The tokens of `context` and `text` together, behind those of the context alone. */
-static void encode_text(IdList *out, const Tokenizer *tokenizer, StrBuf *whole,
-                        int64_t context_bytes, const char *text, int64_t context_tokens)
+/* The tokens of context and text together, behind those of the context alone. */
+static void encode_text(IdList *out, const Tokenizer *tokenizer, const IdList *context,
+                        const StrBuf *whole)
 {
-    whole->size = context_bytes;
-    strbuf_puts(whole, text);
     tokenizer_encode(tokenizer, whole->data, whole->size, out);
-    if (out->count > 0)
-        drop_first(out, out->count > context_tokens ? context_tokens : out->count - 1);
+    bool longer = out->count > context->count;
+    size_t bytes = (size_t)out->count * sizeof *out->items;
+    bool same = out->count == context->count &&
+                (bytes == 0 || memcmp(out->items, context->items, bytes) == 0);
+    if (longer || same) /* the same: the text left no token */
+        drop_first(out, context->count);
+    else if (out->count > 0)
+        drop_first(out, out->count - 1);
 }
 
 Status prompt_encode(Prompt *out, const PromptRule *rule, const char *context,
@@ -37,9 +41,10 @@ Status prompt_encode(Prompt *out, const PromptRule *rule, const char *context,
     int64_t longest = 0;
     bool empty = false;
     for (int64_t i = 0; i < n_texts; i++) {
-        char *text = xasprintf("%s%s", context + bytes, texts[i]);
-        encode_text(&out->texts[i], tokenizer, &whole, (int64_t)bytes, text, out->context.count);
-        free(text);
+        whole.size = (int64_t)bytes;
+        strbuf_puts(&whole, context + bytes); /* the blanks */
+        strbuf_puts(&whole, texts[i]);
+        encode_text(&out->texts[i], tokenizer, &out->context, &whole);
         empty |= out->texts[i].count == 0;
         longest = out->texts[i].count > longest ? out->texts[i].count : longest;
     }
