@@ -11,7 +11,7 @@ static const struct {
     const char *category, *subject;
 } subjects[] = {
     {"stem", "abstract_algebra"},
-    {"stem", "anatomy"},
+    {"other", "anatomy"},
     {"stem", "astronomy"},
     {"other", "business_ethics"},
     {"other", "clinical_knowledge"},

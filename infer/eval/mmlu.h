@@ -6,8 +6,8 @@
 
 #include "infer/eval/question.h"
 
-/* "stem", "humanities", "social_sciences" or "other", as the authors group their 57 subjects; NULL
- * for a name that is not among them. */
+/* "stem", "humanities", "social_sciences" or "other", as the authors group their 57 subjects
+ * (lm-evaluation-harness counts anatomy as stem); NULL for a name that is not among them. */
 const char *mmlu_category(const char *subject);
 /* Whether `name` is a category or a subject. */
 bool mmlu_has_part(const char *name);

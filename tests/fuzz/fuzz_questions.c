@@ -1,0 +1,46 @@
+/* Files of questions of any bytes, as CSV and as JSON lines: what is accepted can be asked. */
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "infer/eval/data_text.h"
+#include "infer/eval/mmlu.h"
+#include "infer/eval/choice_file.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(QuestionList *list)
+{
+    for (int64_t i = 0; i < list->count; i++) {
+        const Question *q = &list->items[i];
+        if (q->n_choices < 1 || q->gold < 0 || q->gold >= q->n_choices || strlen(q->id) == 0)
+            __builtin_trap();
+        for (int64_t c = 0; c < q->n_choices; c++)
+            if (!*q->choices[c])
+                __builtin_trap();
+    }
+    question_list_clear(list);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static QuestionForm *const forms[] = {form_as_it_is, form_question_answer, form_letters,
+                                          form_passage, form_connected};
+    enum { FORMS = sizeof forms / sizeof *forms };
+    if (size == 0)
+        return 0;
+    int kind = data[0] % (FORMS + 1);
+    StrBuf text = {0};
+    QuestionList list = {0};
+    Err err;
+    strbuf_append(&text, (const char *)data + 1, size - 1);
+    if (data_text_check("file", &text, &err) == STATUS_OK) {
+        Status status = kind == FORMS ? mmlu_parse(&list, "file", &text, &err)
+                                      : choice_file_parse(&list, "file", &text, forms[kind], &err);
+        if (status == STATUS_OK)
+            check(&list);
+    }
+    question_list_clear(&list);
+    strbuf_clear(&text);
+    return 0;
+}
