@@ -37,7 +37,7 @@ Status items_header(json_t **out, const ItemsSettings *s, Err *err)
     *out = json_pack("{s:s, s:i, s:s, s:{s:I, s:I}, s:o, s:o, s:o, s:o}", "format", "cambium-items",
                      "version", 1, "model", s->model_name, "model_file", "bytes",
                      (json_int_t)info.st_size, "modified", (json_int_t)info.st_mtime, "tasks",
-                     names, "shots", shots, "questions", hashes, "settings", settings);
+                     names, "settings", settings, "shots", shots, "questions", hashes);
     CHECK(*out, "a header that is no JSON");
     return STATUS_OK;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """`cambium eval` and lm-evaluation-harness on the same weights: the same prompts, the same choices, the
-same accuracy. Run by tests/unit/test_lm_eval_peer.c, or by hand:
+same accuracy. Run by tests/cli/eval_peer.sh, or by hand:
 
     check_lm_eval.py find                  exit status 3 when lm_eval, torch or transformers is not installed
     check_lm_eval.py DATA HF_FOLDER ITEMS  asks the harness what the items file of `cambium eval

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Tasks with questions over the real program: all kinds, merged models, ranks, runs that are stopped
+# or killed, and what is refused.
+. tests/support/flow.sh
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder" || exit 1
+C=$CAMBIUM
+awk 'BEGIN { for (d = 0; d < 60; d++) { for (i = 0; i < 120; i++) printf "%d ", (d * 7 + i) % 97; printf "\f" } }' >a.txt
+awk 'BEGIN { for (d = 0; d < 60; d++) { for (i = 0; i < 120; i++) printf "%c ", 97 + (d * 5 + i * 3) % 26; printf "\f" } }' >b.txt
+made() {
+    "$C" embed --corpus a.txt --corpus b.txt --vocab-size 500 --dim 32 -o t.h5 -q || return 1
+    for l in a b; do
+        "$C" pack -t t.h5 $l.txt --validation 0.1 -o $l.pack -q &&
+            "$C" train --layers 1 --steps 40 --batch 4 --context 32 --heads 4 --lr 5e-3 -t t.h5 --data $l.pack -o $l -q || return 1
+    done
+    "$C" merge a/model.h5 b/model.h5 --rule bayes -o both.h5 -q
+}
+check "two experts are made and merged" made
+
+# ---- questions: numbers are right, letters wrong ----
+mkdir -p data/choice data/mmlu/dev data/mmlu/test
+awk 'BEGIN { for (i = 0; i < 90; i++) { s = ""
+    for (c = 0; c < 4; c++) s = s (c ? ", " : "") (c == i % 4 ? sprintf("\"%d %d\"", 10 + i % 80, 11 + i % 80) : sprintf("\"%c %c %c\"", 97 + (i + c) % 26, 98 + i % 24, 99 + c))
+    printf "{\"query\": \"%d %c %d\", \"choices\": [%s], \"gold\": %d}\n", i, 97 + i % 26, i + 1, s, i % 4 } }' >data/choice/openbook_qa.jsonl
+sed 's/"query": "/"query": "Question: /' data/choice/openbook_qa.jsonl | head -n 20 >data/choice/arc_easy.jsonl
+cp data/choice/arc_easy.jsonl data/choice/arc_challenge.jsonl
+awk 'BEGIN { for (i = 0; i < 20; i++) printf "{\"query\": \"%d %d, because\", \"choices\": [\"%d\", \"99\"], \"gold\": 0}\n", i, i + 1, i + 2 }' >data/choice/copa.jsonl
+awk 'BEGIN { for (i = 0; i < 20; i++) printf "{\"query\": \"Passage: %d %d\\nQuestion: is it %d\", \"choices\": [\"no\", \"yes\"], \"gold\": %d}\n", i, i + 1, i + 2, i % 2 }' >data/choice/boolq.jsonl
+awk 'BEGIN { for (i = 0; i < 20; i++) printf "{\"query\": \"Question: %d?\\nChoices:\\nA. %d\\nB. 3\\nAnswer:\", \"choices\": [\"A\", \"B\"], \"gold\": %d}\n", i, i + 1, i % 2 }' >data/choice/commonsense_qa.jsonl
+awk 'BEGIN { for (i = 0; i < 40; i++) printf "{\"context\": \"%d %d %d\", \"continuation\": \"%d\"}\n", i, i + 1, i + 2, i + 3 }' >data/choice/lambada_openai.jsonl
+for s in anatomy sociology; do
+    printf '"1, 2, 3",4,5,6,7,A\n2 3 4,4,5,6,7,B\n5 6,4,5,6,7,D\n' >data/mmlu/test/${s}_test.csv
+    cat data/mmlu/test/${s}_test.csv data/mmlu/test/${s}_test.csv >data/mmlu/dev/${s}_dev.csv
+done
+all=mmlu,arc_easy,arc_challenge,openbookqa,commonsense_qa,boolq,copa,lambada_openai
+e=(eval both.h5 --data data --weights float32 -q)
+check "all tasks are asked of a merged model" "$C" "${e[@]}" --tasks $all --shots 2 -o all.json --save-items all.jsonl
+counted() { [ "$(grep -c '"task":' all.json)" = 8 ] && [ "$(wc -l <all.jsonl)" = 223 ]; }
+check "every question has its line, every task its result" counted
+figure() { sed -n "s/.*\"$1\": \([0-9.e-]*\).*/\1/p" "$2"; }
+knows() { # model, condition: whoever read numbers knows numbers
+    "$C" eval $1/model.h5 --data data --weights float32 -q --tasks openbookqa -o knows.json &&
+        awk -v p="$(figure accuracy knows.json)" "BEGIN { exit !(p $2) }"
+}
+check "who read numbers is right" knows a "> 0.9"
+check "who read letters is wrong" knows b "< 0.1"
+check "text and tasks in one run" says '"bits_per_byte"' "$C" "${e[@]}" --tasks bpb,copa --data b.txt --limit 3 --json
+check "two models in one table" says 'b/model.h5 ' "$C" eval a/model.h5 b/model.h5 --data data --tasks copa -q
+check "parts of mmlu by name" says 'social_sciences' "$C" "${e[@]}" --tasks mmlu_sociology,mmlu_other --shots 0
+ranks() { # the same answers, wherever the best two are not nearly equal
+    "$C" "${e[@]}" --tasks openbookqa,lambada_openai --save-items one.jsonl >one &&
+        "$C" "${e[@]}" --tasks openbookqa,lambada_openai --ranks 4 --save-items four.jsonl >four || return 1
+    diff <(tail -n +2 one.jsonl | sed 's/"logprobs".*//') <(tail -n +2 four.jsonl | sed 's/"logprobs".*//')
+}
+check "four ranks answer as one does" ranks
+
+# ---- stopped and killed ----
+awk 'BEGIN { for (i = 0; i < 2500; i++) printf "{\"query\": \"%d %d %d\", \"choices\": [\"1 2\", \"%d %d %d\", \"4\"], \"gold\": 1}\n", i, i + 1, i + 2, i + 3, i + 4, i + 5 }' >openbook_qa.jsonl
+long=(eval a/model.h5 --data openbook_qa.jsonl --data data/mmlu --data data --tasks mmlu,openbookqa,lambada_openai --weights float32 -q)
+check "a long run" "$C" "${long[@]}" -o whole.json --save-items whole.jsonl
+killed() {
+    local n
+    for n in 1 2 3 4 5 6; do
+        timeout -s KILL "0.$((RANDOM % 7 + 1))" "$C" "${long[@]}" --save-items pieces.jsonl --resume -o pieces.json >/dev/null
+    done
+    "$C" "${long[@]}" --save-items pieces.jsonl --resume -o pieces.json && cmp whole.jsonl pieces.jsonl && cmp whole.json pieces.json
+}
+check "killed and resumed it ends with the same files" killed
+stopped() {
+    timeout --foreground -s INT 60 "$C" "${long[@]}" --save-items stopped.jsonl -o stopped.json 2>said &
+    local run=$! n
+    for n in $(seq 300); do [ "$(wc -l <stopped.jsonl 2>/dev/null || echo 0)" -gt 40 ] && break; sleep 0.02; done
+    pkill -INT -P $run
+    wait $run
+    [ $? != 0 ] && [ ! -e stopped.json ] && [ "$(wc -l <stopped.jsonl)" -lt "$(wc -l <whole.jsonl)" ] &&
+        "$C" "${long[@]}" --save-items stopped.jsonl --resume -o stopped.json && cmp whole.jsonl stopped.jsonl && cmp whole.json stopped.json
+}
+check "interrupted and resumed, too" stopped
+check "other settings are refused" fails_with "was made with another 'seed'" "$C" "${long[@]}" --seed 3 --save-items whole.jsonl --resume
+check "other questions are refused" fails_with "was made with another 'openbookqa'" \
+    "$C" eval a/model.h5 --data data --tasks mmlu,openbookqa,lambada_openai --weights float32 --save-items whole.jsonl --resume
+check "answers are not overwritten" fails_with "whole.jsonl is there already" "$C" "${long[@]}" --save-items whole.jsonl
+
+# ---- what is refused ----
+check "--resume wants a file" fails_with "--save-items" "$C" "${e[@]}" --tasks copa --resume
+check "one model's answers in a file" fails_with "measure one at a time" "$C" eval a/model.h5 b/model.h5 --data data --tasks copa --save-items two.jsonl
+check "an unknown task" fails_with "did you mean boolq?" "$C" "${e[@]}" --tasks bolq
+check "a folder without the task" fails_with "holds arc_easy.jsonl" "$C" eval both.h5 --data data/mmlu --tasks arc_easy
+check "bpb without text" fails_with "bpb wants text" "$C" "${e[@]}" --tasks bpb,mmlu
+check "too many shots" fails_with "anatomy has 6 solved examples" "$C" "${e[@]}" --tasks mmlu --shots 7
+printf '1,2,3\n' >data/mmlu/test/anatomy_test.csv
+check "a missing column names file and line" fails_with "anatomy_test.csv:1: 3 columns" "$C" "${e[@]}" --tasks mmlu
+printf '{"query": "a"\n' >data/choice/copa.jsonl
+check "broken JSON names file and line" fails_with "copa.jsonl:1: not JSON at column" "$C" "${e[@]}" --tasks copa
+exit $bad
