@@ -126,7 +126,7 @@ static Status encode_question(const Asking *asking, int64_t q, Err *err)
     Prompt *prompt = &asking->prompts[q];
     Status status =
         prompt_encode(prompt, &rule, text, (const char *const *)answers, question->n_choices, err);
-    prompt->greedy = asking->run->task->kind == TASK_LAST_WORD;
+    prompt->greedy = task_is_greedy(asking->run->task);
     for (size_t i = 0; i < n; i++)
         free(answers[i]);
     free(answers);

@@ -9,13 +9,14 @@
 #include "infer/eval/eval_words.h"
 #include "infer/eval/result.h"
 #include "infer/eval/items_header.h"
+#include "infer/eval/recall.h"
 #include "infer/helix/helix.h"
 
 typedef struct EvalSettings {
     char *tasks;
     StringList data;
-    char *field, *split;
-    int64_t shots, limit, seed, context, stride;
+    char *field, *split, *lengths;
+    int64_t depths, shots, limit, seed, context, stride;
     char *rules;
     bool experts, json, resume;
     char *out, *save_items;
@@ -28,11 +29,11 @@ typedef struct EvalSettings {
 static const Option eval_options[] = {
     {"tasks", OPTION_TEXT, AT(tasks), "LIST", "bpb",
      "what to measure, comma-separated: bpb, mmlu (or mmlu_SUBJECT, mmlu_CATEGORY), arc_easy, "
-     "arc_challenge, openbookqa, commonsense_qa, boolq, copa, lambada_openai",
+     "arc_challenge, openbookqa, commonsense_qa, boolq, copa, lambada_openai, passkey, needle",
      NULL, 0, NULL},
     {"data", OPTION_LIST, AT(data), "PATH", NULL,
-     "a folder with the tasks' files (mmlu/, choice/ or the files themselves); for bpb, text to "
-     "measure on, or a folder of it: documents separated by form feeds, or JSON lines; .xz and .gz "
+     "a folder with the tasks' files (mmlu/, choice/ or the files themselves); for bpb and needle, "
+     "text, or a folder of it: documents separated by form feeds, or JSON lines; .xz and .gz "
      "too",
      NULL, 0, NULL},
     {"limit", OPTION_INT, AT(limit), "N", "0",
@@ -46,7 +47,8 @@ static const Option eval_options[] = {
     {"shots", OPTION_INT, AT(shots), "K", "-1",
      "solved examples before every question (-1: as is usual, 5 for mmlu, else none)", NULL, 0,
      "Tasks"},
-    {"seed", OPTION_INT, AT(seed), "N", "0", "which examples (0: the first ones)", NULL, 0, NULL},
+    {"seed", OPTION_INT, AT(seed), "N", "0", "which examples (0: the first ones), which numbers",
+     NULL, 0, NULL},
     {"split", OPTION_CHOICE, AT(split), NULL, "test", "which questions of mmlu", "test|val|dev", 0,
      NULL},
     {"save-items", OPTION_TEXT, AT(save_items), "FILE", NULL,
@@ -54,6 +56,10 @@ static const Option eval_options[] = {
      NULL},
     {"resume", OPTION_FLAG, AT(resume), NULL, NULL,
      "go on from the --save-items file of a run that was interrupted", NULL, 0, NULL},
+    {"lengths", OPTION_TEXT, AT(lengths), "LIST", "1K",
+     "tokens of the prompts of passkey and needle, comma-separated: 1K,4K", NULL, 0, NULL},
+    {"depths", OPTION_INT, AT(depths), "N", "5",
+     "places in them where the number stands, from the beginning to the end", NULL, 0, NULL},
     {"field", OPTION_TEXT, AT(field), "NAME", "text", "the member of a JSON line that is the text",
      NULL, 0, "Bits per byte"},
     {"stride", OPTION_INT, AT(stride), "N", "0",
@@ -75,7 +81,7 @@ typedef struct EvalWork {
     const char *path, *name; /* of the model */
     TaskRuns runs;
     bool bpb;
-    StringList texts; /* of bpb */
+    StringList texts; /* of bpb and needle */
     BpbTable table;
     TaskResult *results;
     int64_t n_results, capacity;
@@ -97,6 +103,41 @@ static Status measure_texts(EvalWork *work, Helix *helix, Err *err)
     return bpb_table_measure(&work->table, model, work->name, &request, err);
 }
 
+static int64_t context_of(const EvalSettings *s, const LoadedModel *model)
+{
+    return s->context ? s->context : ensemble_context(model->ensemble);
+}
+
+/* The questions that are made for the model's tokenizer. */
+static Status make_questions(EvalWork *work, const LoadedModel *model, Err *err)
+{
+    enum { SAMPLES = 5 };
+    const EvalSettings *s = work->settings;
+    RecallSettings recall = {.lengths = s->lengths,
+                             .longest = context_of(s, model),
+                             .depths = s->depths,
+                             .samples = s->limit ? s->limit : SAMPLES,
+                             .seed = s->seed};
+    for (int64_t i = 0; i < work->runs.count; i++) {
+        TaskRun *run = &work->runs.items[i];
+        StrBuf haystack = {0};
+        int64_t bytes;
+        if (run->task->kind != TASK_PASSKEY && run->task->kind != TASK_NEEDLE)
+            continue;
+        bool needle = run->task->kind == TASK_NEEDLE;
+        recall.haystack = needle ? &haystack : NULL;
+        question_groups_clear(&run->groups);
+        Status status = recall_haystack_bytes(s->lengths, &bytes, err);
+        if (status == STATUS_OK && needle)
+            status = recall_haystack(&haystack, &work->texts, s->field, bytes, err);
+        if (status == STATUS_OK)
+            status = recall_make(&run->groups, &recall, model->tokenizer, err);
+        strbuf_clear(&haystack);
+        TRY(status);
+    }
+    return STATUS_OK;
+}
+
 static Status answer_tasks(EvalWork *work, Helix *helix, ItemsFile *items, Err *err)
 {
     const EvalSettings *s = work->settings;
@@ -106,9 +147,8 @@ static Status answer_tasks(EvalWork *work, Helix *helix, ItemsFile *items, Err *
                                     .source = source,
                                     .ranks = helix_ranks(helix),
                                     .page_size = source ? s->helix.block : 0};
-    AnswerOptions options = {.tokenizer = model->tokenizer,
-                             .context = s->context ? s->context : ensemble_context(model->ensemble),
-                             .items = items};
+    AnswerOptions options = {
+        .tokenizer = model->tokenizer, .context = context_of(s, model), .items = items};
     Scorer *scorer = scorer_new(model->ensemble, &scorer_options);
     Status status = STATUS_OK;
     for (int64_t i = 0; i < work->runs.count && status == STATUS_OK; i++) {
@@ -159,6 +199,7 @@ static Status eval_with(void *context, Helix *helix, Err *err)
 {
     EvalWork *work = context;
     ItemsFile *items;
+    TRY(make_questions(work, helix_model(helix), err));
     TRY(open_items(work, helix, &items, err));
     Status status = answer_tasks(work, helix, items, err);
     if (status == STATUS_STOPPED && items)
@@ -218,23 +259,25 @@ static Status read_data(EvalWork *work, Err *err)
                              .limit = s->limit,
                              .seed = s->seed};
     TRY(task_runs_read(&work->runs, &settings, err));
+    const char *reader = NULL; /* of texts */
     bool others = false;
     for (int64_t i = 0; i < work->runs.count; i++) {
-        bool bpb = work->runs.items[i].task->kind == TASK_BPB;
-        work->bpb |= bpb;
-        others |= !bpb;
+        const Task *task = work->runs.items[i].task;
+        work->bpb |= task->kind == TASK_BPB;
+        others |= task->kind != TASK_BPB;
+        reader = task_wants_text(task) ? task->name : reader;
     }
     if (s->save_items && !others)
         return err_set(err, "--save-items is for tasks with questions, which bpb has not");
-    for (int64_t d = 0; d < s->data.count && work->bpb; d++) {
+    for (int64_t d = 0; d < s->data.count && reader; d++) {
         bool taken = false;
         for (int64_t i = 0; i < work->runs.count; i++)
             taken |= work->runs.items[i].source == d;
         if (!taken)
             string_list_add(&work->texts, s->data.items[d]);
     }
-    if (work->bpb && work->texts.count == 0)
-        return err_set(err, "bpb wants text: --data FILE");
+    if (reader && work->texts.count == 0)
+        return err_set(err, "%s wants text: --data FILE", reader);
     work->table = bpb_table_new(work->texts.count);
     return STATUS_OK;
 }

@@ -6,9 +6,6 @@
 
 #include "core/base/mem.h"
 
-static const char *const categories[] = {"stem", "humanities", "social_sciences", "other"};
-enum { CATEGORIES = sizeof categories / sizeof *categories };
-
 static void add(Tally *tally, const Outcome *outcome)
 {
     tally->n++;
@@ -65,14 +62,27 @@ static bool at_chance(const Tally *tally, double chance)
     return chance > 0.0 && fabs(tally_accuracy(tally) - chance) <= 1.96 * tally_error(tally);
 }
 
+static bool is_of(const QuestionGroup *group, const char *category)
+{
+    return group->category && strcmp(group->category, category) == 0;
+}
+
+/* The category of a group, if it is the first one of it. */
+static const char *new_category(const TaskRun *run, int64_t group)
+{
+    const char *category = run->groups.items[group].category;
+    for (int64_t g = 0; g < group && category; g++)
+        if (is_of(&run->groups.items[g], category))
+            return NULL;
+    return category;
+}
+
 static Tally category_tally(const TaskResult *result, const char *category)
 {
     Tally tally = {0};
-    for (int64_t g = 0; g < result->run->groups.count; g++) {
-        const char *of_group = result->run->groups.items[g].category;
-        if (of_group && strcmp(of_group, category) == 0)
+    for (int64_t g = 0; g < result->run->groups.count; g++)
+        if (is_of(&result->run->groups.items[g], category))
             add_all(&tally, &result->groups[g]);
-    }
     return tally;
 }
 
@@ -96,13 +106,13 @@ static json_t *tally_json(const char *name, const Tally *tally)
 static void add_groups(json_t *row, const TaskResult *result)
 {
     json_t *groups = json_array(), *by_category = json_array();
-    for (int c = 0; c < CATEGORIES; c++) {
-        Tally tally = category_tally(result, categories[c]);
-        if (tally.n > 0)
-            json_array_append_new(by_category, tally_json(categories[c], &tally));
-    }
     for (int64_t g = 0; g < result->run->groups.count; g++) {
         const QuestionGroup *group = &result->run->groups.items[g];
+        const char *category = new_category(result->run, g);
+        if (category) {
+            Tally tally = category_tally(result, category);
+            json_array_append_new(by_category, tally_json(category, &tally));
+        }
         json_t *entry = tally_json(group->name, &result->groups[g]);
         if (group->category)
             json_object_set_new(entry, "category", json_string(group->category));
@@ -133,7 +143,7 @@ json_t *task_result_json(const TaskResult *result)
         json_object_set_new(row, "accuracy_per_byte", json_real(p));
         json_object_set_new(row, "stderr_per_byte", json_real(share_error(p, all->n)));
     }
-    if (run->task->kind == TASK_LAST_WORD)
+    if (task_is_greedy(run->task))
         json_object_set_new(row, "perplexity", json_real(exp(-all->logprob / (double)all->n)));
     if (run->groups.items[0].name)
         add_groups(row, result);
@@ -153,18 +163,16 @@ static void print_line(int indent, const char *name, const char *shots, const Ta
         printf("%5.1f %%", 100.0 * chance);
     else
         printf("%7s", "-");
-    printf("%s%s%s\n", at_chance(tally, chance) ? "  at chance" : "", *more ? "  " : "", more);
+    printf("%s%s\n", at_chance(tally, chance) ? "  at chance" : "", more);
 }
 
 static void print_category(const TaskResult *result, const char *category, double chance)
 {
     Tally tally = category_tally(result, category);
-    if (tally.n == 0)
-        return;
     print_line(2, category, "", &tally, chance, "");
     for (int64_t g = 0; g < result->run->groups.count; g++) {
         const QuestionGroup *group = &result->run->groups.items[g];
-        if (group->category && strcmp(group->category, category) == 0)
+        if (is_of(group, category))
             print_line(4, group->name, "", &result->groups[g], chance, "");
     }
 }
@@ -180,19 +188,22 @@ static void print_result(const TaskResult *result)
     strbuf_puts(&more, "");
     if (run->task->by_bytes) {
         double p = (double)all->correct_per_byte / (double)all->n;
-        strbuf_printf(&more, "per byte %.1f ± %.1f %%", 100.0 * p, 100.0 * share_error(p, all->n));
+        strbuf_printf(&more, "  per byte %.1f ± %.1f %%", 100.0 * p,
+                      100.0 * share_error(p, all->n));
     }
-    if (run->task->kind == TASK_LAST_WORD)
-        strbuf_printf(&more, "perplexity %.2f", exp(-all->logprob / (double)all->n));
+    if (task_is_greedy(run->task))
+        strbuf_printf(&more, "  perplexity %.2f", exp(-all->logprob / (double)all->n));
     if (grouped)
-        strbuf_printf(&more, "mean of groups %.1f %%", 100.0 * macro_accuracy(result));
+        strbuf_printf(&more, "  mean of groups %.1f %%", 100.0 * macro_accuracy(result));
     snprintf(shots, sizeof shots, "%lld", (long long)run->shots);
     print_line(0, run->name, shots, all, chance, more.data);
-    for (int c = 0; c < CATEGORIES && grouped; c++)
-        print_category(result, categories[c], chance);
-    for (int64_t g = 0; g < run->groups.count && grouped; g++)
-        if (!run->groups.items[g].category)
+    for (int64_t g = 0; g < run->groups.count && grouped; g++) {
+        const char *category = new_category(run, g);
+        if (category)
+            print_category(result, category, chance);
+        else if (!run->groups.items[g].category)
             print_line(2, run->groups.items[g].name, "", &result->groups[g], chance, "");
+    }
     strbuf_clear(&more);
 }
 

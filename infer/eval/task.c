@@ -19,11 +19,28 @@ static const Task tasks[] = {
     {"boolq", TASK_CHOICE, "boolq.jsonl", form_passage, false, 0},
     {"copa", TASK_CHOICE, "copa.jsonl", form_connected, false, 0},
     {"lambada_openai", TASK_LAST_WORD, "lambada_openai.jsonl", form_as_it_is, false, 0},
+    {"passkey", TASK_PASSKEY, NULL, NULL, false, 0},
+    {"needle", TASK_NEEDLE, NULL, NULL, false, 0},
 };
 
 enum { TASKS = sizeof tasks / sizeof *tasks };
 
 static const char mmlu_prefix[] = "mmlu_";
+
+bool task_is_greedy(const Task *task)
+{
+    return task->kind >= TASK_LAST_WORD;
+}
+
+bool task_has_files(const Task *task)
+{
+    return task->kind == TASK_CHOICE || task->kind == TASK_LAST_WORD;
+}
+
+bool task_wants_text(const Task *task)
+{
+    return task->kind == TASK_BPB || task->kind == TASK_NEEDLE;
+}
 
 /* ---- which tasks ----------------------------------------------------------------------------- */
 
@@ -205,7 +222,7 @@ Status task_runs_read(TaskRuns *out, const TaskSettings *settings, Err *err)
         status = add_task(out, name, err);
     free(names);
     for (int64_t i = 0; i < out->count && status == STATUS_OK; i++)
-        if (out->items[i].task->kind != TASK_BPB)
+        if (task_has_files(out->items[i].task))
             status = read_task(&out->items[i], settings, err);
     return status;
 }

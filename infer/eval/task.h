@@ -10,6 +10,8 @@ typedef enum TaskKind {
     TASK_BPB,       /* bits per byte of text */
     TASK_CHOICE,    /* the most probable of several answers */
     TASK_LAST_WORD, /* the only answer is what greedy decoding gives */
+    TASK_PASSKEY,   /* the same, of prompts that are made for the model: a number in filler, */
+    TASK_NEEDLE,    /* or in text */
 } TaskKind;
 
 typedef struct Task {
@@ -45,9 +47,16 @@ typedef struct TaskSettings {
     int64_t seed;           /* 0: the first questions are the shots, else drawn ones */
 } TaskSettings;
 
-/* The tasks named, with their questions (bpb has none), the shots written into their groups'
- * prefixes. Shots of a task without solved examples are taken from its own questions, which are
- * then not asked. */
+/* Whether answers are judged by what greedy decoding gives. */
+bool task_is_greedy(const Task *task);
+/* Whether questions come from files (and not from the text of --data, or from nowhere). */
+bool task_has_files(const Task *task);
+/* Whether the text of --data is used. */
+bool task_wants_text(const Task *task);
+
+/* The tasks named, with their questions where they come from files, the shots written into their
+ * groups' prefixes. Shots of a task without solved examples are taken from its own questions, which
+ * are then not asked. */
 Status task_runs_read(TaskRuns *out, const TaskSettings *settings, Err *err);
 void task_runs_clear(TaskRuns *runs);
 
