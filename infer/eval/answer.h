@@ -4,16 +4,15 @@
 
 #include "infer/eval/continuation.h"
 #include "infer/eval/items.h"
+#include "infer/eval/squad_answer.h"
 #include "infer/eval/task.h"
 
 typedef struct Outcome {
     bool correct;          /* the right answer has the largest log-probability */
     bool correct_per_byte; /* has it divided by the answer's bytes */
     double logprob;        /* of the right answer, in nats */
+    SquadAnswer squad;     /* TASK_SQUAD, where `correct` is the exact match */
 } Outcome;
-
-/* How one prompt was answered; `prompt` holds the log-probabilities. */
-Outcome outcome_of(const Question *question, const Prompt *prompt);
 
 typedef struct AnswerOptions {
     const Tokenizer *tokenizer;

@@ -6,10 +6,10 @@
 #include "core/base/mem.h"
 #include "core/cli/options.h"
 #include "infer/eval/bpb_table.h"
-#include "infer/eval/eval_words.h"
 #include "infer/eval/result.h"
 #include "infer/eval/items_header.h"
 #include "infer/eval/recall.h"
+#include "infer/eval/eval_words.h"
 #include "infer/helix/helix.h"
 
 typedef struct EvalSettings {
@@ -29,10 +29,13 @@ typedef struct EvalSettings {
 static const Option eval_options[] = {
     {"tasks", OPTION_TEXT, AT(tasks), "LIST", "bpb",
      "what to measure, comma-separated: bpb, mmlu (or mmlu_SUBJECT, mmlu_CATEGORY), arc_easy, "
-     "arc_challenge, openbookqa, commonsense_qa, boolq, copa, lambada_openai, passkey, needle",
+     "arc_challenge, openbookqa, commonsense_qa, boolq, copa, lambada_openai, squad, squad2, "
+     "xquad_en, xquad_ru, "
+     "xquad_zh, passkey, needle",
      NULL, 0, NULL},
     {"data", OPTION_LIST, AT(data), "PATH", NULL,
-     "a folder with the tasks' files (mmlu/, choice/ or the files themselves); for bpb and needle, "
+     "a folder with the tasks' files (mmlu/, choice/, squad/ or the files themselves); for bpb and "
+     "needle, "
      "text, or a folder of it: documents separated by form feeds, or JSON lines; .xz and .gz "
      "too",
      NULL, 0, NULL},
@@ -143,7 +146,9 @@ static Status answer_tasks(EvalWork *work, Helix *helix, ItemsFile *items, Err *
     const EvalSettings *s = work->settings;
     const LoadedModel *model = helix_model(helix);
     RunnerSource *source = helix_source(helix);
-    ScorerOptions scorer_options = {.kv_dtype = model->kv_dtype,
+    bool *ends = squad_ends_new(model->tokenizer);
+    ScorerOptions scorer_options = {.ends = ends,
+                                    .kv_dtype = model->kv_dtype,
                                     .source = source,
                                     .ranks = helix_ranks(helix),
                                     .page_size = source ? s->helix.block : 0};
@@ -167,6 +172,7 @@ static Status answer_tasks(EvalWork *work, Helix *helix, ItemsFile *items, Err *
         free(outcomes);
     }
     scorer_free(scorer);
+    free(ends);
     return status;
 }
 

@@ -77,12 +77,13 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* Tokens behind the context. */
 static int64_t longest_text(const Prompt *prompt)
 {
     int64_t longest = 0;
     for (int64_t i = 0; i < prompt->n_texts; i++)
         longest = larger(longest, prompt->texts[i].count);
-    return longest;
+    return larger(longest, prompt->generate);
 }
 
 /* How many tokens of its context a prompt has in common with the trunk. */
@@ -190,8 +191,14 @@ static Status start_trunk(Scorer *s, Err *err)
 
 /* ---- rows of logits -------------------------------------------------------------------------- */
 
-/* Of row i of the last step: adds the log-probability of token `token[i]` of every text, and says
- * whether it is the best one where the prompt asks. */
+/* Texts whose tokens are read from rows, and not on sequences of their own. */
+static int64_t texts_in_row(const Prompt *prompt)
+{
+    return prompt->generate ? 0 : prompt->n_texts;
+}
+
+/* Of row i of the last step, prompt i's: adds the log-probability of token `token` of every text
+ * and says whether it is the best one where the prompt asks; or writes the best one. */
 static Status read_rows(Scorer *s, Prompt *const *prompts, int64_t n, int64_t token, Err *err)
 {
     Device device = decoder_device(s->decoder);
@@ -199,14 +206,14 @@ static Status read_rows(Scorer *s, Prompt *const *prompts, int64_t n, int64_t to
     int64_t V = tensor_cols(&logits), count = 0;
     device.ops->log_softmax(device.queue, &(LogSoftmaxArgs){.x = logits, .y = logits});
     for (int64_t i = 0; i < n; i++)
-        count += prompts[i]->n_texts;
-    float *values = xcalloc((size_t)count, sizeof *values);
+        count += texts_in_row(prompts[i]);
+    float *values = xcalloc((size_t)count + 1, sizeof *values);
     int32_t best[PROMPTS] = {0};
     bool greedy = false;
     int64_t at = 0;
     for (int64_t i = 0; i < n; i++) {
-        greedy |= prompts[i]->greedy;
-        for (int64_t t = 0; t < prompts[i]->n_texts; t++)
+        greedy |= prompts[i]->greedy || prompts[i]->generate;
+        for (int64_t t = 0; t < texts_in_row(prompts[i]); t++)
             device.ops->download(device.queue, &values[at++],
                                  (const float *)logits.data + i * V +
                                      prompts[i]->texts[t].items[token],
@@ -224,29 +231,44 @@ static Status read_rows(Scorer *s, Prompt *const *prompts, int64_t n, int64_t to
     }
     at = 0;
     for (int64_t i = 0; i < n && status == STATUS_OK; i++) {
-        prompts[i]->is_greedy &= best[i] == prompts[i]->texts[0].items[token];
-        for (int64_t t = 0; t < prompts[i]->n_texts; t++)
+        if (prompts[i]->generate)
+            id_list_add(&prompts[i]->written, best[i]);
+        else if (prompts[i]->greedy)
+            prompts[i]->is_greedy &= best[i] == prompts[i]->texts[0].items[token];
+        for (int64_t t = 0; t < texts_in_row(prompts[i]); t++)
             prompts[i]->logprobs[t] += (double)values[at++];
     }
     free(values);
     return status;
 }
 
-/* The further tokens of texts that must be followed row by row. */
-static Status follow_greedy(Scorer *s, const Seat *seats, int64_t n, Err *err)
+/* The token before the one of number `token`, if the prompt has one there: of the text that is
+ * followed, or of what is being written. */
+static const int32_t *next_token(const Scorer *s, const Prompt *prompt, int64_t token)
+{
+    const IdList *written = &prompt->written;
+    if (prompt->greedy && token < prompt->texts[0].count)
+        return &prompt->texts[0].items[token - 1];
+    if (token >= prompt->generate || written->count < token)
+        return NULL;
+    const int32_t *last = &written->items[token - 1];
+    return s->options.ends && s->options.ends[*last] ? NULL : last;
+}
+
+/* What is decoded row by row after the first token. */
+static Status follow_rows(Scorer *s, const Seat *seats, int64_t n, Err *err)
 {
     for (int64_t token = 1;; token++) {
         DecodeItem items[PROMPTS];
         Prompt *prompts[PROMPTS];
         int64_t busy = 0;
         for (int64_t i = 0; i < n; i++) {
-            Prompt *prompt = seats[i].prompt;
-            if (!prompt->greedy || prompt->texts[0].count <= token)
+            const int32_t *next = next_token(s, seats[i].prompt, token);
+            if (!next)
                 continue;
-            items[busy] = (DecodeItem){.sequence = seats[i].sequence,
-                                       .tokens = &prompt->texts[0].items[token - 1],
-                                       .n_tokens = 1};
-            prompts[busy++] = prompt;
+            items[busy] =
+                (DecodeItem){.sequence = seats[i].sequence, .tokens = next, .n_tokens = 1};
+            prompts[busy++] = seats[i].prompt;
         }
         if (busy == 0)
             return STATUS_OK;
@@ -347,7 +369,13 @@ static bool reads_one_row(const Prompt *prompt)
     bool single = true;
     for (int64_t i = 0; i < prompt->n_texts; i++)
         single &= prompt->texts[i].count == 1;
-    return single || prompt->greedy;
+    return single || prompt->greedy || prompt->generate;
+}
+
+/* Texts that are scored on sequences of their own. */
+static int64_t texts_apart(const Seat *seat)
+{
+    return seat->row ? seat->prompt->n_texts - texts_in_row(seat->prompt) : seat->prompt->n_texts;
 }
 
 static Status score_batch(Scorer *s, int64_t first, int64_t count, Err *err)
@@ -357,15 +385,16 @@ static Status score_batch(Scorer *s, int64_t first, int64_t count, Err *err)
         Prompt *prompt = &s->prompts[first + i];
         seats[i] = (Seat){.prompt = prompt, .sequence = -1, .row = reads_one_row(prompt)};
         prompt->is_greedy = prompt->greedy;
+        prompt->written.count = 0;
         for (int64_t t = 0; t < prompt->n_texts; t++)
             prompt->logprobs[t] = 0.0;
     }
     TRY(step_contexts(s, seats, count, err));
-    TRY(follow_greedy(s, seats, count, err));
+    TRY(follow_rows(s, seats, count, err));
     TextItem texts[TEXTS];
     int64_t n = 0;
     for (int64_t i = 0; i < count; i++)
-        for (int64_t t = 0; t < seats[i].prompt->n_texts && !seats[i].row; t++) {
+        for (int64_t t = 0; t < texts_apart(&seats[i]); t++) {
             texts[n++] = (TextItem){.seat = &seats[i], .text = t};
             if (n == TEXTS) {
                 TRY(step_texts(s, texts, n, err));
@@ -395,7 +424,7 @@ Status scorer_run(Scorer *s, Prompt *prompts, int64_t n, int64_t from, ScorerBat
             continue;
         status = score_batch(s, first, count, err);
         if (status == STATUS_OK)
-            status = done(context, first, count, err);
+            status = done ? done(context, first, count, err) : STATUS_OK;
         if (status == STATUS_OK && stop_requested())
             status = STATUS_STOPPED;
     }

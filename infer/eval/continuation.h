@@ -13,8 +13,10 @@ typedef struct Prompt {
     int64_t n_texts;
     bool cut;         /* the context lost its beginning */
     bool greedy;      /* asks whether the only text is what greedy decoding gives */
+    int64_t generate; /* tokens that greedy decoding shall write after the context, at most */
     double *logprobs; /* out, (n_texts): sums over the texts' tokens of log p in nats */
     bool is_greedy;   /* out */
+    IdList written;   /* out, the token that ended it included */
 } Prompt;
 
 typedef struct PromptRule {
@@ -36,6 +38,7 @@ typedef struct ScorerOptions {
     RunnerSource *source; /* where layers run; NULL: in this process */
     int64_t ranks;        /* of the source; 1 without */
     int64_t page_size;    /* 0: small ones, which share more */
+    const bool *ends;     /* (V): tokens that end what is written; borrowed. NULL: none */
 } ScorerOptions;
 
 typedef struct Scorer Scorer;
@@ -44,7 +47,7 @@ typedef struct Scorer Scorer;
 Scorer *scorer_new(const Ensemble *ensemble, const ScorerOptions *options);
 void scorer_free(Scorer *scorer);
 
-/* Told in order of every batch: prompts [first, first + count) are scored. */
+/* Told in order of every batch: prompts [first, first + count) are scored. May be NULL. */
 typedef Status ScorerBatch(void *context, int64_t first, int64_t count, Err *err);
 
 /* Scores prompts `from` to the last. Batches are cut by the prompts alone and begin with the one

@@ -81,6 +81,7 @@ void prompt_clear(Prompt *prompt)
     for (int64_t i = 0; i < prompt->n_texts; i++)
         id_list_clear(&prompt->texts[i]);
     id_list_clear(&prompt->context);
+    id_list_clear(&prompt->written);
     free(prompt->texts);
     free(prompt->logprobs);
     *prompt = (Prompt){0};

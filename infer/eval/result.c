@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/metrics/stats.h"
 
 static void add(Tally *tally, const Outcome *outcome)
 {
@@ -22,10 +23,28 @@ static void add_all(Tally *tally, const Tally *other)
     tally->logprob += other->logprob;
 }
 
+static void add_squad(TaskResult *result, const Outcome *outcomes)
+{
+    int64_t n = question_groups_total(&result->run->groups);
+    SquadAnswer *answers = xmalloc((size_t)n * sizeof *answers);
+    double *f1 = xmalloc((size_t)n * sizeof *f1);
+    for (int64_t i = 0; i < n; i++) {
+        answers[i] = outcomes[i].squad;
+        f1[i] = answers[i].score.f1;
+    }
+    result->squad = squad_totals(answers, n, INFINITY);
+    result->squad_best = squad_best_thresholds(answers, n);
+    result->f1_error = 100.0 * stats_standard_error(f1, n);
+    free(f1);
+    free(answers);
+}
+
 TaskResult task_result_new(const TaskRun *run, const char *model, const Outcome *outcomes)
 {
     TaskResult result = {.run = run, .model = xstrdup(model)};
     result.groups = xcalloc((size_t)run->groups.count, sizeof *result.groups);
+    if (run->task->kind == TASK_SQUAD)
+        add_squad(&result, outcomes);
     for (int64_t g = 0; g < run->groups.count; g++) {
         for (int64_t q = 0; q < run->groups.items[g].questions.count; q++)
             add(&result.groups[g], outcomes++);
@@ -125,6 +144,25 @@ static void add_groups(json_t *row, const TaskResult *result)
     json_decref(by_category);
 }
 
+/* In percent, as SQuAD's scorers print them. */
+static void add_squad_json(json_t *row, const TaskResult *result)
+{
+    const SquadTotals *totals = &result->squad;
+    json_object_set_new(row, "exact", json_real(totals->exact));
+    json_object_set_new(row, "f1", json_real(totals->f1));
+    json_object_set_new(row, "f1_stderr", json_real(result->f1_error));
+    if (!task_has_unanswerable(result->run->task))
+        return;
+    const SquadThreshold *exact = &result->squad_best.exact, *f1 = &result->squad_best.f1;
+    json_object_set_new(row, "answerable_exact", json_real(totals->answerable_exact));
+    json_object_set_new(row, "answerable_f1", json_real(totals->answerable_f1));
+    json_object_set_new(row, "unanswerable", json_real(totals->unanswerable));
+    json_object_set_new(row, "best_exact", json_real(exact->percent));
+    json_object_set_new(row, "best_exact_threshold", json_real(exact->threshold));
+    json_object_set_new(row, "best_f1", json_real(f1->percent));
+    json_object_set_new(row, "best_f1_threshold", json_real(f1->threshold));
+}
+
 json_t *task_result_json(const TaskResult *result)
 {
     const TaskRun *run = result->run;
@@ -145,6 +183,8 @@ json_t *task_result_json(const TaskResult *result)
     }
     if (task_is_greedy(run->task))
         json_object_set_new(row, "perplexity", json_real(exp(-all->logprob / (double)all->n)));
+    if (run->task->kind == TASK_SQUAD)
+        add_squad_json(row, result);
     if (run->groups.items[0].name)
         add_groups(row, result);
     return row;
@@ -193,6 +233,16 @@ static void print_result(const TaskResult *result)
     }
     if (task_is_greedy(run->task))
         strbuf_printf(&more, "  perplexity %.2f", exp(-all->logprob / (double)all->n));
+    if (run->task->kind == TASK_SQUAD)
+        strbuf_printf(&more, "  exact match; F1 %.1f ± %.1f %%", result->squad.f1,
+                      result->f1_error);
+    if (task_has_unanswerable(run->task))
+        strbuf_printf(
+            &more,
+            " (answerable %.1f %%, unanswerable %.1f %%; at most %.1f %% by a threshold of "
+            "%.2g)",
+            result->squad.answerable_f1, result->squad.unanswerable, result->squad_best.f1.percent,
+            result->squad_best.f1.threshold);
     if (grouped)
         strbuf_printf(&more, "  mean of groups %.1f %%", 100.0 * macro_accuracy(result));
     snprintf(shots, sizeof shots, "%lld", (long long)run->shots);

@@ -17,6 +17,11 @@ typedef struct TaskResult {
     char *model;
     Tally all;
     Tally *groups; /* (groups of the run) */
+    /* TASK_SQUAD: percentages with the model's own word on what has no answer, and with the best
+     * threshold on its probability. */
+    SquadTotals squad;
+    SquadBest squad_best;
+    double f1_error; /* standard error of the mean, in percent */
 } TaskResult;
 
 /* From the outcomes in the order of the groups. */

@@ -8,33 +8,44 @@
 #include "core/base/rng.h"
 #include "core/cli/options.h"
 #include "infer/eval/mmlu.h"
+#include "infer/eval/squad.h"
 
 static const Task tasks[] = {
-    {"bpb", TASK_BPB, NULL, NULL, false, 0},
-    {"mmlu", TASK_CHOICE, NULL, NULL, false, 5},
-    {"arc_easy", TASK_CHOICE, "arc_easy.jsonl", form_question_answer, true, 0},
-    {"arc_challenge", TASK_CHOICE, "arc_challenge.jsonl", form_question_answer, true, 0},
-    {"openbookqa", TASK_CHOICE, "openbook_qa.jsonl", form_as_it_is, true, 0},
-    {"commonsense_qa", TASK_CHOICE, "commonsense_qa.jsonl", form_letters, false, 0},
-    {"boolq", TASK_CHOICE, "boolq.jsonl", form_passage, false, 0},
-    {"copa", TASK_CHOICE, "copa.jsonl", form_connected, false, 0},
-    {"lambada_openai", TASK_LAST_WORD, "lambada_openai.jsonl", form_as_it_is, false, 0},
-    {"passkey", TASK_PASSKEY, NULL, NULL, false, 0},
-    {"needle", TASK_NEEDLE, NULL, NULL, false, 0},
+    {"bpb", TASK_BPB, NULL, NULL, NULL, false, 0},
+    {"mmlu", TASK_CHOICE, "mmlu", NULL, NULL, false, 5},
+    {"arc_easy", TASK_CHOICE, "choice", "arc_easy.jsonl", form_question_answer, true, 0},
+    {"arc_challenge", TASK_CHOICE, "choice", "arc_challenge.jsonl", form_question_answer, true, 0},
+    {"openbookqa", TASK_CHOICE, "choice", "openbook_qa.jsonl", form_as_it_is, true, 0},
+    {"commonsense_qa", TASK_CHOICE, "choice", "commonsense_qa.jsonl", form_letters, false, 0},
+    {"boolq", TASK_CHOICE, "choice", "boolq.jsonl", form_passage, false, 0},
+    {"copa", TASK_CHOICE, "choice", "copa.jsonl", form_connected, false, 0},
+    {"lambada_openai", TASK_LAST_WORD, "choice", "lambada_openai.jsonl", form_as_it_is, false, 0},
+    {"squad", TASK_SQUAD, "squad", "dev-v1.1.json", NULL, false, 0},
+    {"squad2", TASK_SQUAD, "squad", "dev-v2.0.json", NULL, false, 0},
+    {"xquad_en", TASK_SQUAD, "squad", "xquad.en.json", NULL, false, 0},
+    {"xquad_ru", TASK_SQUAD, "squad", "xquad.ru.json", NULL, false, 0},
+    {"xquad_zh", TASK_SQUAD, "squad", "xquad.zh.json", NULL, false, 0},
+    {"passkey", TASK_PASSKEY, NULL, NULL, NULL, false, 0},
+    {"needle", TASK_NEEDLE, NULL, NULL, NULL, false, 0},
 };
 
 enum { TASKS = sizeof tasks / sizeof *tasks };
 
 static const char mmlu_prefix[] = "mmlu_";
 
+bool task_has_unanswerable(const Task *task)
+{
+    return strcmp(task->name, "squad2") == 0;
+}
+
 bool task_is_greedy(const Task *task)
 {
-    return task->kind >= TASK_LAST_WORD;
+    return task->kind == TASK_LAST_WORD || task->kind == TASK_PASSKEY || task->kind == TASK_NEEDLE;
 }
 
 bool task_has_files(const Task *task)
 {
-    return task->kind == TASK_CHOICE || task->kind == TASK_LAST_WORD;
+    return task->kind == TASK_CHOICE || task->kind == TASK_LAST_WORD || task->kind == TASK_SQUAD;
 }
 
 bool task_wants_text(const Task *task)
@@ -110,7 +121,7 @@ static char *look_in(const char *place, const TaskRun *run, const char *split)
     if (file && !is_folder(place))
         return strcmp(file_base_name(place), file) == 0 ? xstrdup(place) : NULL;
     for (int deeper = 0; deeper < 2; deeper++) {
-        char *path = deeper ? file_join(place, file ? "choice" : "mmlu") : xstrdup(place);
+        char *path = deeper ? file_join(place, run->task->folder) : xstrdup(place);
         char *probe = file_join(path, file ? file : split);
         bool found = file ? file_exists(probe) : is_folder(probe);
         free(file ? path : probe);
@@ -201,13 +212,21 @@ static Status read_file(TaskRun *run, const char *path, const TaskSettings *sett
     return STATUS_OK;
 }
 
+static Status read_squad(TaskRun *run, const char *path, const TaskSettings *settings, Err *err)
+{
+    if (run->shots > 0)
+        return err_set(err, "%s is asked without solved examples; leave --shots out", run->name);
+    return squad_read(&run->groups, path, settings->limit, err);
+}
+
 static Status read_task(TaskRun *run, const TaskSettings *settings, Err *err)
 {
     char *path;
     run->shots = settings->shots < 0 ? run->task->shots : settings->shots;
     TRY(find_file(run, settings, &path, err));
-    Status status =
-        run->task->file ? read_file(run, path, settings, err) : read_mmlu(run, path, settings, err);
+    Status status = run->task->kind == TASK_SQUAD ? read_squad(run, path, settings, err)
+                    : run->task->file             ? read_file(run, path, settings, err)
+                                                  : read_mmlu(run, path, settings, err);
     free(path);
     if (status == STATUS_OK && question_groups_total(&run->groups) == 0)
         status = err_set(err, "%s: no question is left to ask", run->name);

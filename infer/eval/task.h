@@ -9,6 +9,7 @@
 typedef enum TaskKind {
     TASK_BPB,       /* bits per byte of text */
     TASK_CHOICE,    /* the most probable of several answers */
+    TASK_SQUAD,     /* a piece of the paragraph, written by greedy decoding */
     TASK_LAST_WORD, /* the only answer is what greedy decoding gives */
     TASK_PASSKEY,   /* the same, of prompts that are made for the model: a number in filler, */
     TASK_NEEDLE,    /* or in text */
@@ -17,7 +18,8 @@ typedef enum TaskKind {
 typedef struct Task {
     const char *name; /* as lm-evaluation-harness calls it */
     TaskKind kind;
-    const char *file;   /* in a --data folder, or in `choice/` there; NULL: the folder of MMLU */
+    const char *folder; /* below a --data folder, unless that itself holds the file */
+    const char *file;   /* NULL: MMLU, whose folder is what is looked for */
     QuestionForm *form; /* of `file` */
     bool by_bytes;      /* answers differ in length: accuracy per byte is of interest, too */
     int64_t shots;      /* what is usual */
@@ -47,7 +49,9 @@ typedef struct TaskSettings {
     int64_t seed;           /* 0: the first questions are the shots, else drawn ones */
 } TaskSettings;
 
-/* Whether answers are judged by what greedy decoding gives. */
+/* Whether some questions have no answer. */
+bool task_has_unanswerable(const Task *task);
+/* Whether the only answer is judged by what greedy decoding gives. */
 bool task_is_greedy(const Task *task);
 /* Whether questions come from files (and not from the text of --data, or from nowhere). */
 bool task_has_files(const Task *task);

@@ -1,4 +1,4 @@
-/* Files of questions of any bytes, as CSV and as JSON lines: what is accepted can be asked. */
+/* Files of questions of any bytes, as CSV, JSON lines and SQuAD: what is accepted can be asked. */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -6,6 +6,7 @@
 #include "infer/eval/data_text.h"
 #include "infer/eval/mmlu.h"
 #include "infer/eval/choice_file.h"
+#include "infer/eval/squad.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -29,14 +30,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum { FORMS = sizeof forms / sizeof *forms };
     if (size == 0)
         return 0;
-    int kind = data[0] % (FORMS + 1);
+    int kind = data[0] % (FORMS + 2);
     StrBuf text = {0};
     QuestionList list = {0};
     Err err;
     strbuf_append(&text, (const char *)data + 1, size - 1);
     if (data_text_check("file", &text, &err) == STATUS_OK) {
-        Status status = kind == FORMS ? mmlu_parse(&list, "file", &text, &err)
-                                      : choice_file_parse(&list, "file", &text, forms[kind], &err);
+        QuestionGroups groups = {0};
+        if (kind == FORMS + 1)
+            (void)squad_parse(&groups, "file", &text, 9, &err);
+        question_groups_clear(&groups);
+        Status status = kind == FORMS + 1 ? STATUS_FAIL
+                        : kind == FORMS
+                            ? mmlu_parse(&list, "file", &text, &err)
+                            : choice_file_parse(&list, "file", &text, forms[kind], &err);
         if (status == STATUS_OK)
             check(&list);
     }
