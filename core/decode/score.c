@@ -57,8 +57,12 @@ static Status score_batch(Decoder *decoder, const ScoreOptions *o, ScoreDocument
     TRY(decoder_score(decoder, batch->items, n, batch->rows, err));
     for (int64_t i = 0; i < n; i++) {
         const Window *w = &windows[i];
-        for (int64_t p = w->scored; p < w->end; p++)
-            documents[w->document].logprob += (double)batch->rows[i][p - w->begin];
+        for (int64_t p = w->scored; p < w->end; p++) {
+            double logprob = (double)batch->rows[i][p - w->begin];
+            documents[w->document].logprob += logprob;
+            if (o->token)
+                o->token(o->token_context, w->document, p, p - w->begin, logprob);
+        }
     }
     return STATUS_OK;
 }

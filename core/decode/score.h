@@ -5,10 +5,17 @@
 
 #include "core/decode/decoder.h"
 
+/* Told of every scored token: which one of which document, how many tokens stand before it in its
+ * window, and log p in nats. */
+typedef void ScoreToken(void *context, int64_t document, int64_t token, int64_t before,
+                        double logprob);
+
 typedef struct ScoreOptions {
-    int64_t context; /* tokens of a window, the start token included */
-    int64_t stride;  /* at most `context` - 1 */
-    int32_t start;   /* the token that stands before every document: eos of the one before */
+    int64_t context;   /* tokens of a window, the start token included */
+    int64_t stride;    /* at most `context` - 1 */
+    int32_t start;     /* the token that stands before every document: eos of the one before */
+    ScoreToken *token; /* may be NULL */
+    void *token_context;
 } ScoreOptions;
 
 /* One document: in, tokens (host, borrowed); out, the sum over its tokens of log p in nats. */

@@ -83,9 +83,34 @@ static void advance(void *context, int64_t tokens)
     progress_update(&meter->bar, meter->done, NULL);
 }
 
-Status bpb_score(const Ensemble *ensemble, const Tokenizer *tokenizer, const BpbOptions *options,
-                 const BpbFile *file, double *logprobs, Err *err)
+typedef struct Placing {
+    const BpbFile *file;
+    const Tokenizer *tokenizer;
+    BpbPlaces *places;
+} Placing;
+
+static void place_token(void *context, int64_t document, int64_t token, int64_t before,
+                        double logprob)
 {
+    const Placing *placing = context;
+    int64_t bytes, index = placing->file->starts[document] + token;
+    int place = 0;
+    while (before >> (place + 1))
+        place++;
+    tokenizer_token(placing->tokenizer, placing->file->tokens.items[index], &bytes);
+    placing->places->nats[place] -= logprob;
+    placing->places->bytes[place] += bytes;
+}
+
+double bpb_of_place(const BpbPlaces *places, int place)
+{
+    return places->nats[place] / log(2.0) / (double)places->bytes[place];
+}
+
+Status bpb_score(const Ensemble *ensemble, const Tokenizer *tokenizer, const BpbOptions *options,
+                 const BpbFile *file, double *logprobs, BpbPlaces *places, Err *err)
+{
+    Placing placing = {file, tokenizer, places};
     ScoreOptions score = {.context =
                               options->context ? options->context : ensemble_context(ensemble)};
     score.stride = options->stride ? options->stride : score.context / 2;
@@ -94,6 +119,8 @@ Status bpb_score(const Ensemble *ensemble, const Tokenizer *tokenizer, const Bpb
                        "a context of %lld tokens with a stride of %lld: the stride is at "
                        "least 1 and below the context",
                        (long long)score.context, (long long)score.stride);
+    score.token = places ? place_token : NULL;
+    score.token_context = &placing;
     TRY(bpb_start_token(tokenizer, &score.start, err));
     int64_t windows = BATCH_TOKENS / score.context > 1 ? BATCH_TOKENS / score.context : 1;
     DecoderOptions decoder_options = {.max_sequences = windows,

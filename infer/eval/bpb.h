@@ -32,9 +32,19 @@ typedef struct BpbOptions {
 /* The start token of documents: eos, else bos. Fails for a tokenizer without either. */
 Status bpb_start_token(const Tokenizer *tokenizer, int32_t *out, Err *err);
 
-/* logprobs (n_documents) in nats, caller's memory. */
+/* Sums over the tokens that have from 2^i to 2^(i + 1) - 1 tokens before them in their window, the
+ * start token included. */
+enum { BPB_PLACES = 32 };
+typedef struct BpbPlaces {
+    double nats[BPB_PLACES];
+    int64_t bytes[BPB_PLACES]; /* of the tokens */
+} BpbPlaces;
+
+double bpb_of_place(const BpbPlaces *places, int place);
+
+/* logprobs (n_documents) in nats, caller's memory; places (added to) may be NULL. */
 Status bpb_score(const Ensemble *ensemble, const Tokenizer *tokenizer, const BpbOptions *options,
-                 const BpbFile *file, double *logprobs, Err *err);
+                 const BpbFile *file, double *logprobs, BpbPlaces *places, Err *err);
 
 /* sum of -log2 p over the documents / sum of their bytes. */
 double bpb_of(const BpbFile *file, const double *logprobs);

@@ -16,7 +16,8 @@ static BpbRow *table_add(BpbTable *table, char *label)
 {
     table->rows = mem_grow(table->rows, &table->capacity, table->n_rows + 1, sizeof *table->rows);
     BpbRow *row = &table->rows[table->n_rows++];
-    *row = (BpbRow){label, xcalloc((size_t)table->n_files, sizeof *row->bpb)};
+    *row = (BpbRow){label, xcalloc((size_t)table->n_files, sizeof *row->bpb),
+                    xcalloc((size_t)table->n_files, sizeof *row->places)};
     return row;
 }
 
@@ -25,6 +26,7 @@ void bpb_table_clear(BpbTable *table)
     for (int64_t i = 0; i < table->n_rows; i++) {
         free(table->rows[i].label);
         free(table->rows[i].bpb);
+        free(table->rows[i].places);
     }
     for (int64_t i = 0; i < table->n_files; i++)
         bpb_file_clear(&table->files[i]);
@@ -50,7 +52,7 @@ static Status measure_experts(BpbTable *table, const Ensemble *ensemble, const T
         for (int64_t f = 0; f < F && status == STATUS_OK; f++) {
             const BpbFile *file = &table->files[f];
             double *logprobs = xcalloc((size_t)file->n_documents, sizeof *logprobs);
-            status = bpb_score(&alone, tokenizer, options, file, logprobs, err);
+            status = bpb_score(&alone, tokenizer, options, file, logprobs, &row->places[f], err);
             row->bpb[f] = bpb_of(file, logprobs);
             for (int64_t d = 0; d < file->n_documents; d++)
                 best[f][d] = fmax(best[f][d], logprobs[d]);
@@ -73,7 +75,8 @@ static Status measure(BpbTable *table, char *label, const Ensemble *ensemble,
     for (int64_t f = 0; f < table->n_files; f++) {
         const BpbFile *file = &table->files[f];
         double *logprobs = xcalloc((size_t)file->n_documents, sizeof *logprobs);
-        Status status = bpb_score(ensemble, tokenizer, options, file, logprobs, err);
+        Status status =
+            bpb_score(ensemble, tokenizer, options, file, logprobs, &row->places[f], err);
         row->bpb[f] = bpb_of(file, logprobs);
         free(logprobs);
         TRY(status);
@@ -127,12 +130,18 @@ Status bpb_table_measure(BpbTable *table, const LoadedModel *model, const char *
                          err);
 }
 
-void bpb_table_print(const BpbTable *table)
+static int label_width(const BpbTable *table)
 {
     int width = 5;
     for (int64_t r = 0; r < table->n_rows; r++)
         if ((int)strlen(table->rows[r].label) > width)
             width = (int)strlen(table->rows[r].label);
+    return width;
+}
+
+void bpb_table_print(const BpbTable *table)
+{
+    int width = label_width(table);
     printf("%-*s", width, "bits per byte");
     for (int64_t f = 0; f < table->n_files; f++)
         printf("  %14s", table->files[f].name);
@@ -145,7 +154,48 @@ void bpb_table_print(const BpbTable *table)
     }
 }
 
-json_t *bpb_table_json(const BpbTable *table)
+/* Places that any row has tokens in. */
+static bool has_place(const BpbTable *table, int64_t file, int place)
+{
+    for (int64_t r = 0; r < table->n_rows; r++)
+        if (table->rows[r].places[file].bytes[place] > 0)
+            return true;
+    return false;
+}
+
+void bpb_table_print_places(const BpbTable *table)
+{
+    int width = label_width(table);
+    for (int64_t f = 0; f < table->n_files; f++) {
+        printf("\n%s, by tokens before\n%-*s", table->files[f].name, width, "");
+        for (int place = 0; place < BPB_PLACES; place++)
+            if (has_place(table, f, place))
+                printf("  %6lld..", 1LL << place);
+        putchar('\n');
+        for (int64_t r = 0; r < table->n_rows; r++) {
+            printf("%-*s", width, table->rows[r].label);
+            for (int place = 0; place < BPB_PLACES; place++)
+                if (table->rows[r].places[f].bytes[place] > 0)
+                    printf("  %8.4f", bpb_of_place(&table->rows[r].places[f], place));
+            putchar('\n');
+        }
+    }
+}
+
+static json_t *places_json(const BpbPlaces *places)
+{
+    json_t *list = json_array();
+    for (int place = 0; place < BPB_PLACES; place++)
+        if (places->bytes[place] > 0)
+            json_array_append_new(list,
+                                  json_pack("{s:I, s:I, s:f, s:I}", "from", (json_int_t)1 << place,
+                                            "to", ((json_int_t)1 << (place + 1)) - 1,
+                                            "bits_per_byte", bpb_of_place(places, place), "bytes",
+                                            (json_int_t)places->bytes[place]));
+    return list;
+}
+
+json_t *bpb_table_json(const BpbTable *table, bool with_places)
 {
     json_t *rows = json_array();
     for (int64_t r = 0; r < table->n_rows; r++)
@@ -154,12 +204,14 @@ json_t *bpb_table_json(const BpbTable *table)
             int64_t bytes = 0;
             for (int64_t d = 0; d < file->n_documents; d++)
                 bytes += file->bytes[d];
-            json_array_append_new(
-                rows,
+            json_t *row =
                 json_pack("{s:s, s:s, s:s, s:f, s:I, s:I, s:I}", "task", "bpb", "model",
                           table->rows[r].label, "data", file->name, "bits_per_byte",
                           table->rows[r].bpb[f], "documents", (json_int_t)file->n_documents,
-                          "bytes", (json_int_t)bytes, "tokens", (json_int_t)file->tokens.count));
+                          "bytes", (json_int_t)bytes, "tokens", (json_int_t)file->tokens.count);
+            if (with_places)
+                json_object_set_new(row, "places", places_json(&table->rows[r].places[f]));
+            json_array_append_new(rows, row);
         }
     return rows;
 }

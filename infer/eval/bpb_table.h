@@ -10,7 +10,8 @@
 /* One row of the table: something that gives log-probabilities. */
 typedef struct BpbRow {
     char *label;
-    double *bpb; /* (files) */
+    double *bpb;       /* (files) */
+    BpbPlaces *places; /* (files): by position in the context; empty for the oracle */
 } BpbRow;
 
 typedef struct BpbTable {
@@ -36,7 +37,9 @@ void bpb_table_clear(BpbTable *table);
 Status bpb_table_measure(BpbTable *table, const LoadedModel *model, const char *name,
                          const BpbRequest *request, Err *err);
 
-json_t *bpb_table_json(const BpbTable *table);
+json_t *bpb_table_json(const BpbTable *table, bool with_places);
 void bpb_table_print(const BpbTable *table);
+/* Below it: every row by the tokens that stand before, for each file. */
+void bpb_table_print_places(const BpbTable *table);
 
 #endif

@@ -18,7 +18,7 @@ typedef struct EvalSettings {
     char *field, *split, *lengths;
     int64_t depths, shots, limit, seed, context, stride;
     char *rules;
-    bool experts, json, resume;
+    bool positions, experts, json, resume;
     char *out, *save_items;
     LoadSettings load;
     HelixSettings helix;
@@ -67,6 +67,8 @@ static const Option eval_options[] = {
      NULL, 0, "Bits per byte"},
     {"stride", OPTION_INT, AT(stride), "N", "0",
      "tokens by which windows move on (0: half the context)", NULL, 0, NULL},
+    {"positions", OPTION_FLAG, AT(positions), NULL, NULL,
+     "also by the number of tokens that stand before in the context", NULL, 0, NULL},
     {"experts", OPTION_FLAG, AT(experts), NULL, NULL,
      "also each expert of a merged model alone, and an oracle that picks the better one per "
      "document",
@@ -223,11 +225,13 @@ static Status eval_with(void *context, Helix *helix, Err *err)
 static Status report(const EvalWork *work, Err *err)
 {
     const EvalSettings *s = work->settings;
-    json_t *rows = work->bpb ? bpb_table_json(&work->table) : json_array();
+    json_t *rows = work->bpb ? bpb_table_json(&work->table, s->positions) : json_array();
     for (int64_t i = 0; i < work->n_results; i++)
         json_array_append_new(rows, task_result_json(&work->results[i]));
     if (!s->json && work->bpb)
         bpb_table_print(&work->table);
+    if (!s->json && work->bpb && s->positions)
+        bpb_table_print_places(&work->table);
     if (!s->json)
         task_results_print(work->results, work->n_results);
     char *text = json_dumps(rows, JSON_INDENT(1) | JSON_REAL_PRECISION(8));
