@@ -104,6 +104,7 @@ static Status measure_texts(EvalWork *work, Helix *helix, Err *err)
                           .options = {.context = s->context,
                                       .stride = s->stride,
                                       .kv_dtype = model->kv_dtype,
+                                      .budget = helix_budget(helix),
                                       .source = helix_source(helix)}};
     return bpb_table_measure(&work->table, model, work->name, &request, err);
 }
@@ -151,6 +152,7 @@ static Status answer_tasks(EvalWork *work, Helix *helix, ItemsFile *items, Err *
     bool *ends = squad_ends_new(model->tokenizer);
     ScorerOptions scorer_options = {.ends = ends,
                                     .kv_dtype = model->kv_dtype,
+                                    .budget = helix_budget(helix),
                                     .source = source,
                                     .ranks = helix_ranks(helix),
                                     .page_size = source ? s->helix.block : 0};

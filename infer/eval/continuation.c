@@ -170,6 +170,7 @@ static Status prepare_decoder(Scorer *s, Err *err)
                               .page_size = s->options.page_size,
                               .chunk = BATCH_ROWS,
                               .kv_dtype = s->options.kv_dtype,
+                              .budget = s->options.budget,
                               .source = s->options.source};
     TRY(decoder_new(&s->decoder, s->ensemble, &options, err));
     Device device = decoder_device(s->decoder);

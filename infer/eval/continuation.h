@@ -4,6 +4,7 @@
 #ifndef CAMBIUM_INFER_EVAL_CONTINUATION_H
 #define CAMBIUM_INFER_EVAL_CONTINUATION_H
 
+#include "core/decode/budget.h"
 #include "core/decode/decoder.h"
 #include "core/text/tokenizer.h"
 
@@ -35,10 +36,11 @@ void prompt_clear(Prompt *prompt);
 
 typedef struct ScorerOptions {
     DType kv_dtype;
-    RunnerSource *source; /* where layers run; NULL: in this process */
-    int64_t ranks;        /* of the source; 1 without */
-    int64_t page_size;    /* 0: small ones, which share more */
-    const bool *ends;     /* (V): tokens that end what is written; borrowed. NULL: none */
+    const MemoryBudget *budget; /* as the decoder's; may be NULL */
+    RunnerSource *source;       /* where layers run; NULL: in this process */
+    int64_t ranks;              /* of the source; 1 without */
+    int64_t page_size;          /* 0: small ones, which share more */
+    const bool *ends;           /* (V): tokens that end what is written; borrowed. NULL: none */
 } ScorerOptions;
 
 typedef struct Scorer Scorer;
