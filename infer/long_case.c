@@ -104,28 +104,22 @@ static Status time_step(const LongCase *what, Decoder *decoder, const DecodeItem
 }
 
 static Status long_steps(const BenchRun *how, const LongCase *what, Decoder *decoder,
-                         LongTimes *times, Err *err)
+                         BenchReader *reader, LongTimes *times, Err *err)
 {
-    BenchReader reader;
     int32_t token = 3;
     DecodeItem *items = xcalloc((size_t)what->batch, sizeof *items);
     Status status = fill_all(what, decoder, &token, items, err);
     times->bytes_used = bench_used_bytes(&how->device) - times->bytes_used;
-    if (status == STATUS_OK)
-        status = bench_reader_init(&reader, &how->device, err);
-    if (status == STATUS_OK) {
-        double end = clock_seconds() + how->seconds;
-        for (int64_t step = 0;
-             status == STATUS_OK && step < LONG_ROOM && (step < 4 || clock_seconds() < end); step++)
-            status = time_step(what, decoder, items, &reader, times, err);
-        bench_reader_clear(&reader);
-    }
+    double end = clock_seconds() + how->seconds;
+    for (int64_t step = 0;
+         status == STATUS_OK && step < LONG_ROOM && (step < 4 || clock_seconds() < end); step++)
+        status = time_step(what, decoder, items, reader, times, err);
     free(items);
     return status;
 }
 
-static Status long_decode(const BenchRun *how, const LongCase *what, Helix *helix, LongTimes *times,
-                          Err *err)
+static Status long_decode(const BenchRun *how, const LongCase *what, Helix *helix,
+                          BenchReader *reader, LongTimes *times, Err *err)
 {
     const LoadedModel *model = helix_model(helix);
     const MemoryBudget *budget = helix_budget(helix);
@@ -140,7 +134,7 @@ static Status long_decode(const BenchRun *how, const LongCase *what, Helix *heli
         (double)decoder_bytes(model->ensemble, &options) * what->ranks + budget->bytes_weights;
     Decoder *decoder;
     TRY(decoder_new(&decoder, model->ensemble, &options, err));
-    Status status = long_steps(how, what, decoder, times, err);
+    Status status = long_steps(how, what, decoder, reader, times, err);
     decoder_free(decoder);
     return status;
 }
@@ -158,14 +152,20 @@ Status long_case(const BenchRun *how, const LongCase *what, LongTimes *times, Er
         .ranks = what->ranks, .block = HELIX_BLOCK, .grid = grid, .hopb = hopb, .comm = comm};
     *times = (LongTimes){.logits = NULL};
     Status status = what->path ? STATUS_OK : write_model(how, &what->config, path, err);
+    BenchReader reader; /* before there are ranks: by all cores */
+    if (status == STATUS_OK)
+        status = bench_reader_init(&reader, &how->device, err);
+    bool reads = status == STATUS_OK;
     bench_reset_peak();
     times->bytes_used = bench_used_bytes(&how->device);
     Helix *helix = NULL;
     if (status == STATUS_OK)
         status = helix_open(&helix, what->path ? what->path : path, &load, &settings, NULL, err);
     if (status == STATUS_OK)
-        status = long_decode(how, what, helix, times, err);
+        status = long_decode(how, what, helix, &reader, times, err);
     status = helix_close(helix, status, err);
+    if (reads)
+        bench_reader_clear(&reader);
     if (!what->path)
         unlink(path);
     return status;

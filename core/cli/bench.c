@@ -6,6 +6,7 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/base/parallel.h"
 #include "core/base/rng.h"
 
 void bench_put(BenchResult *result, const char *name, double value, const char *unit)
@@ -167,6 +168,7 @@ Status bench_reader_init(BenchReader *reader, const Device *device, Err *err)
 {
     int64_t floats = strcmp(device->ops->name, "cuda") == 0 ? READER_FLOATS_GPU : READER_FLOATS;
     *reader = (BenchReader){.device = *device,
+                            .width = parallel_width(),
                             .x = tensor_1d(NULL, DTYPE_F32, floats),
                             .norm = tensor_1d(NULL, DTYPE_F32, 1)};
     Status status = device_tensor(device, &reader->x, "memory to read", err);
@@ -179,7 +181,7 @@ Status bench_reader_init(BenchReader *reader, const Device *device, Err *err)
     return status;
 }
 
-Status bench_reader_rate(BenchReader *reader, double seconds, double *out, Err *err)
+static Status read_passes(BenchReader *reader, double seconds, double *out, Err *err)
 {
     const Device *device = &reader->device;
     BenchTimes times = {.count = 0};
@@ -193,6 +195,15 @@ Status bench_reader_rate(BenchReader *reader, double seconds, double *out, Err *
     }
     *out = (double)tensor_bytes(&reader->x) / bench_median(&times) * 1e-9;
     return STATUS_OK;
+}
+
+Status bench_reader_rate(BenchReader *reader, double seconds, double *out, Err *err)
+{
+    int width = parallel_width();
+    parallel_set_width(reader->width);
+    Status status = read_passes(reader, seconds, out, err);
+    parallel_set_width(width);
+    return status;
 }
 
 Status bench_copy_rate(BenchReader *reader, double seconds, double *out, Err *err)

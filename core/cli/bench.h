@@ -52,10 +52,11 @@ Status bench_roof_rate(BenchRoof *roof, double seconds, double *out, Err *err);
 void bench_roof_clear(BenchRoof *roof);
 
 /* The rate in GB/s of reading memory that is much larger than the caches, with the operation that
- * reads fastest and whose result is a single number. A measurement takes about `seconds`, and at
- * least three passes. */
+ * reads fastest and whose result is a single number, by as many workers as the team had at init: a
+ * rank that measures has fewer. A measurement takes about `seconds`, and at least three passes. */
 typedef struct BenchReader {
     Device device;
+    int width;
     Tensor x, norm;
 } BenchReader;
 Status bench_reader_init(BenchReader *reader, const Device *device, Err *err);
