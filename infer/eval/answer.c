@@ -50,6 +50,25 @@ static Outcome squad_outcome(const Task *task, const Question *question, const P
     return (Outcome){.correct = squad.score.exact == 1.0, .squad = squad};
 }
 
+/* What was drawn after the prompts of a question. */
+static Outcome author_outcome(const Task *task, const Question *question, char *const *replies)
+{
+    Outcome out = {0};
+    for (int r = 0; r < AUTHOR_REPEATS; r++)
+        out.replies[r] = author_is_right(task, question, replies[r]);
+    return out;
+}
+
+double outcome_score(const TaskRun *run, const Outcome *outcome)
+{
+    int64_t right = 0;
+    if (run->protocol != PROTOCOL_AUTHOR)
+        return outcome->correct;
+    for (int r = 0; r < AUTHOR_REPEATS; r++)
+        right += outcome->replies[r];
+    return (double)right / AUTHOR_REPEATS;
+}
+
 /* ---- items ----------------------------------------------------------------------------------- */
 
 static char *item_id(const QuestionGroup *group, const Question *question)
@@ -109,6 +128,36 @@ static json_t *squad_item(const TaskRun *run, const QuestionGroup *group, const 
     return item;
 }
 
+static json_t *author_item(const TaskRun *run, const QuestionGroup *group, const Question *question,
+                           char *const *replies, const Outcome *outcome)
+{
+    json_t *item = start_item(run, group, question, false, outcome_score(run, outcome));
+    json_object_del(item, "correct"); /* more than right and wrong */
+    json_object_set_new(item, "protocol", json_string("author"));
+    json_t *right = json_array(), *texts = json_array();
+    for (int r = 0; r < AUTHOR_REPEATS; r++) {
+        json_array_append_new(right, json_integer(outcome->replies[r]));
+        json_array_append_new(texts, json_string(replies[r]));
+    }
+    json_object_set_new(item, "right", right);
+    json_object_set_new(item, "replies", texts);
+    json_object_set_new(item, "gold", json_string(question->choices[question->gold]));
+    end_item(item, group, question, run->task->kind == TASK_SQUAD ? "references" : "choices");
+    return item;
+}
+
+static bool outcome_of_author_item(const json_t *line, Outcome *out)
+{
+    const json_t *right = json_object_get(line, "right");
+    for (size_t r = 0; r < AUTHOR_REPEATS; r++) {
+        const json_t *reply = json_array_get(right, r);
+        if (!json_is_integer(reply))
+            return false;
+        out->replies[r] = json_integer_value(reply) != 0;
+    }
+    return json_array_size(right) == AUTHOR_REPEATS;
+}
+
 /* The outcome that an item holds; false when it is not one of the task. */
 static bool outcome_of_item(const Task *task, const Question *question, const json_t *line,
                             Outcome *out)
@@ -142,8 +191,10 @@ static Status take_over(const ItemsFile *items, int64_t index, const TaskRun *ru
     const char *task = json_string_value(json_object_get(line, "task"));
     const char *found = json_string_value(json_object_get(line, "id"));
     char *id = item_id(group, question);
-    bool same = task && found && strcmp(task, run->name) == 0 && strcmp(found, id) == 0 &&
-                outcome_of_item(run->task, question, line, out);
+    bool same =
+        task && found && strcmp(task, run->name) == 0 && strcmp(found, id) == 0 &&
+        (run->protocol == PROTOCOL_AUTHOR ? outcome_of_author_item(line, out)
+                                          : outcome_of_item(run->task, question, line, out));
     free(id);
     if (!same)
         return err_set(err, "%s:%lld: not the item that belongs there; remove the file",
@@ -157,7 +208,10 @@ typedef struct Asking {
     const TaskRun *run;
     const QuestionGroup *group;
     const AnswerOptions *options;
+    int64_t per;       /* prompts of a question */
+    int64_t done;      /* questions of the group whose items were there */
     Prompt *prompts;   /* of the group */
+    AuthorDraw *draws; /* (prompts), of the author's protocol */
     Status *statuses;  /* of encoding them */
     Outcome *outcomes; /* of the group */
     int64_t line;      /* of the group's first question in the items file */
@@ -176,8 +230,35 @@ static char **texts_of(const Task *task, const Question *question, int64_t *n)
     return texts;
 }
 
+/* The author's protocol: the same prompt, and what is drawn after each. */
+static Status encode_author(const Asking *asking, int64_t q, Err *err)
+{
+    const Task *task = asking->run->task;
+    const Question *question = &asking->group->questions.items[q];
+    int64_t generate = author_tokens(task, question);
+    PromptRule rule = {.tokenizer = asking->options->tokenizer,
+                       .limit = asking->options->context - generate};
+    char *context = xasprintf("%s%s", asking->group->prefix, question->context);
+    char *id = item_id(asking->group, question);
+    Status status = STATUS_OK;
+    for (int64_t i = 0; i < asking->per && status == STATUS_OK; i++) {
+        Prompt *prompt = &asking->prompts[q * asking->per + i];
+        AuthorDraw *draw = &asking->draws[q * asking->per + i];
+        status = prompt_encode(prompt, &rule, context, NULL, 0, err);
+        author_draw_init(draw, task, id, i, asking->options->seed);
+        prompt->generate = generate;
+        prompt->pick = author_pick;
+        prompt->pick_context = draw;
+    }
+    free(id);
+    free(context);
+    return status;
+}
+
 static Status encode_question(const Asking *asking, int64_t q, Err *err)
 {
+    if (asking->run->protocol == PROTOCOL_AUTHOR)
+        return encode_author(asking, q, err);
     const Task *task = asking->run->task;
     const Question *question = &asking->group->questions.items[q];
     int64_t n, generate = task->kind == TASK_SQUAD ? SQUAD_TOKENS : 0;
@@ -215,7 +296,8 @@ static Status encode_group(Asking *asking, Err *err)
     for (int64_t q = 0; q < n && status == STATUS_OK; q++) {
         if (asking->statuses[q] == STATUS_OK)
             continue;
-        prompt_clear(&asking->prompts[q]);
+        for (int64_t i = 0; i < asking->per; i++)
+            prompt_clear(&asking->prompts[q * asking->per + i]);
         encode_question(asking, q, err);
         status = err_wrap(err, "%s, question %s", asking->run->name,
                           asking->group->questions.items[q].id);
@@ -224,32 +306,55 @@ static Status encode_group(Asking *asking, Err *err)
     return status;
 }
 
+/* What the model said to question q, as an item that the caller owns. */
+static json_t *judge_author(const Asking *asking, int64_t q)
+{
+    const TaskRun *run = asking->run;
+    const Question *question = &asking->group->questions.items[q];
+    char *replies[AUTHOR_REPEATS];
+    for (int r = 0; r < AUTHOR_REPEATS; r++)
+        replies[r] =
+            author_reply(run->task, asking->options->tokenizer, &asking->draws[q * asking->per], r);
+    asking->outcomes[q] = author_outcome(run->task, question, replies);
+    json_t *item = author_item(run, asking->group, question, replies, &asking->outcomes[q]);
+    for (int r = 0; r < AUTHOR_REPEATS; r++)
+        free(replies[r]);
+    return item;
+}
+
+static json_t *judge(const Asking *asking, int64_t q)
+{
+    const TaskRun *run = asking->run;
+    const Question *question = &asking->group->questions.items[q];
+    const Prompt *prompt = &asking->prompts[q * asking->per];
+    if (run->protocol == PROTOCOL_AUTHOR)
+        return judge_author(asking, q);
+    if (run->task->kind == TASK_SQUAD) {
+        char *answer = squad_answer_text(run->task, asking->options->tokenizer, &prompt->written);
+        asking->outcomes[q] = squad_outcome(run->task, question, prompt, answer);
+        json_t *item = squad_item(run, asking->group, question, answer, &asking->outcomes[q]);
+        free(answer);
+        return item;
+    }
+    asking->outcomes[q] = choice_outcome(question, prompt);
+    return choice_item(run, asking->group, question, prompt, &asking->outcomes[q]);
+}
+
+/* Takes the questions whose last prompt is in the batch. Those that had items keep them: the first
+ * batch begins where it would have begun without, and may hold some of their prompts. */
 static Status take_batch(void *context, int64_t first, int64_t count, Err *err)
 {
     Asking *asking = context;
     ItemsFile *items = asking->options->items;
-    if (items && asking->line + first < items_count(items))
-        TRY(items_cut(items, asking->line + first, err));
-    for (int64_t q = first; q < first + count; q++) {
-        const Question *question = &asking->group->questions.items[q];
-        const Prompt *prompt = &asking->prompts[q];
-        json_t *item;
-        if (asking->run->task->kind == TASK_SQUAD) {
-            char *answer =
-                squad_answer_text(asking->run->task, asking->options->tokenizer, &prompt->written);
-            asking->outcomes[q] = squad_outcome(asking->run->task, question, prompt, answer);
-            item = squad_item(asking->run, asking->group, question, answer, &asking->outcomes[q]);
-            free(answer);
-        } else {
-            asking->outcomes[q] = choice_outcome(question, prompt);
-            item = choice_item(asking->run, asking->group, question, prompt, &asking->outcomes[q]);
-        }
+    int64_t begin = first / asking->per, end = (first + count) / asking->per;
+    for (int64_t q = begin > asking->done ? begin : asking->done; q < end; q++) {
+        json_t *item = judge(asking, q);
         if (items)
             TRY(items_add(items, item, err));
         else
             json_decref(item);
     }
-    progress_update(&asking->bar, asking->before + first + count, NULL);
+    progress_update(&asking->bar, asking->before + end, NULL);
     return items ? items_flush(items, err) : STATUS_OK;
 }
 
@@ -258,26 +363,33 @@ static Status answer_group(Asking *asking, Scorer *scorer, Err *err)
     const ItemsFile *items = asking->options->items;
     const QuestionList *list = &asking->group->questions;
     int64_t n = list->count, done = items ? items_count(items) - asking->line : 0;
-    done = done < 0 ? 0 : done < n ? done : n;
-    for (int64_t q = 0; q < done; q++)
+    int64_t n_prompts = n * asking->per;
+    asking->done = done < 0 ? 0 : done < n ? done : n;
+    for (int64_t q = 0; q < asking->done; q++)
         TRY(take_over(items, asking->line + q, asking->run, asking->group, &list->items[q],
                       &asking->outcomes[q], err));
-    if (done == n)
+    if (asking->done == n)
         return STATUS_OK;
-    asking->prompts = xcalloc((size_t)n, sizeof *asking->prompts);
+    asking->prompts = xcalloc((size_t)n_prompts, sizeof *asking->prompts);
+    asking->draws = xcalloc((size_t)n_prompts, sizeof *asking->draws);
     Status status = encode_group(asking, err);
     if (status == STATUS_OK)
-        status = scorer_run(scorer, asking->prompts, n, done, take_batch, asking, err);
-    for (int64_t q = 0; q < n; q++)
-        prompt_clear(&asking->prompts[q]);
+        status = scorer_run(scorer, asking->prompts, n_prompts, asking->done * asking->per,
+                            take_batch, asking, err);
+    for (int64_t i = 0; i < n_prompts; i++) {
+        prompt_clear(&asking->prompts[i]);
+        id_list_clear(&asking->draws[i].ids);
+    }
     free(asking->prompts);
+    free(asking->draws);
     return status;
 }
 
 Status answer_task(const TaskRun *run, Scorer *scorer, const AnswerOptions *options,
                    Outcome *outcomes, Err *err)
 {
-    Asking asking = {.run = run, .options = options};
+    bool author = run->protocol == PROTOCOL_AUTHOR;
+    Asking asking = {.run = run, .options = options, .per = author ? author_prompts(run->task) : 1};
     Status status = STATUS_OK;
     progress_start(&asking.bar, run->name, question_groups_total(&run->groups));
     if (options->items && items_count(options->items) > options->first)

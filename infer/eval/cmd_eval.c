@@ -15,7 +15,7 @@
 typedef struct EvalSettings {
     char *tasks;
     StringList data;
-    char *field, *split, *lengths;
+    char *field, *split, *protocol, *lengths;
     int64_t depths, shots, limit, seed, context, stride;
     char *rules;
     bool positions, experts, json, resume;
@@ -54,6 +54,10 @@ static const Option eval_options[] = {
      NULL, 0, NULL},
     {"split", OPTION_CHOICE, AT(split), NULL, "test", "which questions of mmlu", "test|val|dev", 0,
      NULL},
+    {"protocol", OPTION_CHOICE, AT(protocol), NULL, "log-probability",
+     "author: mmlu, squad and squad2 as the growing-transformers line published them (sampled "
+     "letters, answers' lengths given away); for comparison with those figures only",
+     "log-probability|author", 0, NULL},
     {"save-items", OPTION_TEXT, AT(save_items), "FILE", NULL,
      "every prompt, its answers' log-probabilities and what came of it, as JSON lines", NULL, 0,
      NULL},
@@ -109,6 +113,11 @@ static Status measure_texts(EvalWork *work, Helix *helix, Err *err)
     return bpb_table_measure(&work->table, model, work->name, &request, err);
 }
 
+static EvalProtocol protocol_of(const EvalSettings *s)
+{
+    return strcmp(s->protocol, "author") == 0 ? PROTOCOL_AUTHOR : PROTOCOL_LOGPROB;
+}
+
 static int64_t context_of(const EvalSettings *s, const LoadedModel *model)
 {
     return s->context ? s->context : ensemble_context(model->ensemble);
@@ -149,15 +158,18 @@ static Status answer_tasks(EvalWork *work, Helix *helix, ItemsFile *items, Err *
     const EvalSettings *s = work->settings;
     const LoadedModel *model = helix_model(helix);
     RunnerSource *source = helix_source(helix);
-    bool *ends = squad_ends_new(model->tokenizer);
+    bool author = protocol_of(s) == PROTOCOL_AUTHOR; /* which stops at nothing */
+    bool *ends = author ? NULL : squad_ends_new(model->tokenizer);
     ScorerOptions scorer_options = {.ends = ends,
                                     .kv_dtype = model->kv_dtype,
                                     .budget = helix_budget(helix),
                                     .source = source,
                                     .ranks = helix_ranks(helix),
                                     .page_size = source ? s->helix.block : 0};
-    AnswerOptions options = {
-        .tokenizer = model->tokenizer, .context = context_of(s, model), .items = items};
+    AnswerOptions options = {.tokenizer = model->tokenizer,
+                             .context = context_of(s, model),
+                             .items = items,
+                             .seed = s->seed};
     Scorer *scorer = scorer_new(model->ensemble, &scorer_options);
     Status status = STATUS_OK;
     for (int64_t i = 0; i < work->runs.count && status == STATUS_OK; i++) {
@@ -197,7 +209,8 @@ static Status open_items(const EvalWork *work, const Helix *helix, ItemsFile **i
                               .context = s->context,
                               .limit = s->limit,
                               .seed = s->seed,
-                              .split = s->split};
+                              .split = s->split,
+                              .protocol = protocol_of(s)};
     json_t *header;
     TRY(items_header(&header, &settings, err));
     Status status = items_open(items, s->save_items, header, s->resume, err);
@@ -269,7 +282,8 @@ static Status read_data(EvalWork *work, Err *err)
                              .split = s->split,
                              .shots = s->shots,
                              .limit = s->limit,
-                             .seed = s->seed};
+                             .seed = s->seed,
+                             .protocol = protocol_of(s)};
     TRY(task_runs_read(&work->runs, &settings, err));
     const char *reader = NULL; /* of texts */
     bool others = false;

@@ -198,8 +198,29 @@ static int64_t texts_in_row(const Prompt *prompt)
     return prompt->generate ? 0 : prompt->n_texts;
 }
 
+/* Lets the prompts that have a say of their own pick from their rows (n, V). */
+static Status pick_tokens(const Device *device, Prompt *const *prompts, const Tensor *logprobs,
+                          int32_t *picked, Err *err)
+{
+    int64_t n = tensor_rows(logprobs), V = tensor_cols(logprobs);
+    float *row = NULL;
+    Status status = STATUS_OK;
+    for (int64_t i = 0; i < n && status == STATUS_OK; i++) {
+        if (!prompts[i]->pick)
+            continue;
+        Tensor one = tensor_slice(logprobs, i, 1);
+        row = row ? row : xmalloc((size_t)V * sizeof *row);
+        status = device_download(device, &one, row, err);
+        if (status == STATUS_OK)
+            picked[i] = prompts[i]->pick(prompts[i]->pick_context, row, V);
+    }
+    free(row);
+    return status;
+}
+
 /* Of row i of the last step, prompt i's: adds the log-probability of token `token` of every text
- * and says whether it is the best one where the prompt asks; or writes the best one. */
+ * and says whether it is the best one where the prompt asks; or writes the best or the picked one.
+ */
 static Status read_rows(Scorer *s, Prompt *const *prompts, int64_t n, int64_t token, Err *err)
 {
     Device device = decoder_device(s->decoder);
@@ -230,6 +251,8 @@ static Status read_rows(Scorer *s, Prompt *const *prompts, int64_t n, int64_t to
     } else {
         status = device.ops->queue_wait(device.queue, err);
     }
+    if (status == STATUS_OK)
+        status = pick_tokens(&device, prompts, &logits, best, err);
     at = 0;
     for (int64_t i = 0; i < n && status == STATUS_OK; i++) {
         if (prompts[i]->generate)

@@ -8,13 +8,18 @@
 #include "core/decode/decoder.h"
 #include "core/text/tokenizer.h"
 
+/* Picks the token to write next from a row of log-probabilities (V) in host memory. */
+typedef int32_t PickToken(void *context, const float *logprobs, int64_t V);
+
 typedef struct Prompt {
     IdList context; /* at least one token */
     IdList *texts;  /* (n_texts), each at least one token */
     int64_t n_texts;
     bool cut;         /* the context lost its beginning */
     bool greedy;      /* asks whether the only text is what greedy decoding gives */
-    int64_t generate; /* tokens that greedy decoding shall write after the context, at most */
+    int64_t generate; /* tokens that shall be written after the context, at most */
+    PickToken *pick;  /* how; NULL: greedy decoding */
+    void *pick_context;
     double *logprobs; /* out, (n_texts): sums over the texts' tokens of log p in nats */
     bool is_greedy;   /* out */
     IdList written;   /* out, the token that ended it included */

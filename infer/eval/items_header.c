@@ -29,11 +29,11 @@ Status items_header(json_t **out, const ItemsSettings *s, Err *err)
     json_t *names = json_array(), *shots = json_object(), *hashes = json_object();
     describe_tasks(s->runs, names, shots, hashes);
     json_t *settings = json_pack(
-        "{s:I, s:I, s:s, s:I, s:s, s:s, s:s, s:s, s:i, s:s}", "limit", (json_int_t)s->limit, "seed",
-        (json_int_t)s->seed, "split", s->split, "context", (json_int_t)s->context, "device",
-        model->device.ops->name, "weights", s->weights, "compute",
-        dtype_name(model->ensemble->experts[0]->compute), "kv", dtype_name(model->kv_dtype),
-        "ranks", s->ranks, "grid", s->ranks > 1 ? s->grid : "");
+        "{s:s, s:I, s:I, s:s, s:I, s:s, s:s, s:s, s:s, s:i, s:s}", "protocol",
+        protocol_name(s->protocol), "limit", (json_int_t)s->limit, "seed", (json_int_t)s->seed,
+        "split", s->split, "context", (json_int_t)s->context, "device", model->device.ops->name,
+        "weights", s->weights, "compute", dtype_name(model->ensemble->experts[0]->compute), "kv",
+        dtype_name(model->kv_dtype), "ranks", s->ranks, "grid", s->ranks > 1 ? s->grid : "");
     *out = json_pack("{s:s, s:i, s:s, s:{s:I, s:I}, s:o, s:o, s:o, s:o}", "format", "cambium-items",
                      "version", 1, "model", s->model_name, "model_file", "bytes",
                      (json_int_t)info.st_size, "modified", (json_int_t)info.st_mtime, "tasks",

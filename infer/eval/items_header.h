@@ -16,6 +16,7 @@ typedef struct ItemsSettings {
     const char *grid;
     int64_t context, limit, seed;
     const char *split;
+    EvalProtocol protocol;
 } ItemsSettings;
 
 /* The caller owns the object. Fails when the model's file has gone. */

@@ -96,8 +96,18 @@ static const char *trimmed(char *text)
     return text + strspn(text, " \t\r\n");
 }
 
+/* The question and its options, as the protocol has them. */
+static void write_context(StrBuf *out, EvalProtocol protocol, const StringList *fields)
+{
+    bool author = protocol == PROTOCOL_AUTHOR;
+    strbuf_printf(out, author ? "Question: %s\nOptions:" : "%s", trimmed(fields->items[0]));
+    for (int i = 0; i < ANSWERS; i++)
+        strbuf_printf(out, author ? " %c) %s" : "\n%c. %s", 'A' + i, fields->items[1 + i]);
+    strbuf_puts(out, "\nAnswer:");
+}
+
 static Status add_row(QuestionList *out, const char *name, int64_t line, StringList *fields,
-                      Err *err)
+                      EvalProtocol protocol, Err *err)
 {
     if (fields->count != FIELDS)
         return err_set(err,
@@ -109,10 +119,7 @@ static Status add_row(QuestionList *out, const char *name, int64_t line, StringL
         return err_set(err, "%s:%lld: the answer '%.20s' is none of A, B, C and D", name,
                        (long long)line, answer);
     StrBuf context = {0};
-    strbuf_puts(&context, trimmed(fields->items[0]));
-    for (int i = 0; i < ANSWERS; i++)
-        strbuf_printf(&context, "\n%c. %s", 'A' + i, fields->items[1 + i]);
-    strbuf_puts(&context, "\nAnswer:");
+    write_context(&context, protocol, fields);
     char id[24];
     snprintf(id, sizeof id, "%lld", (long long)out->count + 1);
     Question *question = question_list_add(out, id, context.data);
@@ -123,7 +130,8 @@ static Status add_row(QuestionList *out, const char *name, int64_t line, StringL
     return STATUS_OK;
 }
 
-Status mmlu_parse(QuestionList *out, const char *name, const StrBuf *text, Err *err)
+Status mmlu_parse(QuestionList *out, const char *name, const StrBuf *text, EvalProtocol protocol,
+                  Err *err)
 {
     CsvReader reader = {.name = name, .text = text->data, .size = text->size};
     StringList fields = {0};
@@ -134,7 +142,7 @@ Status mmlu_parse(QuestionList *out, const char *name, const StrBuf *text, Err *
         status = csv_next(&reader, &fields, &line, &found, err);
         if (status != STATUS_OK || !found)
             break;
-        status = add_row(out, name, line, &fields, err);
+        status = add_row(out, name, line, &fields, protocol, err);
         if (status != STATUS_OK)
             break;
     }
@@ -142,12 +150,12 @@ Status mmlu_parse(QuestionList *out, const char *name, const StrBuf *text, Err *
     return status;
 }
 
-static Status read_file(QuestionList *out, const char *path, Err *err)
+static Status read_file(QuestionList *out, const char *path, EvalProtocol protocol, Err *err)
 {
     StrBuf text = {0};
     Status status = data_text_read(path, &text, err);
     if (status == STATUS_OK)
-        status = mmlu_parse(out, path, &text, err);
+        status = mmlu_parse(out, path, &text, protocol, err);
     strbuf_clear(&text);
     return status;
 }
@@ -168,9 +176,12 @@ static bool is_wanted(const char *subject, const char *category, const char *par
     return !part || strcmp(part, subject) == 0 || (category && strcmp(part, category) == 0);
 }
 
-static Status read_subject(QuestionGroups *out, const char *path, const char *subject, Err *err)
+static Status read_subject(QuestionGroups *out, const char *path, const char *subject,
+                           EvalProtocol protocol, Err *err)
 {
     QuestionGroup *group = question_groups_add(out, subject, mmlu_category(subject));
+    if (protocol == PROTOCOL_AUTHOR)
+        return read_file(&group->questions, path, protocol, err);
     char *spaced = xstrdup(subject);
     for (char *c = spaced; *c; c++)
         *c = *c == '_' ? ' ' : *c;
@@ -178,11 +189,11 @@ static Status read_subject(QuestionGroups *out, const char *path, const char *su
     group->prefix = xasprintf(
         "The following are multiple choice questions (with answers) about %s.\n\n", spaced);
     free(spaced);
-    return read_file(&group->questions, path, err);
+    return read_file(&group->questions, path, protocol, err);
 }
 
 Status mmlu_read(QuestionGroups *out, const char *folder, const char *split, const char *part,
-                 Err *err)
+                 EvalProtocol protocol, Err *err)
 {
     char *path = file_join(folder, split);
     StringList files = {0};
@@ -190,7 +201,7 @@ Status mmlu_read(QuestionGroups *out, const char *folder, const char *split, con
     for (int64_t i = 0; i < files.count && status == STATUS_OK; i++) {
         char *subject = subject_of(files.items[i], split);
         if (subject && is_wanted(subject, mmlu_category(subject), part))
-            status = read_subject(out, files.items[i], subject, err);
+            status = read_subject(out, files.items[i], subject, protocol, err);
         free(subject);
     }
     if (status == STATUS_OK && out->count == 0)
@@ -203,7 +214,7 @@ Status mmlu_read(QuestionGroups *out, const char *folder, const char *split, con
 Status mmlu_read_shots(QuestionList *out, const char *folder, const char *subject, Err *err)
 {
     char *path = xasprintf("%s/dev/%s_dev.csv", folder, subject);
-    Status status = read_file(out, path, err);
+    Status status = read_file(out, path, PROTOCOL_LOGPROB, err);
     free(path);
     return status;
 }

@@ -13,13 +13,15 @@ const char *mmlu_category(const char *subject);
 bool mmlu_has_part(const char *name);
 
 /* Adds one group for each subject of the split, in the order of their names; `part` (NULL: all)
- * names a subject or a category. A group's prefix is the sentence that introduces its subject. */
+ * names a subject or a category. A group's prefix is the sentence that introduces its subject; the
+ * author's protocol has none. */
 Status mmlu_read(QuestionGroups *out, const char *folder, const char *split, const char *part,
-                 Err *err);
+                 EvalProtocol protocol, Err *err);
 /* The solved examples (split "dev") of one subject. */
 Status mmlu_read_shots(QuestionList *out, const char *folder, const char *subject, Err *err);
 
 /* Questions of one file's text, which errors call `name`. */
-Status mmlu_parse(QuestionList *out, const char *name, const StrBuf *text, Err *err);
+Status mmlu_parse(QuestionList *out, const char *name, const StrBuf *text, EvalProtocol protocol,
+                  Err *err);
 
 #endif

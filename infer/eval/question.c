@@ -5,6 +5,11 @@
 
 #include "core/base/mem.h"
 
+const char *protocol_name(EvalProtocol protocol)
+{
+    return protocol == PROTOCOL_AUTHOR ? "author" : "log-probability";
+}
+
 Question *question_list_add(QuestionList *list, const char *id, const char *context)
 {
     list->items = mem_grow(list->items, &list->capacity, list->count + 1, sizeof *list->items);

@@ -6,6 +6,14 @@
 #include "core/base/hash.h"
 #include "core/base/strbuf.h"
 
+/* How questions are asked and judged. */
+typedef enum EvalProtocol {
+    PROTOCOL_LOGPROB, /* as lm-evaluation-harness does it */
+    PROTOCOL_AUTHOR,  /* as the growing-transformers line published it: author.h */
+} EvalProtocol;
+
+const char *protocol_name(EvalProtocol protocol);
+
 /* Plain data, owned by its list. */
 typedef struct Question {
     char *id;       /* of its own within the task */

@@ -7,8 +7,11 @@
 #include "core/base/mem.h"
 #include "core/metrics/stats.h"
 
-static void add(Tally *tally, const Outcome *outcome)
+static void add(Tally *tally, const TaskRun *run, const Outcome *outcome)
 {
+    double score = outcome_score(run, outcome);
+    tally->score += score;
+    tally->squares += score * score;
     tally->n++;
     tally->correct += outcome->correct;
     tally->correct_per_byte += outcome->correct_per_byte;
@@ -18,6 +21,8 @@ static void add(Tally *tally, const Outcome *outcome)
 static void add_all(Tally *tally, const Tally *other)
 {
     tally->n += other->n;
+    tally->score += other->score;
+    tally->squares += other->squares;
     tally->correct += other->correct;
     tally->correct_per_byte += other->correct_per_byte;
     tally->logprob += other->logprob;
@@ -39,15 +44,28 @@ static void add_squad(TaskResult *result, const Outcome *outcomes)
     free(answers);
 }
 
+/* Of the accuracies that each repeat would have had alone. */
+static double repeat_sigma(const TaskRun *run, const Outcome *outcomes)
+{
+    int64_t n = question_groups_total(&run->groups);
+    double accuracy[AUTHOR_REPEATS] = {0};
+    for (int r = 0; r < AUTHOR_REPEATS; r++)
+        for (int64_t i = 0; i < n; i++)
+            accuracy[r] += outcomes[i].replies[r] / (double)n;
+    return stats_standard_error(accuracy, AUTHOR_REPEATS) * sqrt(AUTHOR_REPEATS);
+}
+
 TaskResult task_result_new(const TaskRun *run, const char *model, const Outcome *outcomes)
 {
     TaskResult result = {.run = run, .model = xstrdup(model)};
     result.groups = xcalloc((size_t)run->groups.count, sizeof *result.groups);
-    if (run->task->kind == TASK_SQUAD)
+    if (run->protocol == PROTOCOL_AUTHOR)
+        result.repeat_sigma = repeat_sigma(run, outcomes);
+    else if (run->task->kind == TASK_SQUAD)
         add_squad(&result, outcomes);
     for (int64_t g = 0; g < run->groups.count; g++) {
         for (int64_t q = 0; q < run->groups.items[g].questions.count; q++)
-            add(&result.groups[g], outcomes++);
+            add(&result.groups[g], run, outcomes++);
         add_all(&result.all, &result.groups[g]);
     }
     return result;
@@ -67,18 +85,22 @@ static double share_error(double p, int64_t n)
 
 double tally_accuracy(const Tally *tally)
 {
-    return (double)tally->correct / (double)tally->n;
+    return tally->score / (double)tally->n;
 }
 
 double tally_error(const Tally *tally)
 {
-    return share_error(tally_accuracy(tally), tally->n);
+    double mean = tally_accuracy(tally), variance = tally->squares / (double)tally->n - mean * mean;
+    return variance > 0.0 ? sqrt(variance / (double)tally->n) : 0.0;
 }
 
-/* Within 1.96 standard errors of what guessing gives. */
-static bool at_chance(const Tally *tally, double chance)
+/* Within 1.96 standard errors of what guessing gives. The author's protocol gives that only to who
+ * writes nothing but the letters; a guesser who does not has less, so all below is chance, too. */
+static bool at_chance(const TaskRun *run, const Tally *tally, double chance)
 {
-    return chance > 0.0 && fabs(tally_accuracy(tally) - chance) <= 1.96 * tally_error(tally);
+    double above = tally_accuracy(tally) - chance, margin = 1.96 * tally_error(tally);
+    return chance > 0.0 && above <= margin &&
+           (above >= -margin || run->protocol == PROTOCOL_AUTHOR);
 }
 
 static bool is_of(const QuestionGroup *group, const char *category)
@@ -168,13 +190,20 @@ json_t *task_result_json(const TaskResult *result)
     const TaskRun *run = result->run;
     const Tally *all = &result->all;
     double chance = task_chance(run);
+    bool author = run->protocol == PROTOCOL_AUTHOR;
     json_t *row =
         json_pack("{s:s, s:s, s:I, s:I, s:f, s:f}", "task", run->name, "model", result->model,
                   "questions", (json_int_t)all->n, "shots", (json_int_t)run->shots, "accuracy",
                   tally_accuracy(all), "stderr", tally_error(all));
+    json_object_set_new(row, "protocol", json_string(protocol_name(run->protocol)));
+    if (author) {
+        json_object_set_new(row, "note", json_string(author_note));
+        json_object_set_new(row, "repeats", json_integer(AUTHOR_REPEATS));
+        json_object_set_new(row, "repeat_sigma", json_real(result->repeat_sigma));
+    }
     if (run->task->kind == TASK_CHOICE) {
         json_object_set_new(row, "chance", json_real(chance));
-        json_object_set_new(row, "at_chance", json_boolean(at_chance(all, chance)));
+        json_object_set_new(row, "at_chance", json_boolean(at_chance(run, all, chance)));
     }
     if (run->task->by_bytes) {
         double p = (double)all->correct_per_byte / (double)all->n;
@@ -183,7 +212,7 @@ json_t *task_result_json(const TaskResult *result)
     }
     if (task_is_greedy(run->task))
         json_object_set_new(row, "perplexity", json_real(exp(-all->logprob / (double)all->n)));
-    if (run->task->kind == TASK_SQUAD)
+    if (run->task->kind == TASK_SQUAD && !author)
         add_squad_json(row, result);
     if (run->groups.items[0].name)
         add_groups(row, result);
@@ -194,8 +223,8 @@ json_t *task_result_json(const TaskResult *result)
 
 enum { NAME_WIDTH = 40 };
 
-static void print_line(int indent, const char *name, const char *shots, const Tally *tally,
-                       double chance, const char *more)
+static void print_line(const TaskRun *run, int indent, const char *name, const char *shots,
+                       const Tally *tally, double chance, const char *more)
 {
     printf("%*s%-*s %5s %9lld  %5.1f ± %4.1f %%  ", indent, "", NAME_WIDTH - indent, name, shots,
            (long long)tally->n, 100.0 * tally_accuracy(tally), 100.0 * tally_error(tally));
@@ -203,17 +232,17 @@ static void print_line(int indent, const char *name, const char *shots, const Ta
         printf("%5.1f %%", 100.0 * chance);
     else
         printf("%7s", "-");
-    printf("%s%s\n", at_chance(tally, chance) ? "  at chance" : "", more);
+    printf("%s%s\n", at_chance(run, tally, chance) ? "  at chance" : "", more);
 }
 
 static void print_category(const TaskResult *result, const char *category, double chance)
 {
     Tally tally = category_tally(result, category);
-    print_line(2, category, "", &tally, chance, "");
+    print_line(result->run, 2, category, "", &tally, chance, "");
     for (int64_t g = 0; g < result->run->groups.count; g++) {
         const QuestionGroup *group = &result->run->groups.items[g];
         if (is_of(group, category))
-            print_line(4, group->name, "", &result->groups[g], chance, "");
+            print_line(result->run, 4, group->name, "", &result->groups[g], chance, "");
     }
 }
 
@@ -233,10 +262,13 @@ static void print_result(const TaskResult *result)
     }
     if (task_is_greedy(run->task))
         strbuf_printf(&more, "  perplexity %.2f", exp(-all->logprob / (double)all->n));
-    if (run->task->kind == TASK_SQUAD)
+    if (run->protocol == PROTOCOL_AUTHOR)
+        strbuf_printf(&more, "  %d repeats, σ %.2f %%", AUTHOR_REPEATS,
+                      100.0 * result->repeat_sigma);
+    else if (run->task->kind == TASK_SQUAD)
         strbuf_printf(&more, "  exact match; F1 %.1f ± %.1f %%", result->squad.f1,
                       result->f1_error);
-    if (task_has_unanswerable(run->task))
+    if (task_has_unanswerable(run->task) && run->protocol != PROTOCOL_AUTHOR)
         strbuf_printf(
             &more,
             " (answerable %.1f %%, unanswerable %.1f %%; at most %.1f %% by a threshold of "
@@ -246,23 +278,27 @@ static void print_result(const TaskResult *result)
     if (grouped)
         strbuf_printf(&more, "  mean of groups %.1f %%", 100.0 * macro_accuracy(result));
     snprintf(shots, sizeof shots, "%lld", (long long)run->shots);
-    print_line(0, run->name, shots, all, chance, more.data);
+    print_line(run, 0, run->name, shots, all, chance, more.data);
     for (int64_t g = 0; g < run->groups.count && grouped; g++) {
         const char *category = new_category(run, g);
         if (category)
             print_category(result, category, chance);
         else if (!run->groups.items[g].category)
-            print_line(2, run->groups.items[g].name, "", &result->groups[g], chance, "");
+            print_line(run, 2, run->groups.items[g].name, "", &result->groups[g], chance, "");
     }
     strbuf_clear(&more);
 }
 
 void task_results_print(const TaskResult *results, int64_t n)
 {
+    bool author = false;
     for (int64_t i = 0; i < n; i++) {
         if (i == 0 || strcmp(results[i].model, results[i - 1].model) != 0)
             printf("%-*s %5s %9s  %-14s  %s\n", NAME_WIDTH, results[i].model, "shots", "questions",
                    "accuracy", "chance");
         print_result(&results[i]);
+        author |= results[i].run->protocol == PROTOCOL_AUTHOR;
     }
+    if (author)
+        printf("(%s)\n", author_note);
 }

@@ -9,7 +9,8 @@
 /* Sums over questions. */
 typedef struct Tally {
     int64_t n, correct, correct_per_byte;
-    double logprob; /* of the right answers */
+    double score, squares; /* scores between 0 and 1, and their squares */
+    double logprob;        /* of the right answers */
 } Tally;
 
 typedef struct TaskResult {
@@ -21,14 +22,15 @@ typedef struct TaskResult {
      * threshold on its probability. */
     SquadTotals squad;
     SquadBest squad_best;
-    double f1_error; /* standard error of the mean, in percent */
+    double f1_error;     /* standard error of the mean, in percent */
+    double repeat_sigma; /* the author's protocol: deviation of its repeats' accuracies */
 } TaskResult;
 
 /* From the outcomes in the order of the groups. */
 TaskResult task_result_new(const TaskRun *run, const char *model, const Outcome *outcomes);
 void task_result_clear(TaskResult *result);
 
-/* Share of right answers and its standard error over questions, sqrt(p (1 - p) / n). */
+/* Mean score and its standard error over questions: sqrt(p (1 - p) / n) for right and wrong. */
 double tally_accuracy(const Tally *tally);
 double tally_error(const Tally *tally);
 

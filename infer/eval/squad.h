@@ -7,9 +7,10 @@
 
 /* Adds a group for each paragraph, whose text is the group's prefix. A question's choices are the
  * reference answers; none where the paragraph does not tell. At most `limit` questions (0: all). */
-Status squad_read(QuestionGroups *out, const char *path, int64_t limit, Err *err);
+Status squad_read(QuestionGroups *out, const char *path, EvalProtocol protocol, int64_t limit,
+                  Err *err);
 /* The same of a file's text, which errors call `name`. */
-Status squad_parse(QuestionGroups *out, const char *name, const StrBuf *text, int64_t limit,
-                   Err *err);
+Status squad_parse(QuestionGroups *out, const char *name, const StrBuf *text, EvalProtocol protocol,
+                   int64_t limit, Err *err);
 
 #endif

@@ -7,6 +7,7 @@
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "core/cli/options.h"
+#include "infer/eval/author.h"
 #include "infer/eval/mmlu.h"
 #include "infer/eval/squad.h"
 
@@ -185,7 +186,7 @@ static void apply_limit(QuestionGroup *group, int64_t limit)
 
 static Status read_mmlu(TaskRun *run, const char *folder, const TaskSettings *settings, Err *err)
 {
-    TRY(mmlu_read(&run->groups, folder, settings->split, run->part, err));
+    TRY(mmlu_read(&run->groups, folder, settings->split, run->part, run->protocol, err));
     for (int64_t g = 0; g < run->groups.count; g++) {
         QuestionGroup *group = &run->groups.items[g];
         QuestionList solved = {0};
@@ -216,13 +217,16 @@ static Status read_squad(TaskRun *run, const char *path, const TaskSettings *set
 {
     if (run->shots > 0)
         return err_set(err, "%s is asked without solved examples; leave --shots out", run->name);
-    return squad_read(&run->groups, path, settings->limit, err);
+    if (run->protocol != PROTOCOL_AUTHOR)
+        return squad_read(&run->groups, path, run->protocol, settings->limit, err);
+    TRY(squad_read(&run->groups, path, run->protocol, 0, err));
+    author_select(&run->groups, settings->limit, settings->seed);
+    return STATUS_OK;
 }
 
 static Status read_task(TaskRun *run, const TaskSettings *settings, Err *err)
 {
     char *path;
-    run->shots = settings->shots < 0 ? run->task->shots : settings->shots;
     TRY(find_file(run, settings, &path, err));
     Status status = run->task->kind == TASK_SQUAD ? read_squad(run, path, settings, err)
                     : run->task->file             ? read_file(run, path, settings, err)
@@ -240,9 +244,15 @@ Status task_runs_read(TaskRuns *out, const TaskSettings *settings, Err *err)
     while (status == STATUS_OK && (name = strsep(&rest, ",")) != NULL)
         status = add_task(out, name, err);
     free(names);
-    for (int64_t i = 0; i < out->count && status == STATUS_OK; i++)
-        if (task_has_files(out->items[i].task))
-            status = read_task(&out->items[i], settings, err);
+    for (int64_t i = 0; i < out->count && status == STATUS_OK; i++) {
+        TaskRun *run = &out->items[i];
+        run->protocol = settings->protocol;
+        run->shots = settings->shots < 0 ? run->task->shots : settings->shots;
+        if (run->protocol == PROTOCOL_AUTHOR)
+            status = author_check(run, settings->shots, err);
+        if (status == STATUS_OK && task_has_files(run->task))
+            status = read_task(run, settings, err);
+    }
     return status;
 }
 

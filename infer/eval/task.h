@@ -28,8 +28,9 @@ typedef struct Task {
 /* A task that was asked for, and its questions. */
 typedef struct TaskRun {
     const Task *task;
-    char *name;     /* "mmlu", "mmlu_stem" */
-    char *part;     /* "stem"; NULL: all */
+    char *name; /* "mmlu", "mmlu_stem", "mmlu_author" */
+    char *part; /* "stem"; NULL: all */
+    EvalProtocol protocol;
     int64_t source; /* which of --data holds it, or -1 */
     int64_t shots;
     QuestionGroups groups;
@@ -47,6 +48,7 @@ typedef struct TaskSettings {
     int64_t shots;          /* below 0: what is usual */
     int64_t limit;          /* questions of each task or subject; 0: all */
     int64_t seed;           /* 0: the first questions are the shots, else drawn ones */
+    EvalProtocol protocol;
 } TaskSettings;
 
 /* Whether some questions have no answer. */

@@ -31,6 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     int kind = data[0] % (FORMS + 2);
+    EvalProtocol protocol = data[0] & 128 ? PROTOCOL_AUTHOR : PROTOCOL_LOGPROB;
     StrBuf text = {0};
     QuestionList list = {0};
     Err err;
@@ -38,11 +39,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data_text_check("file", &text, &err) == STATUS_OK) {
         QuestionGroups groups = {0};
         if (kind == FORMS + 1)
-            (void)squad_parse(&groups, "file", &text, 9, &err);
+            (void)squad_parse(&groups, "file", &text, protocol, 9, &err);
         question_groups_clear(&groups);
         Status status = kind == FORMS + 1 ? STATUS_FAIL
                         : kind == FORMS
-                            ? mmlu_parse(&list, "file", &text, &err)
+                            ? mmlu_parse(&list, "file", &text, protocol, &err)
                             : choice_file_parse(&list, "file", &text, forms[kind], &err);
         if (status == STATUS_OK)
             check(&list);

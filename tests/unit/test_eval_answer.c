@@ -59,15 +59,20 @@ static Ensemble *stranger(void)
     return tiny_ensemble(&model, 1, MERGE_MEAN);
 }
 
-static void read_task(TaskRuns *runs, const char *name)
+static void read_task_by(TaskRuns *runs, const char *name, EvalProtocol protocol)
 {
     Err err;
     StringList data = {0};
     string_list_add(&data, folder_path(""));
-    TaskSettings settings = {.names = name, .data = &data, .split = "test"};
+    TaskSettings settings = {.names = name, .data = &data, .split = "test", .protocol = protocol};
     *runs = (TaskRuns){0};
     ASSERT_OK(task_runs_read(runs, &settings, &err));
     string_list_clear(&data);
+}
+
+static void read_task(TaskRuns *runs, const char *name)
+{
+    read_task_by(runs, name, PROTOCOL_LOGPROB);
 }
 
 static Status answer(const TaskRun *run, const Ensemble *ensemble, ItemsFile *items,
@@ -316,6 +321,99 @@ static void what_was_stopped_ends_the_same(void **state)
     task_runs_clear(&runs);
 }
 
+/* ---- the author's protocol ------------------------------------------------------------------- */
+
+/* A paragraph with n questions, whose answers are the given ones in turn. */
+static void put_squad(int n, const char *const *answers, int n_answers)
+{
+    StrBuf text = {0};
+    strbuf_puts(&text, "{\"data\": [{\"paragraphs\": [{\"context\": \"See.\", \"qas\": [");
+    for (int i = 0; i < n; i++)
+        strbuf_printf(&text,
+                      "%s{\"id\": \"%d\", \"question\": \"No %d?\", \"answers\": [{\"text\": "
+                      "\"%s\"}, {\"text\": \"never asked\"}]}",
+                      i ? ", " : "", i + 1, i, answers[i % n_answers]);
+    strbuf_puts(&text, "]}]}]}");
+    folder_put("dev-v2.0.json", text.data, text.size);
+    strbuf_clear(&text);
+}
+
+static void drawn_letters_score_their_probability(void **state)
+{
+    (void)state;
+    Err err;
+    Outcome one[MOST], two[MOST];
+    TaskRuns runs;
+    put_subjects();
+    read_task_by(&runs, "mmlu", PROTOCOL_AUTHOR);
+    assert_string_equal(runs.items[0].name, "mmlu_author");
+    assert_string_equal(runs.items[0].groups.items[0].prefix, "");
+    assert_string_equal(runs.items[0].groups.items[0].questions.items[0].context,
+                        "Question: Number 0?\nOptions: A) one B) two C) three D) four\nAnswer:");
+    /* Sure of A, which is right for 9 of 24; of the same, small; of D; and of a blank. */
+    Tally sure = tally_of(runs.items, opinion('A', 'D', 30.0f));
+    assert_true(fabs(tally_accuracy(&sure) - 9.0 / 24) < 1e-12);
+    assert_true(tally_of(runs.items, opinion('a', 'D', 30.0f)).score > 8.99);
+    assert_true(tally_of(runs.items, opinion('D', 'A', 30.0f)).score == 0.0);
+    assert_true(tally_of(runs.items, opinion(' ', 'A', 30.0f)).score == 0.0);
+    /* As sure as one half: p = e^s / (e^s + e^-s + V - 2) for s = log(V - 2). */
+    float half = logf(V - 2.0f);
+    Tally tally = tally_of(runs.items, opinion('B', 'D', half));
+    assert_true(fabs(tally.score / 15 - 0.5) < 4 * sqrt(0.25 / 150)); /* 150 draws */
+    Ensemble *ensemble = opinion('B', 'D', half);
+    ASSERT_OK(answer(runs.items, ensemble, NULL, one, &err));
+    ASSERT_OK(answer(runs.items, ensemble, NULL, two, &err));
+    int64_t differ = 0;
+    for (int i = 0; i < 24; i++) {
+        assert_memory_equal(one[i].replies, two[i].replies, sizeof one[i].replies);
+        differ += i > 0 && memcmp(one[i].replies, one[i - 1].replies, sizeof one[i].replies) != 0;
+    }
+    assert_true(differ > 5); /* each question draws its own */
+    TaskResult result = task_result_new(runs.items, "m", one);
+    json_t *row = task_result_json(&result);
+    assert_string_equal(json_string_value(json_object_get(row, "protocol")), "author");
+    assert_true(json_real_value(json_object_get(row, "repeat_sigma")) > 0.0);
+    assert_true(json_real_value(json_object_get(row, "chance")) == 0.25);
+    json_decref(row);
+    task_result_clear(&result);
+    ensemble_free(ensemble);
+    task_runs_clear(&runs);
+}
+
+/* Who writes nothing but e: right where e's alone, as many as the answer has, hold the answer. */
+static void lengths_leak_and_substrings_count(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {"e", "EEE", "exe", "eeeeeeeee"};
+    Err err;
+    Outcome outcomes[MOST];
+    TaskRuns runs;
+    put_squad(8, answers, 4);
+    read_task_by(&runs, "squad2", PROTOCOL_AUTHOR);
+    const QuestionList *list = &runs.items[0].groups.items[0].questions;
+    assert_int_equal(list->count, 6); /* nine characters are not asked for */
+    assert_int_equal(list->items[1].n_choices, 1);
+    Ensemble *ensemble = opinion('e', 'x', 30.0f);
+    ItemsFile *items = open_items("drawn.jsonl", false);
+    ASSERT_OK(answer(runs.items, ensemble, items, outcomes, &err));
+    ASSERT_OK(items_close(items, &err));
+    for (int i = 0; i < 6; i++)
+        assert_true(outcome_score(runs.items, &outcomes[i]) == (i % 3 == 2 ? 0.0 : 1.0));
+    char *text = content("drawn.jsonl");
+    assert_non_null(strstr(text, "[\"eee\",\"eee\",")); /* three for three */
+    assert_null(strstr(text, "\"eeee"));
+    const Task *squad = runs.items[0].task;
+    Question *q = &list->items[1];
+    assert_true(author_is_right(squad, q, "seeend"));
+    assert_false(author_is_right(squad, q, "ee e"));
+    free(q->choices[0]);
+    q->choices[0] = xstrdup("\u0430\u043D\u043D\u0430"); /* in small letters */
+    assert_true(author_is_right(squad, q, "\u0410\u043D\u043D\u0410."));
+    free(text);
+    ensemble_free(ensemble);
+    task_runs_clear(&runs);
+}
+
 static void what_cannot_be_asked_names_its_question(void **state)
 {
     (void)state;
@@ -347,6 +445,8 @@ int main(void)
         IN_FOLDER(subjects_add_up),
         IN_FOLDER(order_changes_only_positions),
         IN_FOLDER(what_was_stopped_ends_the_same),
+        IN_FOLDER(drawn_letters_score_their_probability),
+        IN_FOLDER(lengths_leak_and_substrings_count),
         IN_FOLDER(what_cannot_be_asked_names_its_question),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,7 +79,8 @@ static void damage_is_told_with_its_place(void **state)
         StrBuf text = {0};
         QuestionGroups groups = {0};
         strbuf_puts(&text, cases[i].text);
-        assert_int_equal(squad_parse(&groups, "f.json", &text, 0, &err), STATUS_FAIL);
+        assert_int_equal(squad_parse(&groups, "f.json", &text, PROTOCOL_LOGPROB, 0, &err),
+                         STATUS_FAIL);
         if (!strstr(err.text, cases[i].said))
             fail_msg("case %d says: %s", (int)i, err.text);
         question_groups_clear(&groups);
