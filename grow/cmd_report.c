@@ -1,5 +1,6 @@
 /* `cambium report`: the curves, costs and samples of runs on one page. */
 #include <stddef.h>
+#include <sys/stat.h>
 
 #include "core/base/log.h"
 #include "core/cli/options.h"
@@ -16,32 +17,53 @@ static const Option report_options[] = {
     {0},
 };
 
-static Status report_run(const void *opaque, const StringList *folders, Err *err)
+static bool is_file(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+static Status report_run(const void *opaque, const StringList *paths, Err *err)
 {
     const ReportSettings *settings = opaque;
-    Report report;
+    Report report = {0};
+    ReportScores scores = {0};
+    StringList folders = {0};
     StrBuf page = {0};
-    Status status = report_read(&report, folders, err);
+    Status status = STATUS_OK;
+    for (int64_t i = 0; i < paths->count && status == STATUS_OK; i++)
+        if (is_file(paths->items[i]))
+            status = report_scores_read(&scores, paths->items[i], err);
+        else
+            string_list_add(&folders, paths->items[i]);
+    if (status == STATUS_OK)
+        status = report_read(&report, &folders, err);
     if (status == STATUS_OK) {
-        report_page(&report, &page);
+        report_page(&report, &scores, &page);
         status = file_write(settings->output, page.data, (size_t)page.size, err);
     }
     if (status == STATUS_OK) {
-        report_text(&report, stdout);
-        log_info("%s: %lld runs", settings->output, (long long)report.n_runs);
+        if (report.n_runs > 0)
+            report_text(&report, stdout);
+        log_info("%s: %lld runs, %lld scores", settings->output, (long long)report.n_runs,
+                 (long long)scores.count);
     }
     strbuf_clear(&page);
     report_clear(&report);
+    report_scores_clear(&scores);
+    string_list_clear(&folders);
     return status;
 }
 
 const Verb verb_report = {
     .name = "report",
     .summary = "draw the curves, costs and samples of runs on one HTML page",
-    .positionals = "RUN...",
+    .positionals = "RUN|RESULT...",
     .positionals_min = 1,
     .positionals_max = -1,
-    .details = "RUN is a folder that `cambium train` or `cambium grow` wrote. The page stands "
+    .details = "RESULT is a file of `cambium eval -o`: bars with 95 % intervals, MMLU by category, "
+               "scores against depth. RUN is a folder that `cambium train` or `cambium grow` "
+               "wrote. The page stands "
                "alone (no network, no script): training loss and bits per byte over tokens and "
                "over FLOPs; the runs compared at equal tokens, equal FLOPs and equal active "
                "parameters on every text that they were validated on; every stage with its "
@@ -50,6 +72,7 @@ const Verb verb_report = {
                "are drawn as their mean and range.",
     .examples =
         {
+            "report stage1.json stage2.json -o scores.html",
             "report ru zh whole -o report.html",
             "report grown-seed1 grown-seed2 grown-seed3 whole -o report.html",
         },

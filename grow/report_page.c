@@ -156,13 +156,9 @@ static void put_samples(const Report *report, StrBuf *out)
 
 /* ---- the page ------------------------------------------------------------------------------- */
 
-void report_page(const Report *report, StrBuf *out)
+static void put_runs(const Report *report, StrBuf *out)
 {
-    strbuf_puts(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-                     "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
-                     "<title>Cambium report</title>\n<style>\n");
-    strbuf_puts(out, style);
-    strbuf_puts(out, "</style></head><body>\n<h1>Cambium report</h1>\n<div class=\"charts\">\n");
+    strbuf_puts(out, "<div class=\"charts\">\n");
     for (int axis = 0; axis < REPORT_AXES; axis++)
         report_chart(report, NULL, (ReportAxis)axis, out);
     for (int64_t i = 0; i < report->texts.count; i++)
@@ -173,5 +169,17 @@ void report_page(const Report *report, StrBuf *out)
     put_comparisons(report, out);
     put_stages(report, out);
     put_samples(report, out);
+}
+
+void report_page(const Report *report, const ReportScores *scores, StrBuf *out)
+{
+    strbuf_puts(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+                     "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
+                     "<title>Cambium report</title>\n<style>\n");
+    strbuf_puts(out, style);
+    strbuf_puts(out, "</style></head><body>\n<h1>Cambium report</h1>\n");
+    report_scores_page(scores, out);
+    if (report->n_runs > 0)
+        put_runs(report, out);
     strbuf_puts(out, "</body></html>\n");
 }

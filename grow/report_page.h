@@ -5,8 +5,9 @@
 
 #include "core/base/strbuf.h"
 #include "grow/report_data.h"
+#include "grow/report_scores.h"
 
 /* Appends the page (UTF-8). Every text from outside is escaped. */
-void report_page(const Report *report, StrBuf *out);
+void report_page(const Report *report, const ReportScores *scores, StrBuf *out);
 
 #endif

@@ -183,7 +183,8 @@ static Status answer_tasks(EvalWork *work, Helix *helix, ItemsFile *items, Err *
         if (status == STATUS_OK) {
             work->results = mem_grow(work->results, &work->capacity, work->n_results + 1,
                                      sizeof *work->results);
-            work->results[work->n_results++] = task_result_new(run, work->name, outcomes);
+            work->results[work->n_results] = task_result_new(run, work->name, outcomes);
+            work->results[work->n_results++].layers = model->ensemble->experts[0]->config.n_layers;
         }
         free(outcomes);
     }

@@ -196,6 +196,8 @@ json_t *task_result_json(const TaskResult *result)
                   "questions", (json_int_t)all->n, "shots", (json_int_t)run->shots, "accuracy",
                   tally_accuracy(all), "stderr", tally_error(all));
     json_object_set_new(row, "protocol", json_string(protocol_name(run->protocol)));
+    if (result->layers)
+        json_object_set_new(row, "layers", json_integer(result->layers));
     if (author) {
         json_object_set_new(row, "note", json_string(author_note));
         json_object_set_new(row, "repeats", json_integer(AUTHOR_REPEATS));

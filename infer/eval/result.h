@@ -16,6 +16,7 @@ typedef struct Tally {
 typedef struct TaskResult {
     const TaskRun *run; /* borrowed */
     char *model;
+    int64_t layers; /* of the model (of its first expert) */
     Tally all;
     Tally *groups; /* (groups of the run) */
     /* TASK_SQUAD: percentages with the model's own word on what has no answer, and with the best

@@ -52,4 +52,12 @@ check "one protocol does not go on with the other's answers" fails_with "was mad
 check "--limit cuts the subset" says '"questions": 7,' "$C" "${e[@]/mmlu,squad2/squad2}" --protocol author --limit 7 --json
 check "solved examples are refused" fails_with "leave --shots out" "$C" "${e[@]}" --protocol author --shots 2
 check "so is a task that it does not have" fails_with "is for mmlu, squad and squad2" "$C" "${e[@]}" --tasks bpb --protocol author
+drawn() {
+    sed 's/"layers": 1/"layers": 4/' whole.json >stage2.json
+    "$C" report whole.json stage2.json -o page.html -q && grep -q 'mmlu_author by category' page.html &&
+        grep -q 'mmlu_author against depth' page.html && grep -q '4 layers' page.html && grep -q '</html>' page.html
+}
+check "results are drawn on a page" drawn
+echo '[{"task": "mmlu"}]' >broken.json
+check "a broken result is named" fails_with "broken.json: [0] has no 'model'" "$C" report broken.json -o no.html
 exit $bad

@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     Report report;
     StrBuf page = {0};
     if (report_read(&report, &folders, &err) == STATUS_OK)
-        report_page(&report, &page);
+        report_page(&report, &(ReportScores){0}, &page);
     strbuf_clear(&page);
     report_clear(&report);
     return 0;

@@ -66,7 +66,7 @@ static void the_numbers_are_on_the_page(void **state)
     assert_float_equal(report_common(&report, "", REPORT_EQUAL_TOKENS), 2000.0, 0.0);
     assert_float_equal(report_common(&report, "", REPORT_EQUAL_FLOPS), 5e9, 0.0);
     StrBuf page = {0};
-    report_page(&report, &page);
+    report_page(&report, &(ReportScores){0}, &page);
     static const char *const wanted[] = {
         /* The second stage, its costs alone and its mean speed. */
         "<td>2</td><td class=\"left\">head</td><td>2</td><td>5</td>",
@@ -113,7 +113,7 @@ static void texts_are_compared_apart(void **state)
     ASSERT_OK(read_runs(&report, (const char *const[]){"both", "one"}, 2, &err));
     assert_int_equal(report.texts.count, 2);
     StrBuf page = {0};
-    report_page(&report, &page);
+    report_page(&report, &(ReportScores){0}, &page);
     const char *a = strstr(page.data, "<caption>Validation on a.pack (bits per byte)");
     const char *b = strstr(page.data, "<caption>Validation on b&amp;.pack (bits per byte)");
     assert_true(a && b && a < b);
@@ -145,7 +145,7 @@ static void seeds_become_a_band(void **state)
     Report report;
     ASSERT_OK(read_runs(&report, (const char *const[]){"x-seed1", "x-seed2", "x-seed"}, 3, &err));
     StrBuf page = {0};
-    report_page(&report, &page);
+    report_page(&report, &(ReportScores){0}, &page);
     const char *band = strstr(page.data, "/x: mean and range of the seeds</title>");
     assert_non_null(band);
     double x0, y0, x1, y1, x2, y2, x3, y3, m0, m1;
@@ -176,7 +176,7 @@ static void texts_are_escaped(void **state)
     Report report;
     ASSERT_OK(read_runs(&report, (const char *const[]){name}, 1, &err));
     StrBuf page = {0};
-    report_page(&report, &page);
+    report_page(&report, &(ReportScores){0}, &page);
     assert_non_null(strstr(page.data, "/&lt;b&gt;&amp;&quot;x&#39;&lt;i&gt;\xEF\xBF\xBD "));
     assert_non_null(strstr(page.data, "newest,&lt;head&gt;"));
     assert_non_null(strstr(page.data, "<b>&lt;b&gt;&amp;</b>a &quot;quoted&quot; &lt;script&gt;  "
