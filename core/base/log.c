@@ -10,7 +10,9 @@
 
 static _Atomic LogLevel log_level = LOG_INFO;
 static atomic_bool bar_drawn; /* a progress bar stands on the last line */
-static volatile sig_atomic_t stop_flag;
+/* Set by a signal that any thread may get: atomic, and without locks as a handler must be. */
+static atomic_int stop_flag;
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2, "signal handlers store to it");
 
 void log_set_level(LogLevel level)
 {
