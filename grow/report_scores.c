@@ -26,16 +26,12 @@ void report_scores_clear(ReportScores *scores)
 }
 
 /* The colour that the model has, or the next one. */
-static int colour_of(const ReportScores *scores, const char *model)
+static int colour_of(ReportScores *scores, const char *model)
 {
-    int next = 0;
-    for (int64_t i = 0; i < scores->count; i++) {
-        const ReportScore *score = &scores->items[i];
-        if (strcmp(score->model, model) == 0)
-            return score->colour;
-        next = score->colour >= next ? score->colour + 1 : next;
-    }
-    return next % COLOURS;
+    for (int64_t i = 0; i < scores->count; i++)
+        if (strcmp(scores->items[i].model, model) == 0)
+            return scores->items[i].colour;
+    return scores->n_models++ % COLOURS;
 }
 
 static Status add_score(ReportScores *out, ReportScore score, const json_t *row, const char *where,
@@ -136,13 +132,22 @@ static void draw_bar(StrBuf *out, const ReportScore *score, int64_t row)
                       bar_x(score->chance), y, y + BAR);
 }
 
+static bool is_bar(const ReportScore *score, const char *task, bool part)
+{
+    return strcmp(score->task, task) == 0 && (score->part != NULL) == part;
+}
+
+static bool is_point(const ReportScore *score, const char *task)
+{
+    return is_bar(score, task, false) && score->layers > 0;
+}
+
 /* The bars of a task: of all of it, or of its categories. */
 static void draw_task(const ReportScores *scores, const char *task, bool parts, StrBuf *out)
 {
     int64_t rows = 0;
     for (int64_t i = 0; i < scores->count; i++)
-        rows +=
-            strcmp(scores->items[i].task, task) == 0 && (scores->items[i].part != NULL) == parts;
+        rows += is_bar(&scores->items[i], task, parts);
     if (rows == 0)
         return;
     strbuf_puts(out, "<figure><figcaption>");
@@ -151,7 +156,7 @@ static void draw_task(const ReportScores *scores, const char *task, bool parts, 
                   parts ? " by category" : "", WIDTH, (long long)rows * BAR);
     int64_t row = 0;
     for (int64_t i = 0; i < scores->count; i++)
-        if (strcmp(scores->items[i].task, task) == 0 && (scores->items[i].part != NULL) == parts)
+        if (is_bar(&scores->items[i], task, parts))
             draw_bar(out, &scores->items[i], row++);
     strbuf_puts(out, "</svg></figure>\n");
 }
@@ -163,7 +168,7 @@ static void draw_depth(const ReportScores *scores, const char *task, StrBuf *out
     int64_t most = 0, least = INT64_MAX;
     for (int64_t i = 0; i < scores->count; i++) {
         const ReportScore *score = &scores->items[i];
-        if (score->part || score->layers < 1 || strcmp(score->task, task) != 0)
+        if (!is_point(score, task))
             continue;
         most = score->layers > most ? score->layers : most;
         least = score->layers < least ? score->layers : least;
@@ -183,7 +188,7 @@ static void draw_depth(const ReportScores *scores, const char *task, StrBuf *out
     }
     for (int64_t i = 0; i < scores->count; i++) {
         const ReportScore *score = &scores->items[i];
-        if (score->part || score->layers < 1 || strcmp(score->task, task) != 0)
+        if (!is_point(score, task))
             continue;
         double span = (double)(score->layers - least) / (double)(most - least);
         double x = LEFT + 30 + span * (WIDTH - LEFT - 60), scale = HEIGHT - BOTTOM - 10;

@@ -19,6 +19,7 @@ typedef struct ReportScore {
 typedef struct ReportScores {
     ReportScore *items;
     int64_t count, capacity;
+    int n_models;
 } ReportScores;
 
 /* Adds the scores of a file; rows of bits per byte are no scores and are left out. Errors name the

@@ -227,6 +227,12 @@ bool file_exists(const char *path)
     return access(path, F_OK) == 0;
 }
 
+bool file_is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 const char *file_base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -51,6 +51,7 @@ void string_list_clear(StringList *list);
 Status file_list(const char *path, StringList *out, Err *err);
 
 bool file_exists(const char *path);
+bool file_is_folder(const char *path);
 const char *file_base_name(const char *path);               /* points into `path` */
 bool file_has_suffix(const char *path, const char *suffix); /* letter case ignored */
 char *file_join(const char *folder, const char *name);      /* the caller frees */

@@ -1,7 +1,6 @@
 /* `cambium import`: models of other programs as model files of ours. */
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "core/cli/options.h"
 #include "core/io/model_import.h"
@@ -23,8 +22,7 @@ static const Option import_options[] = {
 /* A folder, its config.json or its weights: Hugging Face. */
 static bool is_hugging_face(const char *path)
 {
-    struct stat info;
-    return (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) || file_has_suffix(path, ".json") ||
+    return file_is_folder(path) || file_has_suffix(path, ".json") ||
            file_has_suffix(path, ".safetensors");
 }
 

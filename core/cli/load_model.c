@@ -11,15 +11,15 @@ DType dtype_for_device(const Device *device)
     return native ? DTYPE_BF16 : DTYPE_F32;
 }
 
-Status load_model_types(const LoadSettings *settings, const Device *device, DType *weights,
-                        DType *compute, Err *err)
+Status load_model_types(const LoadSettings *settings, const Device *device, LoadTypes *out,
+                        Err *err)
 {
     DType fast = dtype_for_device(device);
-    *weights = fast;
+    out->weights = fast;
     if (strcmp(settings->weights, "auto") != 0)
-        TRY(dtype_parse(settings->weights, weights, err));
-    *compute = *weights == DTYPE_I8 ? fast : *weights;
-    return STATUS_OK;
+        TRY(dtype_parse(settings->weights, &out->weights, err));
+    out->compute = out->kv = out->weights == DTYPE_I8 ? fast : out->weights;
+    return strcmp(settings->kv, "auto") == 0 ? STATUS_OK : dtype_parse(settings->kv, &out->kv, err);
 }
 
 Status load_model(LoadedModel *model, const char *path, const LoadSettings *settings, Err *err)
@@ -34,16 +34,17 @@ Status load_model_on(LoadedModel *model, const char *path, const LoadSettings *s
                      const Device *device, const ShardPlan *shards, Err *err)
 {
     *model = (LoadedModel){.device = *device};
-    LoadOptions options = {.device = &model->device, .shards = shards, .table = settings->table};
-    Status status =
-        load_model_types(settings, &model->device, &options.weights, &options.compute, err);
+    LoadTypes types;
+    Status status = load_model_types(settings, &model->device, &types, err);
     if (status == STATUS_OK) {
-        model->kv_dtype = options.compute;
-        if (strcmp(settings->kv, "auto") != 0)
-            status = dtype_parse(settings->kv, &model->kv_dtype, err);
-    }
-    if (status == STATUS_OK)
+        LoadOptions options = {.device = &model->device,
+                               .weights = types.weights,
+                               .compute = types.compute,
+                               .shards = shards,
+                               .table = settings->table};
+        model->kv_dtype = types.kv;
         status = ensemble_load(&model->ensemble, &model->tokenizer, path, &options, err);
+    }
     if (status != STATUS_OK)
         load_model_close(model);
     return status;

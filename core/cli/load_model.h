@@ -52,9 +52,12 @@ typedef struct LoadedModel {
 /* The fastest type of products that a device does well: bfloat16 where it has the instructions. */
 DType dtype_for_device(const Device *device);
 
-/* The types of weights and of products that `--weights` means on this device. */
-Status load_model_types(const LoadSettings *settings, const Device *device, DType *weights,
-                        DType *compute, Err *err);
+/* What `--weights` and `--kv` mean on a device. */
+typedef struct LoadTypes {
+    DType weights, compute, kv; /* compute: of products */
+} LoadTypes;
+Status load_model_types(const LoadSettings *settings, const Device *device, LoadTypes *out,
+                        Err *err);
 
 Status load_model(LoadedModel *model, const char *path, const LoadSettings *settings, Err *err);
 /* The same on an open device, which is taken over (also when it fails), and only this part of every

@@ -589,7 +589,8 @@ static Status finish_step(Decoder *d, const DecodeItem *items, int64_t n_items, 
     return status;
 }
 
-/* `first` (n_items): the first token of each item that is scored; NULL when none is. */
+/* Scores the tokens of each item from `first` (n_items; NULL: all zeros) on; `logprobs` NULL: none.
+ */
 static Status step(Decoder *d, const DecodeItem *items, int64_t n_items, const int64_t *first,
                    float *const *logprobs, Err *err)
 {
@@ -604,15 +605,17 @@ static Status step(Decoder *d, const DecodeItem *items, int64_t n_items, const i
     reserve_rows(d, total);
     TRY(extend_caches(d, items, n_items, err));
     CHECK(fill_rows(d, items, n_items, first) == total, "rows");
-    for (int64_t i = 0; i < n_items; i++)
-        TRY(follow_first(d, &items[i], logprobs && first[i] == 0 ? logprobs[i] : NULL, err));
+    for (int64_t i = 0; i < n_items; i++) {
+        bool scored = logprobs && (!first || first[i] == 0);
+        TRY(follow_first(d, &items[i], scored ? logprobs[i] : NULL, err));
+    }
     for (int64_t begin = 0; begin < total; begin += d->options.chunk) {
         int64_t count = total - begin < d->options.chunk ? total - begin : d->options.chunk;
         TRY(run_chunk(d, items, n_items, begin, count, logprobs != NULL, err));
     }
     int64_t row = 0;
     for (int64_t i = 0; i < n_items; i++) {
-        follow_item(d, &items[i], row, logprobs ? first[i] : 0, logprobs ? logprobs[i] : NULL);
+        follow_item(d, &items[i], row, first ? first[i] : 0, logprobs ? logprobs[i] : NULL);
         row += items[i].n_tokens;
         d->lengths[items[i].sequence] += items[i].n_tokens;
         d->shared[items[i].sequence] = false;
@@ -629,10 +632,7 @@ Status decoder_step(Decoder *d, const DecodeItem *items, int64_t n_items, Err *e
 Status decoder_score(Decoder *d, const DecodeItem *items, int64_t n_items, float *const *logprobs,
                      Err *err)
 {
-    int64_t *zeros = xcalloc((size_t)n_items, sizeof *zeros);
-    Status status = step(d, items, n_items, zeros, logprobs, err);
-    free(zeros);
-    return status;
+    return step(d, items, n_items, NULL, logprobs, err);
 }
 
 Status decoder_score_from(Decoder *d, const DecodeItem *items, int64_t n_items,

@@ -34,6 +34,27 @@ void bpb_table_clear(BpbTable *table)
     free(table->files);
 }
 
+/* A row of what the ensemble gives; `best` (n_files, documents; may be NULL) becomes the larger of
+ * itself and each document's log-probability. */
+static Status measure(BpbTable *table, char *label, const Ensemble *ensemble,
+                      const Tokenizer *tokenizer, const BpbOptions *options, double *const *best,
+                      Err *err)
+{
+    BpbRow *row = table_add(table, label);
+    for (int64_t f = 0; f < table->n_files; f++) {
+        const BpbFile *file = &table->files[f];
+        double *logprobs = xcalloc((size_t)file->n_documents, sizeof *logprobs);
+        Status status =
+            bpb_score(ensemble, tokenizer, options, file, logprobs, &row->places[f], err);
+        row->bpb[f] = bpb_of(file, logprobs);
+        for (int64_t d = 0; d < file->n_documents && best; d++)
+            best[f][d] = fmax(best[f][d], logprobs[d]);
+        free(logprobs);
+        TRY(status);
+    }
+    return STATUS_OK;
+}
+
 /* Each expert alone, then the oracle. */
 static Status measure_experts(BpbTable *table, const Ensemble *ensemble, const Tokenizer *tokenizer,
                               const BpbOptions *options, Err *err)
@@ -48,16 +69,8 @@ static Status measure_experts(BpbTable *table, const Ensemble *ensemble, const T
     }
     for (int64_t e = 0; e < E && status == STATUS_OK; e++) {
         Ensemble alone = {.n_experts = 1, .experts = ensemble->experts + e};
-        BpbRow *row = table_add(table, xasprintf("expert %" PRId64 " (%s)", e, ensemble->names[e]));
-        for (int64_t f = 0; f < F && status == STATUS_OK; f++) {
-            const BpbFile *file = &table->files[f];
-            double *logprobs = xcalloc((size_t)file->n_documents, sizeof *logprobs);
-            status = bpb_score(&alone, tokenizer, options, file, logprobs, &row->places[f], err);
-            row->bpb[f] = bpb_of(file, logprobs);
-            for (int64_t d = 0; d < file->n_documents; d++)
-                best[f][d] = fmax(best[f][d], logprobs[d]);
-            free(logprobs);
-        }
+        char *label = xasprintf("expert %" PRId64 " (%s)", e, ensemble->names[e]);
+        status = measure(table, label, &alone, tokenizer, options, best, err);
     }
     BpbRow *row = table_add(table, xstrdup("oracle (better expert per document)"));
     for (int64_t f = 0; f < F; f++) {
@@ -68,29 +81,13 @@ static Status measure_experts(BpbTable *table, const Ensemble *ensemble, const T
     return status;
 }
 
-static Status measure(BpbTable *table, char *label, const Ensemble *ensemble,
-                      const Tokenizer *tokenizer, const BpbOptions *options, Err *err)
-{
-    BpbRow *row = table_add(table, label);
-    for (int64_t f = 0; f < table->n_files; f++) {
-        const BpbFile *file = &table->files[f];
-        double *logprobs = xcalloc((size_t)file->n_documents, sizeof *logprobs);
-        Status status =
-            bpb_score(ensemble, tokenizer, options, file, logprobs, &row->places[f], err);
-        row->bpb[f] = bpb_of(file, logprobs);
-        free(logprobs);
-        TRY(status);
-    }
-    return STATUS_OK;
-}
-
 /* The rules asked for, or the model's own. */
 static Status measure_rules(BpbTable *table, Ensemble *ensemble, const char *name,
                             const char *rules, const Tokenizer *tokenizer,
                             const BpbOptions *options, Err *err)
 {
     if (ensemble->n_experts == 1)
-        return measure(table, xstrdup(name), ensemble, tokenizer, options, err);
+        return measure(table, xstrdup(name), ensemble, tokenizer, options, NULL, err);
     MergeRule own = ensemble->rule;
     char *list = xstrdup(rules ? rules : merge_rule_name(own));
     Status status = STATUS_OK;
@@ -104,8 +101,8 @@ static Status measure_rules(BpbTable *table, Ensemble *ensemble, const char *nam
                              "makes one",
                              name);
         if (status == STATUS_OK)
-            status =
-                measure(table, xasprintf("%s, %s", name, word), ensemble, tokenizer, options, err);
+            status = measure(table, xasprintf("%s, %s", name, word), ensemble, tokenizer, options,
+                             NULL, err);
     }
     ensemble->rule = own;
     free(list);

@@ -9,6 +9,7 @@
 #include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/io/json_get.h"
+#include "infer/eval/items.h"
 
 void item_scores_clear(ItemScores *scores)
 {
@@ -37,7 +38,7 @@ static Status read_header(ItemScores *out, const json_t *header, const char *whe
     const char *format, *model;
     int64_t version;
     if (json_get_text(header, "format", where, &format, err) != STATUS_OK ||
-        strcmp(format, "cambium-items") != 0)
+        strcmp(format, items_format) != 0)
         return err_set(err,
                        "%s is not the beginning of an items file; 'cambium eval --save-items' "
                        "makes one",

@@ -8,6 +8,8 @@
 #include "core/base/file.h"
 #include "core/base/mem.h"
 
+const char items_format[] = "cambium-items";
+
 struct ItemsFile {
     char *path;
     FILE *file;
@@ -52,7 +54,7 @@ static Status check_header(const ItemsFile *items, const json_t *found, const js
                            Err *err)
 {
     const char *format = json_string_value(json_object_get(found, "format"));
-    if (!format || strcmp(format, "cambium-items") != 0)
+    if (!format || strcmp(format, items_format) != 0)
         return err_set(err, "%s is not a file of --save-items", items->path);
     const char *key = difference(wanted, found);
     if (!key)

@@ -10,6 +10,8 @@
 
 typedef struct ItemsFile ItemsFile;
 
+extern const char items_format[]; /* the header's "format" */
+
 /* Opens a new file, or, with `resume`, one that is there: its header must be equal to `header`
  * (borrowed), else the first setting that differs is named. A line that is cut off at the end is
  * taken off. A file that is there is not overwritten. */

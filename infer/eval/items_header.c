@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "infer/eval/items.h"
+
 /* The tasks' names, their shots, and the hash of each one's prompts. */
 static void describe_tasks(const TaskRuns *runs, json_t *names, json_t *shots, json_t *hashes)
 {
@@ -34,7 +36,7 @@ Status items_header(json_t **out, const ItemsSettings *s, Err *err)
         "split", s->split, "context", (json_int_t)s->context, "device", model->device.ops->name,
         "weights", s->weights, "compute", dtype_name(model->ensemble->experts[0]->compute), "kv",
         dtype_name(model->kv_dtype), "ranks", s->ranks, "grid", s->ranks > 1 ? s->grid : "");
-    *out = json_pack("{s:s, s:i, s:s, s:{s:I, s:I}, s:o, s:o, s:o, s:o}", "format", "cambium-items",
+    *out = json_pack("{s:s, s:i, s:s, s:{s:I, s:I}, s:o, s:o, s:o, s:o}", "format", items_format,
                      "version", 1, "model", s->model_name, "model_file", "bytes",
                      (json_int_t)info.st_size, "modified", (json_int_t)info.st_mtime, "tasks",
                      names, "settings", settings, "shots", shots, "questions", hashes);

@@ -13,7 +13,6 @@ static void add(Tally *tally, const TaskRun *run, const Outcome *outcome)
     tally->score += score;
     tally->squares += score * score;
     tally->n++;
-    tally->correct += outcome->correct;
     tally->correct_per_byte += outcome->correct_per_byte;
     tally->logprob += outcome->logprob;
 }
@@ -23,7 +22,6 @@ static void add_all(Tally *tally, const Tally *other)
     tally->n += other->n;
     tally->score += other->score;
     tally->squares += other->squares;
-    tally->correct += other->correct;
     tally->correct_per_byte += other->correct_per_byte;
     tally->logprob += other->logprob;
 }
@@ -78,9 +76,17 @@ void task_result_clear(TaskResult *result)
     *result = (TaskResult){0};
 }
 
+/* The standard error of a mean, from the mean of the squares. */
+static double mean_error(double mean, double mean_square, int64_t n)
+{
+    double variance = mean_square - mean * mean;
+    return variance > 0.0 ? sqrt(variance / (double)n) : 0.0;
+}
+
+/* Of right and wrong, whose squares are themselves. */
 static double share_error(double p, int64_t n)
 {
-    return sqrt(p * (1.0 - p) / (double)n);
+    return mean_error(p, p, n);
 }
 
 double tally_accuracy(const Tally *tally)
@@ -90,8 +96,7 @@ double tally_accuracy(const Tally *tally)
 
 double tally_error(const Tally *tally)
 {
-    double mean = tally_accuracy(tally), variance = tally->squares / (double)tally->n - mean * mean;
-    return variance > 0.0 ? sqrt(variance / (double)tally->n) : 0.0;
+    return mean_error(tally_accuracy(tally), tally->squares / (double)tally->n, tally->n);
 }
 
 /* Within 1.96 standard errors of what guessing gives. The author's protocol gives that only to who

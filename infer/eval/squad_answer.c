@@ -41,14 +41,12 @@ char *squad_answer_text(const Task *task, const Tokenizer *tokenizer, const IdLi
 SquadAnswer squad_judge(const Task *task, const Question *question, const char *answer,
                         double no_answer)
 {
-    SquadVersion version = task_has_unanswerable(task) ? SQUAD_V2 : SQUAD_V1;
-    SquadRule rule = strcmp(task->name, "xquad_zh") == 0 ? SQUAD_RULE_CHINESE : SQUAD_RULE_WORDS;
     size_t n = (size_t)question->n_choices;
     Segment *references = xcalloc(n + 1, sizeof *references);
     for (size_t i = 0; i < n; i++)
         references[i] = (Segment){question->choices[i], (int64_t)strlen(question->choices[i])};
     Segment given = {answer, (int64_t)strlen(answer)};
-    SquadAnswer out = {.score = squad_score(version, rule, given, references, (int)n),
+    SquadAnswer out = {.score = squad_score(task->version, task->rule, given, references, (int)n),
                        .answerable = n > 0,
                        .answered = *answer != '\0',
                        .no_answer = no_answer};

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "core/base/mem.h"
 #include "core/base/rng.h"
@@ -12,22 +11,61 @@
 #include "infer/eval/squad.h"
 
 static const Task tasks[] = {
-    {"bpb", TASK_BPB, NULL, NULL, NULL, false, 0},
-    {"mmlu", TASK_CHOICE, "mmlu", NULL, NULL, false, 5},
-    {"arc_easy", TASK_CHOICE, "choice", "arc_easy.jsonl", form_question_answer, true, 0},
-    {"arc_challenge", TASK_CHOICE, "choice", "arc_challenge.jsonl", form_question_answer, true, 0},
-    {"openbookqa", TASK_CHOICE, "choice", "openbook_qa.jsonl", form_as_it_is, true, 0},
-    {"commonsense_qa", TASK_CHOICE, "choice", "commonsense_qa.jsonl", form_letters, false, 0},
-    {"boolq", TASK_CHOICE, "choice", "boolq.jsonl", form_passage, false, 0},
-    {"copa", TASK_CHOICE, "choice", "copa.jsonl", form_connected, false, 0},
-    {"lambada_openai", TASK_LAST_WORD, "choice", "lambada_openai.jsonl", form_as_it_is, false, 0},
-    {"squad", TASK_SQUAD, "squad", "dev-v1.1.json", NULL, false, 0},
-    {"squad2", TASK_SQUAD, "squad", "dev-v2.0.json", NULL, false, 0},
-    {"xquad_en", TASK_SQUAD, "squad", "xquad.en.json", NULL, false, 0},
-    {"xquad_ru", TASK_SQUAD, "squad", "xquad.ru.json", NULL, false, 0},
-    {"xquad_zh", TASK_SQUAD, "squad", "xquad.zh.json", NULL, false, 0},
-    {"passkey", TASK_PASSKEY, NULL, NULL, NULL, false, 0},
-    {"needle", TASK_NEEDLE, NULL, NULL, NULL, false, 0},
+    {.name = "bpb", .kind = TASK_BPB},
+    {.name = "mmlu", .kind = TASK_CHOICE, .folder = "mmlu", .shots = 5},
+    {.name = "arc_easy",
+     .kind = TASK_CHOICE,
+     .folder = "choice",
+     .file = "arc_easy.jsonl",
+     .form = form_question_answer,
+     .by_bytes = true},
+    {.name = "arc_challenge",
+     .kind = TASK_CHOICE,
+     .folder = "choice",
+     .file = "arc_challenge.jsonl",
+     .form = form_question_answer,
+     .by_bytes = true},
+    {.name = "openbookqa",
+     .kind = TASK_CHOICE,
+     .folder = "choice",
+     .file = "openbook_qa.jsonl",
+     .form = form_as_it_is,
+     .by_bytes = true},
+    {.name = "commonsense_qa",
+     .kind = TASK_CHOICE,
+     .folder = "choice",
+     .file = "commonsense_qa.jsonl",
+     .form = form_letters},
+    {.name = "boolq",
+     .kind = TASK_CHOICE,
+     .folder = "choice",
+     .file = "boolq.jsonl",
+     .form = form_passage},
+    {.name = "copa",
+     .kind = TASK_CHOICE,
+     .folder = "choice",
+     .file = "copa.jsonl",
+     .form = form_connected},
+    {.name = "lambada_openai",
+     .kind = TASK_LAST_WORD,
+     .folder = "choice",
+     .file = "lambada_openai.jsonl",
+     .form = form_as_it_is},
+    {.name = "squad", .kind = TASK_SQUAD, .folder = "squad", .file = "dev-v1.1.json"},
+    {.name = "squad2",
+     .kind = TASK_SQUAD,
+     .folder = "squad",
+     .file = "dev-v2.0.json",
+     .version = SQUAD_V2},
+    {.name = "xquad_en", .kind = TASK_SQUAD, .folder = "squad", .file = "xquad.en.json"},
+    {.name = "xquad_ru", .kind = TASK_SQUAD, .folder = "squad", .file = "xquad.ru.json"},
+    {.name = "xquad_zh",
+     .kind = TASK_SQUAD,
+     .folder = "squad",
+     .file = "xquad.zh.json",
+     .rule = SQUAD_RULE_CHINESE},
+    {.name = "passkey", .kind = TASK_PASSKEY},
+    {.name = "needle", .kind = TASK_NEEDLE},
 };
 
 enum { TASKS = sizeof tasks / sizeof *tasks };
@@ -36,7 +74,7 @@ static const char mmlu_prefix[] = "mmlu_";
 
 bool task_has_unanswerable(const Task *task)
 {
-    return strcmp(task->name, "squad2") == 0;
+    return task->kind == TASK_SQUAD && task->version == SQUAD_V2;
 }
 
 bool task_is_greedy(const Task *task)
@@ -108,23 +146,17 @@ void task_runs_clear(TaskRuns *runs)
 
 /* ---- where their files are ------------------------------------------------------------------- */
 
-static bool is_folder(const char *path)
-{
-    struct stat info;
-    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-}
-
 /* The task's file, or MMLU's folder, in one of --data; NULL when it is not there. The caller frees.
  */
 static char *look_in(const char *place, const TaskRun *run, const char *split)
 {
     const char *file = run->task->file;
-    if (file && !is_folder(place))
+    if (file && !file_is_folder(place))
         return strcmp(file_base_name(place), file) == 0 ? xstrdup(place) : NULL;
     for (int deeper = 0; deeper < 2; deeper++) {
         char *path = deeper ? file_join(place, run->task->folder) : xstrdup(place);
         char *probe = file_join(path, file ? file : split);
-        bool found = file ? file_exists(probe) : is_folder(probe);
+        bool found = file ? file_exists(probe) : file_is_folder(probe);
         free(file ? path : probe);
         if (found)
             return file ? probe : path;

@@ -3,6 +3,7 @@
 #define CAMBIUM_INFER_EVAL_TASK_H
 
 #include "core/base/file.h"
+#include "core/metrics/squad_score.h"
 #include "infer/eval/choice_file.h"
 #include "infer/eval/question.h"
 
@@ -18,11 +19,13 @@ typedef enum TaskKind {
 typedef struct Task {
     const char *name; /* as lm-evaluation-harness calls it */
     TaskKind kind;
-    const char *folder; /* below a --data folder, unless that itself holds the file */
-    const char *file;   /* NULL: MMLU, whose folder is what is looked for */
-    QuestionForm *form; /* of `file` */
-    bool by_bytes;      /* answers differ in length: accuracy per byte is of interest, too */
-    int64_t shots;      /* what is usual */
+    const char *folder;   /* below a --data folder, unless that itself holds the file */
+    const char *file;     /* NULL: MMLU, whose folder is what is looked for */
+    QuestionForm *form;   /* of `file` */
+    bool by_bytes;        /* answers differ in length: accuracy per byte is of interest, too */
+    int64_t shots;        /* what is usual */
+    SquadVersion version; /* of TASK_SQUAD: whether there are questions without an answer, */
+    SquadRule rule;       /* and how answers are compared */
 } Task;
 
 /* A task that was asked for, and its questions. */

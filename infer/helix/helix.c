@@ -47,14 +47,15 @@ struct Helix {
 static Status plan_grid(Helix *h, const HelixSettings *settings, const ModelConfig *const *configs,
                         int64_t n, Err *err)
 {
+    LoadTypes types;
+    TRY(load_model_types(h->load, &h->device, &types, err));
     GridWish wish = {.ranks = h->n_ranks,
                      .own_devices = h->ranks.comm && h->device.ops->memory,
                      .context = settings->grid_context,
                      .batch = settings->grid_batch > 0 ? settings->grid_batch : 1,
+                     .weights = types.weights,
+                     .kv = types.kv,
                      .hopb = h->hopb};
-    TRY(load_model_types(h->load, &h->device, &wish.weights, &wish.kv, err));
-    if (strcmp(h->load->kv, "auto") != 0)
-        TRY(dtype_parse(h->load->kv, &wish.kv, err));
     for (int64_t i = 0; settings->grid_context == 0 && i < n; i++)
         wish.context =
             i == 0 || configs[i]->context < wish.context ? configs[i]->context : wish.context;

@@ -33,12 +33,12 @@ static double table_bytes(const HelixMemory *m)
 
 Status helix_memory_budget(const HelixMemory *m, MemoryBudget *out, Err *err)
 {
-    DType weights, compute;
-    TRY(load_model_types(m->load, m->device, &weights, &compute, err));
-    int64_t copies = stay_mapped(m, weights) ? 1 : m->kvp;
+    LoadTypes types;
+    TRY(load_model_types(m->load, m->device, &types, err));
+    int64_t copies = stay_mapped(m, types.weights) ? 1 : m->kvp;
     double bytes = 0.0;
     for (int64_t i = 0; i < m->info->n_experts; i++)
-        bytes += expert_bytes(&m->info->experts[i].config, weights, copies);
+        bytes += expert_bytes(&m->info->experts[i].config, types.weights, copies);
     *out = (MemoryBudget){.bytes = m->asked > 0.0 ? m->asked : device_free_bytes(m->device),
                           .bytes_weights =
                               bytes * (double)m->local / (double)m->ranks + table_bytes(m),
