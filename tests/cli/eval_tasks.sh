@@ -2,21 +2,12 @@
 # Tasks with questions over the real program: all kinds, merged models, ranks, runs that are stopped
 # or killed, and what is refused.
 . tests/support/flow.sh
+. tests/support/two_experts.sh
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
 C=$CAMBIUM
-awk 'BEGIN { for (d = 0; d < 60; d++) { for (i = 0; i < 120; i++) printf "%d ", (d * 7 + i) % 97; printf "\f" } }' >a.txt
-awk 'BEGIN { for (d = 0; d < 60; d++) { for (i = 0; i < 120; i++) printf "%c ", 97 + (d * 5 + i * 3) % 26; printf "\f" } }' >b.txt
-made() {
-    "$C" embed --corpus a.txt --corpus b.txt --vocab-size 500 --dim 32 -o t.h5 -q || return 1
-    for l in a b; do
-        "$C" pack -t t.h5 $l.txt --validation 0.1 -o $l.pack -q &&
-            "$C" train --layers 1 --steps 40 --batch 4 --context 32 --heads 4 --lr 5e-3 -t t.h5 --data $l.pack -o $l -q || return 1
-    done
-    "$C" merge a/model.h5 b/model.h5 --rule bayes -o both.h5 -q
-}
-check "two experts are made and merged" made
+check "two experts are made and merged" two_experts train --layers 1 --steps 40
 
 # ---- questions: numbers are right, letters wrong ----
 mkdir -p data/choice data/mmlu/dev data/mmlu/test
