@@ -95,6 +95,28 @@ double corpus_metric_score(const CorpusMetric *metric, const double *sums)
     }
 }
 
+/* A ScoreFn. */
+static double score_of(const void *metric, const double *sums, int64_t n)
+{
+    (void)n;
+    return corpus_metric_score(metric, sums);
+}
+
+double corpus_metric_total(const CorpusMetric *metric, const double *stats, int64_t n)
+{
+    int width = corpus_metric_width(metric);
+    double sums[CORPUS_STATS_MAX] = {0};
+    for (int64_t i = 0; i < n * width; i++)
+        sums[i % width] += stats[i];
+    return corpus_metric_score(metric, sums);
+}
+
+void corpus_metric_draw(const CorpusMetric *metric, const double *stats, int64_t n,
+                        const Bootstrap *bootstrap, double *scores)
+{
+    bootstrap_scores(bootstrap, stats, n, corpus_metric_width(metric), score_of, metric, scores);
+}
+
 void corpus_metric_signature(const CorpusMetric *metric, int n_refs, StrBuf *out)
 {
     switch (metric->kind) {

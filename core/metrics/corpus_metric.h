@@ -5,6 +5,9 @@
 
 #include "core/metrics/bleu.h"
 #include "core/metrics/chrf.h"
+#include "core/metrics/stats.h"
+
+enum { CORPUS_STATS_MAX = CHRF_STATS_MAX }; /* the most numbers per segment */
 
 typedef enum CorpusMetricKind { METRIC_BLEU, METRIC_CHRF, METRIC_TER } CorpusMetricKind;
 
@@ -37,6 +40,11 @@ Status corpus_metric_count(const CorpusMetric *metric, const Corpus *corpus, dou
 
 /* The score of sums (width). */
 double corpus_metric_score(const CorpusMetric *metric, const double *sums);
+/* The score of segments whose counts are stats (n, width). */
+double corpus_metric_total(const CorpusMetric *metric, const double *stats, int64_t n);
+/* The scores of draws of the segments: scores (resamples), caller's memory. */
+void corpus_metric_draw(const CorpusMetric *metric, const double *stats, int64_t n,
+                        const Bootstrap *bootstrap, double *scores);
 
 void corpus_metric_signature(const CorpusMetric *metric, int n_refs, StrBuf *out);
 

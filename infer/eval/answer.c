@@ -7,6 +7,9 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
+#include "infer/eval/answer_item.h"
+#include "infer/eval/translation.h"
+#include "infer/eval/written.h"
 
 static int64_t best_of(const double *scores, int64_t n)
 {
@@ -17,9 +20,7 @@ static int64_t best_of(const double *scores, int64_t n)
     return best;
 }
 
-/* The choice with the largest log-probability, or the largest per byte. (lm-evaluation-harness
- * divides by characters: the same for answers in ASCII.) */
-static int64_t choose(const Question *question, const Prompt *prompt, bool per_byte)
+int64_t prompt_choice(const Question *question, const Prompt *prompt, bool per_byte)
 {
     double *scores = xmalloc((size_t)question->n_choices * sizeof *scores);
     for (int64_t i = 0; i < question->n_choices; i++)
@@ -35,8 +36,8 @@ static Outcome choice_outcome(const Question *question, const Prompt *prompt)
     if (prompt->greedy) {
         out.correct = out.correct_per_byte = prompt->is_greedy;
     } else {
-        out.correct = choose(question, prompt, false) == question->gold;
-        out.correct_per_byte = choose(question, prompt, true) == question->gold;
+        out.correct = prompt_choice(question, prompt, false) == question->gold;
+        out.correct_per_byte = prompt_choice(question, prompt, true) == question->gold;
     }
     return out;
 }
@@ -50,6 +51,12 @@ static Outcome squad_outcome(const Task *task, const Question *question, const P
     return (Outcome){.correct = squad.score.exact == 1.0, .squad = squad};
 }
 
+static Outcome translation_outcome(const Question *question, char *written)
+{
+    return (Outcome){.written = written,
+                     .chrf = translation_line_score(written, question->choices[question->gold])};
+}
+
 /* What was drawn after the prompts of a question. */
 static Outcome author_outcome(const Task *task, const Question *question, char *const *replies)
 {
@@ -59,127 +66,22 @@ static Outcome author_outcome(const Task *task, const Question *question, char *
     return out;
 }
 
+void outcomes_clear(Outcome *outcomes, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        free(outcomes[i].written);
+        outcomes[i].written = NULL;
+    }
+}
+
 double outcome_score(const TaskRun *run, const Outcome *outcome)
 {
     int64_t right = 0;
     if (run->protocol != PROTOCOL_AUTHOR)
-        return outcome->correct;
+        return run->task->kind == TASK_TRANSLATE ? outcome->chrf : outcome->correct;
     for (int r = 0; r < AUTHOR_REPEATS; r++)
         right += outcome->replies[r];
     return (double)right / AUTHOR_REPEATS;
-}
-
-/* ---- items ----------------------------------------------------------------------------------- */
-
-static char *item_id(const QuestionGroup *group, const Question *question)
-{
-    return group->name ? xasprintf("%s/%s", group->name, question->id) : xstrdup(question->id);
-}
-
-/* What every item has: all that the result is made of, and what a reader wants to see of it. */
-static json_t *start_item(const TaskRun *run, const QuestionGroup *group, const Question *question,
-                          bool correct, double score)
-{
-    char *id = item_id(group, question);
-    json_t *item = json_pack("{s:s, s:s, s:s?, s:i, s:f}", "task", run->name, "id", id, "group",
-                             group->name, "correct", correct, "score", score);
-    free(id);
-    return item;
-}
-
-static void end_item(json_t *item, const QuestionGroup *group, const Question *question,
-                     const char *answers)
-{
-    json_t *choices = json_array();
-    for (int64_t i = 0; i < question->n_choices; i++)
-        json_array_append_new(choices, json_string(question->choices[i]));
-    json_object_set_new(item, answers, choices);
-    char *text = xasprintf("%s%s", group->prefix, question->context);
-    json_object_set_new(item, "prompt", json_string(text));
-    free(text);
-}
-
-static json_t *choice_item(const TaskRun *run, const QuestionGroup *group, const Question *question,
-                           const Prompt *prompt, const Outcome *outcome)
-{
-    json_t *item = start_item(run, group, question, outcome->correct, outcome->correct);
-    if (run->task->by_bytes)
-        json_object_set_new(item, "correct_per_byte", json_integer(outcome->correct_per_byte));
-    if (!prompt->greedy)
-        json_object_set_new(item, "answer", json_integer(choose(question, prompt, false)));
-    json_t *logprobs = json_array();
-    for (int64_t i = 0; i < question->n_choices; i++)
-        json_array_append_new(logprobs, json_real(prompt->logprobs[i]));
-    json_object_set_new(item, "gold", json_integer(question->gold));
-    json_object_set_new(item, "logprobs", logprobs);
-    end_item(item, group, question, "choices");
-    return item;
-}
-
-static json_t *squad_item(const TaskRun *run, const QuestionGroup *group, const Question *question,
-                          const char *answer, const Outcome *outcome)
-{
-    const SquadAnswer *squad = &outcome->squad;
-    json_t *item = start_item(run, group, question, outcome->correct, squad->score.f1);
-    json_object_set_new(item, "answer", json_string(answer));
-    if (task_has_unanswerable(run->task))
-        json_object_set_new(item, "no_answer", json_real(squad->no_answer));
-    end_item(item, group, question, "references");
-    return item;
-}
-
-static json_t *author_item(const TaskRun *run, const QuestionGroup *group, const Question *question,
-                           char *const *replies, const Outcome *outcome)
-{
-    json_t *item = start_item(run, group, question, false, outcome_score(run, outcome));
-    json_object_del(item, "correct"); /* more than right and wrong */
-    json_object_set_new(item, "protocol", json_string("author"));
-    json_t *right = json_array(), *texts = json_array();
-    for (int r = 0; r < AUTHOR_REPEATS; r++) {
-        json_array_append_new(right, json_integer(outcome->replies[r]));
-        json_array_append_new(texts, json_string(replies[r]));
-    }
-    json_object_set_new(item, "right", right);
-    json_object_set_new(item, "replies", texts);
-    json_object_set_new(item, "gold", json_string(question->choices[question->gold]));
-    end_item(item, group, question, run->task->kind == TASK_SQUAD ? "references" : "choices");
-    return item;
-}
-
-static bool outcome_of_author_item(const json_t *line, Outcome *out)
-{
-    const json_t *right = json_object_get(line, "right");
-    for (size_t r = 0; r < AUTHOR_REPEATS; r++) {
-        const json_t *reply = json_array_get(right, r);
-        if (!json_is_integer(reply))
-            return false;
-        out->replies[r] = json_integer_value(reply) != 0;
-    }
-    return json_array_size(right) == AUTHOR_REPEATS;
-}
-
-/* The outcome that an item holds; false when it is not one of the task. */
-static bool outcome_of_item(const Task *task, const Question *question, const json_t *line,
-                            Outcome *out)
-{
-    const json_t *correct = json_object_get(line, "correct");
-    const json_t *score = json_object_get(line, "score");
-    const json_t *answer = json_object_get(line, "answer");
-    const json_t *logprobs = json_object_get(line, "logprobs");
-    if (!json_is_integer(correct) || !json_is_number(score))
-        return false;
-    out->correct = json_integer_value(correct) != 0;
-    out->correct_per_byte = json_integer_value(json_object_get(line, "correct_per_byte")) != 0;
-    if (task->kind == TASK_SQUAD) {
-        out->squad =
-            (SquadAnswer){.score = {.exact = out->correct, .f1 = json_number_value(score)},
-                          .answerable = question->n_choices > 0,
-                          .answered = json_string_length(answer) > 0,
-                          .no_answer = json_number_value(json_object_get(line, "no_answer"))};
-        return json_is_string(answer);
-    }
-    out->logprob = json_number_value(json_array_get(logprobs, (size_t)question->gold));
-    return json_array_size(logprobs) == (size_t)question->n_choices;
 }
 
 /* The outcome that line `index` of the items file holds, which must be this question's. */
@@ -191,10 +93,8 @@ static Status take_over(const ItemsFile *items, int64_t index, const TaskRun *ru
     const char *task = json_string_value(json_object_get(line, "task"));
     const char *found = json_string_value(json_object_get(line, "id"));
     char *id = item_id(group, question);
-    bool same =
-        task && found && strcmp(task, run->name) == 0 && strcmp(found, id) == 0 &&
-        (run->protocol == PROTOCOL_AUTHOR ? outcome_of_author_item(line, out)
-                                          : outcome_of_item(run->task, question, line, out));
+    bool same = task && found && strcmp(task, run->name) == 0 && strcmp(found, id) == 0 &&
+                outcome_of_item(run, question, line, out);
     free(id);
     if (!same)
         return err_set(err, "%s:%lld: not the item that belongs there; remove the file",
@@ -222,8 +122,8 @@ typedef struct Asking {
 /* The texts whose log-probabilities are asked for; one behind the other, n. The caller frees. */
 static char **texts_of(const Task *task, const Question *question, int64_t *n)
 {
-    bool squad = task->kind == TASK_SQUAD;
-    *n = !squad ? question->n_choices : task_has_unanswerable(task) ? 1 : 0;
+    bool squad = task->kind == TASK_SQUAD, written = squad || task->kind == TASK_TRANSLATE;
+    *n = !written ? question->n_choices : task_has_unanswerable(task) ? 1 : 0;
     char **texts = xcalloc((size_t)*n + 1, sizeof *texts);
     for (int64_t i = 0; i < *n; i++)
         texts[i] = xasprintf(" %s", squad ? squad_no_answer : question->choices[i]);
@@ -255,13 +155,23 @@ static Status encode_author(const Asking *asking, int64_t q, Err *err)
     return status;
 }
 
+/* Tokens that the model may write. */
+static int64_t tokens_to_write(const Task *task, int64_t context)
+{
+    if (task->kind == TASK_SQUAD)
+        return SQUAD_TOKENS;
+    if (task->kind == TASK_TRANSLATE)
+        return context / 2 < TRANSLATION_TOKENS ? context / 2 : TRANSLATION_TOKENS;
+    return 0;
+}
+
 static Status encode_question(const Asking *asking, int64_t q, Err *err)
 {
     if (asking->run->protocol == PROTOCOL_AUTHOR)
         return encode_author(asking, q, err);
     const Task *task = asking->run->task;
     const Question *question = &asking->group->questions.items[q];
-    int64_t n, generate = task->kind == TASK_SQUAD ? SQUAD_TOKENS : 0;
+    int64_t n, generate = tokens_to_write(task, asking->options->context);
     PromptRule rule = {.tokenizer = asking->options->tokenizer,
                        .limit = asking->options->context - generate};
     char *context = xasprintf("%s%s", asking->group->prefix, question->context);
@@ -335,6 +245,11 @@ static json_t *judge(const Asking *asking, int64_t q)
         json_t *item = squad_item(run, asking->group, question, answer, &asking->outcomes[q]);
         free(answer);
         return item;
+    }
+    if (run->task->kind == TASK_TRANSLATE) {
+        asking->outcomes[q] = translation_outcome(
+            question, written_line(asking->options->tokenizer, &prompt->written));
+        return translation_item(run, asking->group, question, &asking->outcomes[q]);
     }
     asking->outcomes[q] = choice_outcome(question, prompt);
     return choice_item(run, asking->group, question, prompt, &asking->outcomes[q]);

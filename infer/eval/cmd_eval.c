@@ -10,6 +10,7 @@
 #include "infer/eval/items_header.h"
 #include "infer/eval/recall.h"
 #include "infer/eval/eval_words.h"
+#include "infer/eval/written.h"
 #include "infer/helix/helix.h"
 
 typedef struct EvalSettings {
@@ -30,11 +31,11 @@ static const Option eval_options[] = {
     {"tasks", OPTION_TEXT, AT(tasks), "LIST", "bpb",
      "what to measure, comma-separated: bpb, mmlu (or mmlu_SUBJECT, mmlu_CATEGORY), arc_easy, "
      "arc_challenge, openbookqa, commonsense_qa, boolq, copa, lambada_openai, squad, squad2, "
-     "xquad_en, xquad_ru, "
-     "xquad_zh, passkey, needle",
+     "xquad_en, xquad_ru, xquad_zh, flores_SRC-TGT, ntrex_SRC-TGT (of en, ru, zh), passkey, needle",
      NULL, 0, NULL},
     {"data", OPTION_LIST, AT(data), "PATH", NULL,
-     "a folder with the tasks' files (mmlu/, choice/, squad/ or the files themselves); for bpb and "
+     "a folder with the tasks' files (mmlu/, choice/, squad/, parallel/ or the files themselves); "
+     "for bpb and "
      "needle, "
      "text, or a folder of it: documents separated by form feeds, or JSON lines; .xz and .gz "
      "too",
@@ -48,8 +49,9 @@ static const Option eval_options[] = {
     {"output", OPTION_TEXT, AT(out), "FILE", NULL, "also write the JSON to a file", NULL, 'o',
      NULL},
     {"shots", OPTION_INT, AT(shots), "K", "-1",
-     "solved examples before every question (-1: as is usual, 5 for mmlu, else none)", NULL, 0,
-     "Tasks"},
+     "solved examples before every question (-1: as is usual, 5 for mmlu and translations, else "
+     "none)",
+     NULL, 0, "Tasks"},
     {"seed", OPTION_INT, AT(seed), "N", "0", "which examples (0: the first ones), which numbers",
      NULL, 0, NULL},
     {"split", OPTION_CHOICE, AT(split), NULL, "test", "which questions of mmlu", "test|val|dev", 0,
@@ -159,7 +161,7 @@ static Status answer_tasks(EvalWork *work, Helix *helix, ItemsFile *items, Err *
     const LoadedModel *model = helix_model(helix);
     RunnerSource *source = helix_source(helix);
     bool author = protocol_of(s) == PROTOCOL_AUTHOR; /* which stops at nothing */
-    bool *ends = author ? NULL : squad_ends_new(model->tokenizer);
+    bool *ends = author ? NULL : line_ends_new(model->tokenizer);
     ScorerOptions scorer_options = {.ends = ends,
                                     .kv_dtype = model->kv_dtype,
                                     .budget = helix_budget(helix),
@@ -183,9 +185,11 @@ static Status answer_tasks(EvalWork *work, Helix *helix, ItemsFile *items, Err *
         if (status == STATUS_OK) {
             work->results = mem_grow(work->results, &work->capacity, work->n_results + 1,
                                      sizeof *work->results);
-            work->results[work->n_results] = task_result_new(run, work->name, outcomes);
-            work->results[work->n_results++].layers = model->ensemble->experts[0]->config.n_layers;
+            TaskResult *result = &work->results[work->n_results++];
+            status = task_result_make(result, run, work->name, outcomes, err);
+            result->layers = model->ensemble->experts[0]->config.n_layers;
         }
+        outcomes_clear(outcomes, total);
         free(outcomes);
     }
     scorer_free(scorer);

@@ -156,12 +156,6 @@ static Status read_systems(ScoreRun *run, Err *err)
     return STATUS_OK;
 }
 
-static double score_of(const void *context, const double *sums, int64_t n)
-{
-    (void)n;
-    return corpus_metric_score(context, sums);
-}
-
 /* Intervals, and how sure the difference of two systems is. */
 static void draw(const ScoreRun *run, Measure *m)
 {
@@ -169,8 +163,7 @@ static void draw(const ScoreRun *run, Measure *m)
     double *scores[SYSTEMS_MAX] = {NULL};
     for (int i = 0; i < run->n_systems; i++) {
         scores[i] = xcalloc((size_t)bootstrap.resamples, sizeof **scores);
-        bootstrap_scores(&bootstrap, m->stats[i], run->lines, m->width, score_of, &m->metric,
-                         scores[i]);
+        corpus_metric_draw(&m->metric, m->stats[i], run->lines, &bootstrap, scores[i]);
     }
     if (run->n_systems > 1) {
         double *differences = xcalloc((size_t)bootstrap.resamples, sizeof *differences);

@@ -53,26 +53,48 @@ static double repeat_sigma(const TaskRun *run, const Outcome *outcomes)
     return stats_standard_error(accuracy, AUTHOR_REPEATS) * sqrt(AUTHOR_REPEATS);
 }
 
-TaskResult task_result_new(const TaskRun *run, const char *model, const Outcome *outcomes)
+static Status add_translation(TaskResult *result, const Outcome *outcomes, Err *err)
 {
-    TaskResult result = {.run = run, .model = xstrdup(model)};
-    result.groups = xcalloc((size_t)run->groups.count, sizeof *result.groups);
-    if (run->protocol == PROTOCOL_AUTHOR)
-        result.repeat_sigma = repeat_sigma(run, outcomes);
-    else if (run->task->kind == TASK_SQUAD)
-        add_squad(&result, outcomes);
+    const QuestionList *list = &result->run->groups.items[0].questions;
+    size_t n = (size_t)list->count;
+    char **written = xcalloc(n, sizeof *written);
+    const char **references = xcalloc(n, sizeof *references);
+    for (size_t i = 0; i < n; i++) {
+        written[i] = outcomes[i].written;
+        references[i] = list->items[i].choices[list->items[i].gold];
+    }
+    Status status = translation_score(&result->translation, result->run->part, written, references,
+                                      list->count, err);
+    free(written);
+    free(references);
+    return status;
+}
+
+Status task_result_make(TaskResult *out, const TaskRun *run, const char *model,
+                        const Outcome *outcomes, Err *err)
+{
+    const Outcome *next = outcomes;
+    *out = (TaskResult){.run = run, .model = xstrdup(model)};
+    out->groups = xcalloc((size_t)run->groups.count, sizeof *out->groups);
     for (int64_t g = 0; g < run->groups.count; g++) {
         for (int64_t q = 0; q < run->groups.items[g].questions.count; q++)
-            add(&result.groups[g], run, outcomes++);
-        add_all(&result.all, &result.groups[g]);
+            add(&out->groups[g], run, next++);
+        add_all(&out->all, &out->groups[g]);
     }
-    return result;
+    if (run->protocol == PROTOCOL_AUTHOR)
+        out->repeat_sigma = repeat_sigma(run, outcomes);
+    else if (run->task->kind == TASK_SQUAD)
+        add_squad(out, outcomes);
+    else if (run->task->kind == TASK_TRANSLATE)
+        return add_translation(out, outcomes, err);
+    return STATUS_OK;
 }
 
 void task_result_clear(TaskResult *result)
 {
     free(result->model);
     free(result->groups);
+    translation_scores_clear(&result->translation);
     *result = (TaskResult){0};
 }
 
@@ -190,6 +212,18 @@ static void add_squad_json(json_t *row, const TaskResult *result)
     json_object_set_new(row, "best_f1_threshold", json_real(f1->threshold));
 }
 
+/* {"bleu": {"score": ..., "interval": [low, high], "signature": ...}, ...} */
+static void add_translation_json(json_t *row, const TaskResult *result)
+{
+    for (int m = 0; m < TRANSLATION_METRICS; m++) {
+        const CorpusFigure *figure = &result->translation.figures[m];
+        json_object_set_new(row, translation_metrics[m],
+                            json_pack("{s:f, s:[f, f], s:s}", "score", figure->score, "interval",
+                                      figure->interval.low, figure->interval.high, "signature",
+                                      figure->signature));
+    }
+}
+
 json_t *task_result_json(const TaskResult *result)
 {
     const TaskRun *run = result->run;
@@ -221,6 +255,8 @@ json_t *task_result_json(const TaskResult *result)
         json_object_set_new(row, "perplexity", json_real(exp(-all->logprob / (double)all->n)));
     if (run->task->kind == TASK_SQUAD && !author)
         add_squad_json(row, result);
+    if (run->task->kind == TASK_TRANSLATE)
+        add_translation_json(row, result);
     if (run->groups.items[0].name)
         add_groups(row, result);
     return row;
@@ -282,6 +318,15 @@ static void print_result(const TaskResult *result)
             "%.2g)",
             result->squad.answerable_f1, result->squad.unanswerable, result->squad_best.f1.percent,
             result->squad_best.f1.threshold);
+    if (run->task->kind == TASK_TRANSLATE) {
+        strbuf_puts(&more, "  chrF of lines");
+        for (int m = 0; m < TRANSLATION_METRICS; m++) {
+            const CorpusFigure *figure = &result->translation.figures[m];
+            strbuf_printf(&more, "; %.*s %.1f [%.1f, %.1f]", (int)strcspn(figure->signature, "|"),
+                          figure->signature, figure->score, figure->interval.low,
+                          figure->interval.high);
+        }
+    }
     if (grouped)
         strbuf_printf(&more, "  mean of groups %.1f %%", 100.0 * macro_accuracy(result));
     snprintf(shots, sizeof shots, "%lld", (long long)run->shots);

@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "infer/eval/answer.h"
+#include "infer/eval/translation.h"
 
 /* Sums over questions. */
 typedef struct Tally {
@@ -23,12 +24,15 @@ typedef struct TaskResult {
      * threshold on its probability. */
     SquadTotals squad;
     SquadBest squad_best;
-    double f1_error;     /* standard error of the mean, in percent */
-    double repeat_sigma; /* the author's protocol: deviation of its repeats' accuracies */
+    double f1_error;               /* standard error of the mean, in percent */
+    TranslationScores translation; /* TASK_TRANSLATE */
+    double repeat_sigma;           /* the author's protocol: deviation of its repeats' accuracies */
 } TaskResult;
 
-/* From the outcomes in the order of the groups. */
-TaskResult task_result_new(const TaskRun *run, const char *model, const Outcome *outcomes);
+/* From the outcomes in the order of the groups. STATUS_STOPPED when the user asks to stop. Clear
+ * `out` also when this fails. */
+Status task_result_make(TaskResult *out, const TaskRun *run, const char *model,
+                        const Outcome *outcomes, Err *err);
 void task_result_clear(TaskResult *result);
 
 /* Mean score and its standard error over questions: sqrt(p (1 - p) / n) for right and wrong. */

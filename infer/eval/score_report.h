@@ -7,7 +7,7 @@
 #include "core/metrics/stats.h"
 #include "infer/eval/segment_file.h"
 
-enum { METRICS_MAX = 8, SYSTEMS_MAX = 2, WIDTH_MAX = CHRF_STATS_MAX };
+enum { METRICS_MAX = 8, SYSTEMS_MAX = 2 };
 
 /* A metric over the systems. */
 typedef struct Measure {
@@ -15,7 +15,7 @@ typedef struct Measure {
     char *name, *signature;
     int width;
     double *stats[SYSTEMS_MAX]; /* (lines, width) */
-    double sums[SYSTEMS_MAX][WIDTH_MAX];
+    double sums[SYSTEMS_MAX][CORPUS_STATS_MAX];
     double score[SYSTEMS_MAX];
     Interval interval[SYSTEMS_MAX];
     Interval difference_interval; /* of the second system less the first */

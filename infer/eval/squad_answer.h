@@ -12,11 +12,8 @@ enum { SQUAD_TOKENS = 48 }; /* of an answer, at most */
 /* What a model writes, or is asked the probability of, where the paragraph does not tell. */
 extern const char squad_no_answer[];
 
-/* Which tokens end an answer: line ends and specials. (V), owned by the caller. */
-bool *squad_ends_new(const Tokenizer *tokenizer);
-
-/* The answer in what was written: its first line without blanks around it; "" where it says that
- * there is none. The caller frees. */
+/* The answer in what was written: its first line; "" where it says that there is none. The caller
+ * frees. */
 char *squad_answer_text(const Task *task, const Tokenizer *tokenizer, const IdList *written);
 
 /* `no_answer`: probability that the model gives to having none. */

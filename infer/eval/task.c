@@ -9,6 +9,7 @@
 #include "infer/eval/author.h"
 #include "infer/eval/mmlu.h"
 #include "infer/eval/squad.h"
+#include "infer/eval/translation.h"
 
 static const Task tasks[] = {
     {.name = "bpb", .kind = TASK_BPB},
@@ -64,13 +65,21 @@ static const Task tasks[] = {
      .folder = "squad",
      .file = "xquad.zh.json",
      .rule = SQUAD_RULE_CHINESE},
+    {.name = "flores",
+     .kind = TASK_TRANSLATE,
+     .folder = "parallel",
+     .file = "flores200-devtest.",
+     .shots = 5},
+    {.name = "ntrex",
+     .kind = TASK_TRANSLATE,
+     .folder = "parallel",
+     .file = "ntrex-newstest2019.",
+     .shots = 5},
     {.name = "passkey", .kind = TASK_PASSKEY},
     {.name = "needle", .kind = TASK_NEEDLE},
 };
 
 enum { TASKS = sizeof tasks / sizeof *tasks };
-
-static const char mmlu_prefix[] = "mmlu_";
 
 bool task_has_unanswerable(const Task *task)
 {
@@ -84,7 +93,8 @@ bool task_is_greedy(const Task *task)
 
 bool task_has_files(const Task *task)
 {
-    return task->kind == TASK_CHOICE || task->kind == TASK_LAST_WORD || task->kind == TASK_SQUAD;
+    return task->kind == TASK_CHOICE || task->kind == TASK_LAST_WORD || task->kind == TASK_SQUAD ||
+           task->kind == TASK_TRANSLATE;
 }
 
 bool task_wants_text(const Task *task)
@@ -106,24 +116,41 @@ static Status unknown_task(const char *name, Err *err)
     if (near)
         err_set(err, "there is no task '%s'; did you mean %s?", name, near);
     else
-        err_set(err, "there is no task '%s'; there are %s, and mmlu_SUBJECT and mmlu_CATEGORY",
+        err_set(err,
+                "there is no task '%s'; there are %s, and mmlu_SUBJECT and mmlu_CATEGORY; those of "
+                "translations end in the languages, as in flores_en-ru",
                 name, all.data);
     strbuf_clear(&all);
     return STATUS_FAIL;
+}
+
+/* What stands behind the task in a name like "mmlu_stem" or "flores_en-ru", if it has such parts;
+ * NULL where it is another task's name. */
+static const char *part_of(const Task *task, const char *name)
+{
+    size_t bytes = strlen(task->name);
+    if (strncmp(name, task->name, bytes) != 0 || name[bytes] != '_')
+        return NULL;
+    const char *part = name + bytes + 1;
+    bool known = task->kind == TASK_TRANSLATE
+                     ? translation_has_pair(part)
+                     : task->kind == TASK_CHOICE && !task->file && mmlu_has_part(part);
+    return known ? part : NULL;
 }
 
 static Status add_task(TaskRuns *runs, const char *name, Err *err)
 {
     const Task *task = NULL;
     const char *part = NULL;
-    size_t prefix = strlen(mmlu_prefix);
-    if (strncmp(name, mmlu_prefix, prefix) == 0 && mmlu_has_part(name + prefix))
-        part = name + prefix;
-    for (int i = 0; i < TASKS; i++)
-        if (strcmp(tasks[i].name, part ? "mmlu" : name) == 0)
+    for (int i = 0; i < TASKS && !task; i++) {
+        part = part_of(&tasks[i], name);
+        if (part || strcmp(tasks[i].name, name) == 0)
             task = &tasks[i];
+    }
     if (!task)
         return unknown_task(name, err);
+    if (task->kind == TASK_TRANSLATE && !part)
+        return err_set(err, "%s wants its languages: %s_en-ru, of en, ru and zh", name, name);
     for (int64_t i = 0; i < runs->count; i++)
         if (strcmp(runs->items[i].name, name) == 0)
             return err_set(err, "the task %s is named twice", name);
@@ -146,11 +173,19 @@ void task_runs_clear(TaskRuns *runs)
 
 /* ---- where their files are ------------------------------------------------------------------- */
 
-/* The task's file, or MMLU's folder, in one of --data; NULL when it is not there. The caller frees.
- */
-static char *look_in(const char *place, const TaskRun *run, const char *split)
+/* The name of the task's file: of a translation, that of the language that it is from. NULL for
+ * MMLU. The caller frees. */
+static char *file_of(const TaskRun *run)
 {
-    const char *file = run->task->file;
+    const Task *task = run->task;
+    if (task->kind == TASK_TRANSLATE)
+        return xasprintf("%s%.*s", task->file, (int)strcspn(run->part, "-"), run->part);
+    return task->file ? xstrdup(task->file) : NULL;
+}
+
+/* `file`, or MMLU's folder, in one of --data; NULL when it is not there. The caller frees. */
+static char *look_in(const char *place, const TaskRun *run, const char *file, const char *split)
+{
     if (file && !file_is_folder(place))
         return strcmp(file_base_name(place), file) == 0 ? xstrdup(place) : NULL;
     for (int deeper = 0; deeper < 2; deeper++) {
@@ -167,16 +202,17 @@ static char *look_in(const char *place, const TaskRun *run, const char *split)
 
 static Status find_file(TaskRun *run, const TaskSettings *settings, char **out, Err *err)
 {
+    char *file = file_of(run);
     *out = NULL;
     for (int64_t i = 0; i < settings->data->count && !*out; i++) {
-        *out = look_in(settings->data->items[i], run, settings->split);
+        *out = look_in(settings->data->items[i], run, file, settings->split);
         run->source = i;
     }
-    if (*out)
-        return STATUS_OK;
-    return err_set(err, "no --data folder holds %s%s, which %s wants",
-                   run->task->file ? run->task->file : "mmlu/",
-                   run->task->file ? "" : settings->split, run->name);
+    if (!*out)
+        err_set(err, "no --data folder holds %s%s, which %s wants", file ? file : "mmlu/",
+                file ? "" : settings->split, run->name);
+    free(file);
+    return *out ? STATUS_OK : STATUS_FAIL;
 }
 
 /* ---- shots ----------------------------------------------------------------------------------- */
@@ -232,6 +268,15 @@ static Status read_mmlu(TaskRun *run, const char *folder, const TaskSettings *se
     return STATUS_OK;
 }
 
+/* Solved examples are the first questions, which are then not asked. */
+static Status set_aside(TaskRun *run, const TaskSettings *settings, Err *err)
+{
+    QuestionGroup *group = &run->groups.items[0];
+    TRY(take_shots(group, &group->questions, run->shots, settings->seed, run->name, err));
+    apply_limit(group, settings->limit);
+    return STATUS_OK;
+}
+
 static Status read_file(TaskRun *run, const char *path, const TaskSettings *settings, Err *err)
 {
     QuestionGroup *group = question_groups_add(&run->groups, NULL, NULL);
@@ -240,9 +285,15 @@ static Status read_file(TaskRun *run, const char *path, const TaskSettings *sett
         if ((group->questions.items[i].n_choices == 1) != (run->task->kind == TASK_LAST_WORD))
             return err_set(err, "%s: question %s is not one of %s", path,
                            group->questions.items[i].id, run->name);
-    TRY(take_shots(group, &group->questions, run->shots, settings->seed, run->name, err));
-    apply_limit(group, settings->limit);
-    return STATUS_OK;
+    return set_aside(run, settings, err);
+}
+
+static Status read_translation(TaskRun *run, const char *path, const TaskSettings *settings,
+                               Err *err)
+{
+    QuestionGroup *group = question_groups_add(&run->groups, NULL, NULL);
+    TRY(translation_read(&group->questions, path, run->part, err));
+    return set_aside(run, settings, err);
 }
 
 static Status read_squad(TaskRun *run, const char *path, const TaskSettings *settings, Err *err)
@@ -260,9 +311,10 @@ static Status read_task(TaskRun *run, const TaskSettings *settings, Err *err)
 {
     char *path;
     TRY(find_file(run, settings, &path, err));
-    Status status = run->task->kind == TASK_SQUAD ? read_squad(run, path, settings, err)
-                    : run->task->file             ? read_file(run, path, settings, err)
-                                                  : read_mmlu(run, path, settings, err);
+    Status status = run->task->kind == TASK_SQUAD       ? read_squad(run, path, settings, err)
+                    : run->task->kind == TASK_TRANSLATE ? read_translation(run, path, settings, err)
+                    : run->task->file                   ? read_file(run, path, settings, err)
+                                                        : read_mmlu(run, path, settings, err);
     free(path);
     if (status == STATUS_OK && question_groups_total(&run->groups) == 0)
         status = err_set(err, "%s: no question is left to ask", run->name);

@@ -11,6 +11,7 @@ typedef enum TaskKind {
     TASK_BPB,       /* bits per byte of text */
     TASK_CHOICE,    /* the most probable of several answers */
     TASK_SQUAD,     /* a piece of the paragraph, written by greedy decoding */
+    TASK_TRANSLATE, /* the same line in another language, written by greedy decoding */
     TASK_LAST_WORD, /* the only answer is what greedy decoding gives */
     TASK_PASSKEY,   /* the same, of prompts that are made for the model: a number in filler, */
     TASK_NEEDLE,    /* or in text */
@@ -20,7 +21,8 @@ typedef struct Task {
     const char *name; /* as lm-evaluation-harness calls it */
     TaskKind kind;
     const char *folder;   /* below a --data folder, unless that itself holds the file */
-    const char *file;     /* NULL: MMLU, whose folder is what is looked for */
+    const char *file;     /* NULL: MMLU, whose folder is what is looked for. Of a translation: what
+                             stands before the language */
     QuestionForm *form;   /* of `file` */
     bool by_bytes;        /* answers differ in length: accuracy per byte is of interest, too */
     int64_t shots;        /* what is usual */
@@ -32,7 +34,7 @@ typedef struct Task {
 typedef struct TaskRun {
     const Task *task;
     char *name; /* "mmlu", "mmlu_stem", "mmlu_author" */
-    char *part; /* "stem"; NULL: all */
+    char *part; /* "stem", or the languages of a translation: "en-ru"; NULL: all */
     EvalProtocol protocol;
     int64_t source; /* which of --data holds it, or -1 */
     int64_t shots;

@@ -46,6 +46,28 @@ ranks() { # the same answers, wherever the best two are not nearly equal
 }
 check "four ranks answer as one does" ranks
 
+# ---- translations: the task's scores are those of `eval score` on the lines that were written ----
+mkdir -p data/parallel
+awk 'BEGIN { for (i = 0; i < 30; i++) printf "%d %d %d\n", i, i + 1, i + 2 }' >data/parallel/flores200-devtest.en
+awk 'BEGIN { for (i = 0; i < 30; i++) printf "%d %d %d %d\n", i, i + 1, i + 2, i + 3 }' >data/parallel/flores200-devtest.ru
+translated() {
+    "$C" eval a/model.h5 --data data --weights float32 -q --tasks flores_en-ru --shots 1 --context 200 -o t.json --save-items t.jsonl &&
+        tail -n +2 t.jsonl | sed 's/.*"answer":"\([^"]*\)".*/\1/' >written.ru &&
+        [ "$(wc -l <written.ru)" = 29 ] && tail -n +2 data/parallel/flores200-devtest.ru >wanted.ru &&
+        "$C" eval score --hypotheses written.ru --references wanted.ru --metrics bleu,chrf,ter --confidence --json >scored.json &&
+        diff <(grep '"score"' t.json | tr -d ' ,' | cut -c1-14) <(grep '"score"' scored.json | tr -d ' ,' | cut -c1-14)
+}
+check "BLEU, chrF and TER of a task are those of its lines" translated
+resumed() {
+    head -n 12 t.jsonl >half.jsonl
+    "$C" eval a/model.h5 --data data --weights float32 -q --tasks flores_en-ru --shots 1 --context 200 -o half.json --save-items half.jsonl --resume &&
+        cmp t.json half.json && cmp t.jsonl half.jsonl
+}
+check "a resumed translation, too" resumed
+check "a translation wants its languages" fails_with "flores_en-ru, of en, ru and zh" "$C" "${e[@]}" --tasks flores
+rm data/parallel/flores200-devtest.ru
+check "the other language is missing" fails_with "flores200-devtest.ru" "$C" "${e[@]}" --tasks flores_en-ru
+
 # ---- stopped and killed ----
 awk 'BEGIN { for (i = 0; i < 2500; i++) printf "{\"query\": \"%d %d %d\", \"choices\": [\"1 2\", \"%d %d %d\", \"4\"], \"gold\": 1}\n", i, i + 1, i + 2, i + 3, i + 4, i + 5 }' >openbook_qa.jsonl
 long=(eval a/model.h5 --data openbook_qa.jsonl --data data/mmlu --data data --tasks mmlu,openbookqa,lambada_openai --weights float32 -q)

@@ -1,4 +1,5 @@
-/* Files of questions of any bytes, as CSV, JSON lines and SQuAD: what is accepted can be asked. */
+/* Files of questions of any bytes, as CSV, JSON lines, SQuAD and parallel text: what is accepted
+ * can be asked. */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include "infer/eval/mmlu.h"
 #include "infer/eval/choice_file.h"
 #include "infer/eval/squad.h"
+#include "infer/eval/translation.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -23,6 +25,26 @@ static void check(QuestionList *list)
     question_list_clear(list);
 }
 
+/* The source, a form feed, the target. */
+static void check_translation(const char *data, size_t size)
+{
+    static const char *const names[] = {"source", "target"};
+    const char *middle = memchr(data, '\f', size);
+    size_t bytes = middle ? (size_t)(middle - data) : size;
+    StrBuf texts[2] = {{0}, {0}};
+    QuestionList list = {0};
+    Err err;
+    strbuf_append(&texts[0], data, bytes);
+    strbuf_puts(&texts[1], "");
+    if (middle)
+        strbuf_append(&texts[1], middle + 1, size - bytes - 1);
+    if (translation_parse(&list, "en-zh", names, texts, &err) == STATUS_OK)
+        check(&list);
+    question_list_clear(&list);
+    strbuf_clear(&texts[0]);
+    strbuf_clear(&texts[1]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static QuestionForm *const forms[] = {form_as_it_is, form_question_answer, form_letters,
@@ -30,11 +52,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum { FORMS = sizeof forms / sizeof *forms };
     if (size == 0)
         return 0;
-    int kind = data[0] % (FORMS + 2);
+    int kind = data[0] % (FORMS + 3);
     EvalProtocol protocol = data[0] & 128 ? PROTOCOL_AUTHOR : PROTOCOL_LOGPROB;
     StrBuf text = {0};
     QuestionList list = {0};
     Err err;
+    if (kind == FORMS + 2) {
+        check_translation((const char *)data + 1, size - 1);
+        return 0;
+    }
     strbuf_append(&text, (const char *)data + 1, size - 1);
     if (data_text_check("file", &text, &err) == STATUS_OK) {
         QuestionGroups groups = {0};

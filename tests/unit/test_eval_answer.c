@@ -93,7 +93,8 @@ static Tally tally_of(const TaskRun *run, Ensemble *ensemble)
     Err err;
     Outcome outcomes[MOST];
     ASSERT_OK(answer(run, ensemble, NULL, outcomes, &err));
-    TaskResult result = task_result_new(run, "m", outcomes);
+    TaskResult result;
+    ASSERT_OK(task_result_make(&result, run, "m", outcomes, &err));
     Tally tally = result.all;
     task_result_clear(&result);
     ensemble_free(ensemble);
@@ -197,7 +198,8 @@ static void subjects_add_up(void **state)
     read_task(&runs, "mmlu");
     Ensemble *ensemble = opinion('A', 'D', 4.0f); /* always answers A */
     ASSERT_OK(answer(runs.items, ensemble, NULL, outcomes, &err));
-    TaskResult result = task_result_new(runs.items, "m", outcomes);
+    TaskResult result;
+    ASSERT_OK(task_result_make(&result, runs.items, "m", outcomes, &err));
     /* anatomy 0 of 4, home_made 6 of 12, sociology 3 of 8, in the order of their names */
     assert_int_equal(result.all.n, 24);
     assert_true(result.all.score == 9.0);
@@ -369,7 +371,8 @@ static void drawn_letters_score_their_probability(void **state)
         differ += i > 0 && memcmp(one[i].replies, one[i - 1].replies, sizeof one[i].replies) != 0;
     }
     assert_true(differ > 5); /* each question draws its own */
-    TaskResult result = task_result_new(runs.items, "m", one);
+    TaskResult result;
+    ASSERT_OK(task_result_make(&result, runs.items, "m", one, &err));
     json_t *row = task_result_json(&result);
     assert_string_equal(json_string_value(json_object_get(row, "protocol")), "author");
     assert_true(json_real_value(json_object_get(row, "repeat_sigma")) > 0.0);

@@ -12,6 +12,7 @@
 #include "infer/eval/result.h"
 #include "infer/eval/squad.h"
 #include "infer/eval/squad_answer.h"
+#include "infer/eval/written.h"
 #include "tests/support/assert_ok.h"
 #include "tests/support/byte_vocabulary.h"
 #include "tests/support/data_file.h"
@@ -103,7 +104,7 @@ static void answers_are_lines(void **state)
         {" unanswerable", "unanswerable", false},
     };
     Tokenizer *tokenizer = byte_vocabulary();
-    bool *ends = squad_ends_new(tokenizer);
+    bool *ends = line_ends_new(tokenizer);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         TaskRuns runs;
         IdList ids = {0};
@@ -131,6 +132,7 @@ static void totals_follow_from_answers(void **state)
     (void)state;
     static const char *const answers[] = {"the Ann", "Ann Lee", "", "Ann"};
     TaskRuns runs;
+    Err err;
     Outcome outcomes[4];
     folder_put("dev-v2.0.json", FILE_OF(QUESTION "," QUESTION "," IMPOSSIBLE "," IMPOSSIBLE), -1);
     read_tasks(&runs, "squad2", folder_path(""), 0);
@@ -140,7 +142,8 @@ static void totals_follow_from_answers(void **state)
         SquadAnswer squad = squad_judge(run->task, q, answers[i], i < 3 ? 0.1 : 0.9);
         outcomes[i] = (Outcome){.correct = squad.score.exact == 1.0, .squad = squad};
     }
-    TaskResult result = task_result_new(run, "m", outcomes);
+    TaskResult result;
+    ASSERT_OK(task_result_make(&result, run, "m", outcomes, &err));
     assert_true(fabs(result.squad.exact - 50.0) < 1e-9);
     assert_true(fabs(result.squad.f1 - 100.0 * (1 + 2.0 / 3 + 1 + 0) / 4) < 1e-9);
     assert_true(fabs(result.squad.unanswerable - 50.0) < 1e-9);
