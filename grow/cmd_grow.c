@@ -7,6 +7,7 @@ typedef struct GrowSettings {
     RunSettings run;
     ModelSettings model;
     char *plan, *stages, *start, *train, *schedule, *cache;
+    bool keep_stages;
     int64_t tokens, lora_rank;
     double lr, warmup, lora_alpha;
 } GrowSettings;
@@ -37,6 +38,9 @@ static const Option grow_options[] = {
      "keep the frozen prefix's output for windows that come again, in memory or in an HDF5 file "
      "of the run folder",
      "off|ram|disk", 0, NULL},
+    {"keep-stages", OPTION_FLAG, AT(keep_stages), NULL, NULL,
+     "also keep the model of each stage: FOLDER/stage1.h5 and so on; the last is model.h5", NULL, 0,
+     NULL},
     RUN_OPTIONS(GrowSettings, run),
     MODEL_OPTIONS(GrowSettings, model),
     {0},
@@ -80,7 +84,8 @@ static Status grow_verb(const void *settings, const StringList *positionals, Err
                    .options = options_json(&verb_grow, s),
                    .model = &s->model,
                    .plan = &plan,
-                   .cache_prefix = prefix_place(s->cache)};
+                   .cache_prefix = prefix_place(s->cache),
+                   .keep_stages = s->keep_stages};
     Status status = s->run.dry_run ? grow_dry_run(&job, err) : grow_run(&job, err);
     grow_plan_clear(&plan);
     return status;

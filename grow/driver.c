@@ -192,7 +192,12 @@ static Status train_stage(const GrowJob *job, Run *run, int64_t number, const Ru
     TRY(status);
     TRY(fold(stage, run, err));
     place = stage_place(job, number, true);
-    status = run_save(run, place, err);
+    char *name = xasprintf("stage%" PRId64 ".h5", number + 1);
+    if (job->keep_stages && number + 1 < job->plan->n_stages)
+        status = run_keep(run, name, place, err);
+    free(name);
+    if (status == STATUS_OK)
+        status = run_save(run, place, err);
     json_decref(place);
     TRY(status);
     printf("stage %" PRId64 ": %" PRId64 " blocks, %" PRId64 " tokens, loss %.4f", number + 1,

@@ -278,7 +278,8 @@ static Status put_extra(void *context, ContainerWriter *writer, Err *err)
     return extra->trainer ? trainer_put(extra->trainer, writer, err) : STATUS_OK;
 }
 
-static Status save_model(Run *run, const json_t *place, const Trainer *trainer, Err *err)
+static Status save_model(Run *run, const char *path, const json_t *place, const Trainer *trainer,
+                         Err *err)
 {
     char name[] = "model", *names[] = {name};
     Ensemble alone = {.n_experts = 1, .experts = &run->model, .names = names};
@@ -292,7 +293,7 @@ static Status save_model(Run *run, const json_t *place, const Trainer *trainer, 
     json_object_set_new(full, "flops", json_real(run->flops));
     json_object_set_new(full, "metrics_lines", json_integer(lines));
     Extra extra = {.place = full, .trainer = trainer};
-    CheckpointSave save = {.path = run->model_path,
+    CheckpointSave save = {.path = path,
                            .ensemble = &alone,
                            .tokenizer = tokenizer_spec(run->tokenizer),
                            .histories = &run->history,
@@ -306,11 +307,24 @@ static Status save_model(Run *run, const json_t *place, const Trainer *trainer, 
     return status;
 }
 
-Status run_save(Run *run, const json_t *place, Err *err)
+static Status save_first(Run *run, const char *path, const json_t *place, Err *err)
 {
     TRY(ranks_agree(&run->ranks, STATUS_OK, err));
-    Status status = run->ranks.is_first ? save_model(run, place, NULL, err) : STATUS_OK;
+    Status status = run->ranks.is_first ? save_model(run, path, place, NULL, err) : STATUS_OK;
     return ranks_agree(&run->ranks, status, err);
+}
+
+Status run_save(Run *run, const json_t *place, Err *err)
+{
+    return save_first(run, run->model_path, place, err);
+}
+
+Status run_keep(Run *run, const char *name, const json_t *place, Err *err)
+{
+    char *path = file_join(run->settings->out, name);
+    Status status = save_first(run, path, place, err);
+    free(path);
+    return status;
 }
 
 /* ---- training ----------------------------------------------------------------------------------
@@ -346,7 +360,7 @@ typedef struct Hooks {
 static Status on_save(void *context, const Trainer *trainer, Err *err)
 {
     Hooks *hooks = context;
-    return save_model(hooks->run, hooks->stage->place, trainer, err);
+    return save_model(hooks->run, hooks->run->model_path, hooks->stage->place, trainer, err);
 }
 
 static Status on_sample(void *context, const Trainer *trainer, Err *err)

@@ -198,5 +198,7 @@ Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err);
 /* Saves the model without a trainer's state: between stages. Collective; the first process saves,
  * once no other reads the last checkpoint any more. */
 Status run_save(Run *run, const json_t *place, Err *err);
+/* The same to another file of the run folder. */
+Status run_keep(Run *run, const char *name, const json_t *place, Err *err);
 
 #endif

@@ -30,7 +30,7 @@ stages:
   - {blocks: 0, train: [lora, head], lora: {rank: 3, alpha: 3}, tokens: 1K}
   - {blocks: 0, train: all, tokens: 1K}
 Y
-run=(--batch 4 --context 32 --heads 2 --save-every 3 --log-every 1 -t t.h5 --data a.pack --data b.pack -q)
+run=(--batch 4 --context 32 --heads 2 --save-every 3 --log-every 1 --keep-stages -t t.h5 --data a.pack --data b.pack -q)
 check "a plan with every kind of stage" "$C" grow --plan plan.yaml "${run[@]}" -o whole
 stages_start_equal() {
     grep '"event":"eval"' whole/metrics.jsonl | grep -E '"stage":[12],?' >evals
@@ -47,6 +47,14 @@ killed() {
             <(sed 's/"seconds":[^,]*,//; s/,"tokens_per_second":[^}]*//' killed/metrics.jsonl)
 }
 check "killed in any stage it ends with the same file and the same metrics" killed
+kept() { # a model per stage, with that stage's blocks
+    local n
+    for n in 1 2 3 4 5 6; do
+        cmp whole/stage$n.h5 killed/stage$n.h5 || return 1
+    done
+    [ ! -e whole/stage7.h5 ] && "$C" inspect whole/stage2.h5 | grep -q '^ *2 layers' && "$C" inspect whole/stage5.h5 | grep -q '^ *4 layers'
+}
+check "the model of each stage is kept, killed or not" kept
 check "a grown model grows again" "$C" grow --init whole/model.h5 --stages 1 --start identity --tokens 512 --batch 4 --data a.pack -q -o again
 sed 's/rank: 3/rank: 4/' plan.yaml >other.yaml
 check "another plan is told by its stage" fails_with "('lora' of stage 6)" "$C" grow --plan other.yaml "${run[@]}" -o killed --resume
