@@ -83,6 +83,15 @@ same_measure() {
     awk -v a="${on_cpu#*:}" -v b="${on_gpu#*:}" 'BEGIN { d = (a - b) / a; exit !(a > 0 && d * d < 1e-8) }'
 }
 check "eval measures the same on both" same_measure
+awk 'BEGIN { for (i = 0; i < 3; i++) printf "{\"query\": \"%d %d, because\", \"choices\": [\"%d %d\", \"99\"], \"gold\": 0}\n", i, i + 1, i + 2, i + 3 }' >copa.jsonl
+answers() { # to a task's questions, without the last digits of their log-probabilities
+    "$1" eval ab.h5 --device "$2" --tasks copa --data copa.jsonl --weights float32 --save-items "$2.jsonl" -q >/dev/null &&
+        tail -n +2 "$2.jsonl" | sed 's/"logprobs":[^]]*//'
+}
+same_answers() {
+    answers "$C" cpu >on-cpu && answers "$P" cuda >on-gpu && [ "$(wc -l <on-cpu)" = 3 ] && diff on-cpu on-gpu
+}
+check "a task's questions are answered the same on both" same_answers
 
 if "$P" info --devices | grep -q emulated; then
     # shellcheck disable=SC2086

@@ -67,6 +67,15 @@ processes() { # ranks, arguments...
 check "2 processes say what one says" processes 2
 check "4 processes say what one says" processes 4 --grid kvp=2,tpa=2,ep=2
 check "processes without overlap" processes 4 --grid kvp=4 --hopb off
+awk 'BEGIN { for (i = 0; i < 8; i++) printf "{\"query\": \"%d %d, because\", \"choices\": [\"%d %d\", \"99\"], \"gold\": 0}\n", i, i + 1, i + 2, i + 3 }' >copa.jsonl
+asked() { # the answers to a task, without the last digits of their log-probabilities
+    local e=(eval both.h5 --tasks copa --data copa.jsonl --weights float32 -q)
+    (mpi 2 "$C" "${e[@]}" --save-items asked.jsonl) >asked 2>&1
+    "$C" "${e[@]}" --save-items one.jsonl >/dev/null
+    [ "$(wc -l <one.jsonl)" = 9 ] && [ "$(grep -c copa asked)" = 1 ] &&
+        diff <(tail -n +2 one.jsonl | sed 's/"logprobs":[^]]*//') <(tail -n +2 asked.jsonl | sed 's/"logprobs":[^]]*//')
+}
+check "2 processes answer a task's questions as one does" asked
 told() { # text, ranks, arguments...: one sentence, and all end
     local text=$1 ranks=$2
     shift 2
