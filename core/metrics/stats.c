@@ -20,17 +20,36 @@ double stats_mean(const double *values, int64_t n)
 
 double stats_standard_error(const double *values, int64_t n)
 {
-    if (n < 2)
-        return 0.0;
-    double mean = stats_mean(values, n), squares = 0.0;
-    for (int64_t i = 0; i < n; i++)
+    /* Of the differences from the mean, whose squares do not cancel. */
+    double mean = stats_mean(values, n), sum = 0.0, squares = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        sum += values[i] - mean;
         squares += (values[i] - mean) * (values[i] - mean);
-    return sqrt(squares / (double)(n - 1) / (double)n);
+    }
+    return stats_error_of_sums(sum, squares, n);
+}
+
+double stats_error_of_sums(double sum, double squares, int64_t n)
+{
+    if (n < 2)
+        return (double)NAN;
+    double deviations = fmax(squares - sum * sum / (double)n, 0.0);
+    return sqrt(deviations / (double)(n - 1) / (double)n);
 }
 
 Interval normal_interval(double mean, double standard_error)
 {
     return (Interval){mean - z95 * standard_error, mean + z95 * standard_error};
+}
+
+Interval mean_interval(double mean, double standard_error, int64_t n)
+{
+    if (mean == 0.0 || mean == 1.0)
+        return wilson_interval(mean == 0.0 ? 0 : n, n);
+    Interval range = normal_interval(mean, standard_error);
+    if (isnan(standard_error))
+        return range;
+    return (Interval){fmax(range.low, 0.0), fmin(range.high, 1.0)};
 }
 
 Interval wilson_interval(int64_t right, int64_t n)

@@ -11,12 +11,19 @@ typedef struct Interval {
 
 double stats_mean(const double *values, int64_t n); /* of at least one */
 
-/* The standard error of the mean over questions: the sample's deviation (n - 1) / sqrt(n). 0 for a
- * single value, which says nothing of it. */
+/* The standard error of the mean over questions: the sample's deviation (n - 1) / sqrt(n), as
+ * lm-evaluation-harness has it. NaN for a single value, which says nothing of it. */
 double stats_standard_error(const double *values, int64_t n);
+/* The same from the sum of the values and of their squares. */
+double stats_error_of_sums(double sum, double squares, int64_t n);
 
-/* mean +- 1.96 standard errors: for scores between 0 and 1 that are not just right or wrong. */
+/* mean +- 1.96 standard errors. */
 Interval normal_interval(double mean, double standard_error);
+
+/* 95 % for the mean of `n` scores between 0 and 1 that are more than right and wrong: the normal
+ * interval inside 0 and 1. Scores that are all 0 or all 1 have no deviation, and yet the mean is
+ * not certain: then Wilson's. NaN to NaN for a single score in between. */
+Interval mean_interval(double mean, double standard_error, int64_t n);
 
 /* 95 % for a share of right answers (Wilson, 1927): right also near 0 and 1 and for few questions,
  * where mean +- 1.96 standard errors is not. */

@@ -98,19 +98,6 @@ void task_result_clear(TaskResult *result)
     *result = (TaskResult){0};
 }
 
-/* The standard error of a mean, from the mean of the squares. */
-static double mean_error(double mean, double mean_square, int64_t n)
-{
-    double variance = mean_square - mean * mean;
-    return variance > 0.0 ? sqrt(variance / (double)n) : 0.0;
-}
-
-/* Of right and wrong, whose squares are themselves. */
-static double share_error(double p, int64_t n)
-{
-    return mean_error(p, p, n);
-}
-
 double tally_accuracy(const Tally *tally)
 {
     return tally->score / (double)tally->n;
@@ -118,16 +105,32 @@ double tally_accuracy(const Tally *tally)
 
 double tally_error(const Tally *tally)
 {
-    return mean_error(tally_accuracy(tally), tally->squares / (double)tally->n, tally->n);
+    return stats_error_of_sums(tally->score, tally->squares, tally->n);
 }
 
-/* Within 1.96 standard errors of what guessing gives. The author's protocol gives that only to who
- * writes nothing but the letters; a guesser who does not has less, so all below is chance, too. */
+static double per_byte_error(const Tally *tally)
+{
+    /* Right is 1, and so is its square. */
+    double right = (double)tally->correct_per_byte;
+    return stats_error_of_sums(right, right, tally->n);
+}
+
+static Interval tally_interval(const TaskRun *run, const Tally *tally)
+{
+    if (run->protocol == PROTOCOL_AUTHOR)
+        return mean_interval(tally_accuracy(tally), tally_error(tally), tally->n);
+    return wilson_interval((int64_t)tally->score, tally->n);
+}
+
+/* What guessing gives lies in the 95 % interval. The author's protocol gives that only to who
+ * writes nothing but the letters; a guesser who does not has less, so all below is chance, too. (A
+ * single question of ten draws has no interval: nothing speaks against chance.) */
 static bool at_chance(const TaskRun *run, const Tally *tally, double chance)
 {
-    double above = tally_accuracy(tally) - chance, margin = 1.96 * tally_error(tally);
-    return chance > 0.0 && above <= margin &&
-           (above >= -margin || run->protocol == PROTOCOL_AUTHOR);
+    Interval range = tally_interval(run, tally);
+    bool above = range.low > chance;
+    bool below = range.high < chance && run->protocol != PROTOCOL_AUTHOR;
+    return chance > 0.0 && !above && !below;
 }
 
 static bool is_of(const QuestionGroup *group, const char *category)
@@ -165,10 +168,19 @@ static double macro_accuracy(const TaskResult *result)
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
+/* Nothing where there is no error to tell. */
+static void add_error(json_t *row, const char *key, double error)
+{
+    if (!isnan(error))
+        json_object_set_new(row, key, json_real(error));
+}
+
 static json_t *tally_json(const char *name, const Tally *tally)
 {
-    return json_pack("{s:s, s:I, s:f, s:f}", "name", name, "questions", (json_int_t)tally->n,
-                     "accuracy", tally_accuracy(tally), "stderr", tally_error(tally));
+    json_t *json = json_pack("{s:s, s:I, s:f}", "name", name, "questions", (json_int_t)tally->n,
+                             "accuracy", tally_accuracy(tally));
+    add_error(json, "stderr", tally_error(tally));
+    return json;
 }
 
 static void add_groups(json_t *row, const TaskResult *result)
@@ -199,7 +211,7 @@ static void add_squad_json(json_t *row, const TaskResult *result)
     const SquadTotals *totals = &result->squad;
     json_object_set_new(row, "exact", json_real(totals->exact));
     json_object_set_new(row, "f1", json_real(totals->f1));
-    json_object_set_new(row, "f1_stderr", json_real(result->f1_error));
+    add_error(row, "f1_stderr", result->f1_error);
     if (!task_has_unanswerable(result->run->task))
         return;
     const SquadThreshold *exact = &result->squad_best.exact, *f1 = &result->squad_best.f1;
@@ -230,10 +242,10 @@ json_t *task_result_json(const TaskResult *result)
     const Tally *all = &result->all;
     double chance = task_chance(run);
     bool author = run->protocol == PROTOCOL_AUTHOR;
-    json_t *row =
-        json_pack("{s:s, s:s, s:I, s:I, s:f, s:f}", "task", run->name, "model", result->model,
-                  "questions", (json_int_t)all->n, "shots", (json_int_t)run->shots, "accuracy",
-                  tally_accuracy(all), "stderr", tally_error(all));
+    json_t *row = json_pack("{s:s, s:s, s:I, s:I, s:f}", "task", run->name, "model", result->model,
+                            "questions", (json_int_t)all->n, "shots", (json_int_t)run->shots,
+                            "accuracy", tally_accuracy(all));
+    add_error(row, "stderr", tally_error(all));
     json_object_set_new(row, "protocol", json_string(protocol_name(run->protocol)));
     if (result->layers)
         json_object_set_new(row, "layers", json_integer(result->layers));
@@ -249,7 +261,7 @@ json_t *task_result_json(const TaskResult *result)
     if (run->task->by_bytes) {
         double p = (double)all->correct_per_byte / (double)all->n;
         json_object_set_new(row, "accuracy_per_byte", json_real(p));
-        json_object_set_new(row, "stderr_per_byte", json_real(share_error(p, all->n)));
+        add_error(row, "stderr_per_byte", per_byte_error(all));
     }
     if (task_is_greedy(run->task))
         json_object_set_new(row, "perplexity", json_real(exp(-all->logprob / (double)all->n)));
@@ -266,15 +278,35 @@ json_t *task_result_json(const TaskResult *result)
 
 enum { NAME_WIDTH = 40 };
 
+/* A score between 0 and 1 in percent, with its standard error where there is one. */
+static void put_score(StrBuf *out, double score, double error)
+{
+    strbuf_printf(out, "%.1f", 100.0 * score);
+    if (!isnan(error))
+        strbuf_printf(out, " ± %.1f", 100.0 * error);
+    strbuf_puts(out, " %");
+}
+
+/* The same for a column: digits below digits. */
+static void print_score(double score, double error)
+{
+    printf("%5.1f", 100.0 * score);
+    if (isnan(error))
+        printf("%7s %%", "");
+    else
+        printf(" ± %4.1f %%", 100.0 * error);
+}
+
 static void print_line(const TaskRun *run, int indent, const char *name, const char *shots,
                        const Tally *tally, double chance, const char *more)
 {
-    printf("%*s%-*s %5s %9lld  %5.1f ± %4.1f %%  ", indent, "", NAME_WIDTH - indent, name, shots,
-           (long long)tally->n, 100.0 * tally_accuracy(tally), 100.0 * tally_error(tally));
+    printf("%*s%-*s %5s %9lld  ", indent, "", NAME_WIDTH - indent, name, shots,
+           (long long)tally->n);
+    print_score(tally_accuracy(tally), tally_error(tally));
     if (chance > 0.0)
-        printf("%5.1f %%", 100.0 * chance);
+        printf("  %5.1f %%", 100.0 * chance);
     else
-        printf("%7s", "-");
+        printf("  %7s", "-");
     printf("%s%s\n", at_chance(run, tally, chance) ? "  at chance" : "", more);
 }
 
@@ -299,18 +331,18 @@ static void print_result(const TaskResult *result)
     char shots[24];
     strbuf_puts(&more, "");
     if (run->task->by_bytes) {
-        double p = (double)all->correct_per_byte / (double)all->n;
-        strbuf_printf(&more, "  per byte %.1f ± %.1f %%", 100.0 * p,
-                      100.0 * share_error(p, all->n));
+        strbuf_puts(&more, "  per byte ");
+        put_score(&more, (double)all->correct_per_byte / (double)all->n, per_byte_error(all));
     }
     if (task_is_greedy(run->task))
         strbuf_printf(&more, "  perplexity %.2f", exp(-all->logprob / (double)all->n));
     if (run->protocol == PROTOCOL_AUTHOR)
         strbuf_printf(&more, "  %d repeats, σ %.2f %%", AUTHOR_REPEATS,
                       100.0 * result->repeat_sigma);
-    else if (run->task->kind == TASK_SQUAD)
-        strbuf_printf(&more, "  exact match; F1 %.1f ± %.1f %%", result->squad.f1,
-                      result->f1_error);
+    else if (run->task->kind == TASK_SQUAD) {
+        strbuf_puts(&more, "  exact match; F1 ");
+        put_score(&more, result->squad.f1 / 100.0, result->f1_error / 100.0);
+    }
     if (task_has_unanswerable(run->task) && run->protocol != PROTOCOL_AUTHOR)
         strbuf_printf(
             &more,

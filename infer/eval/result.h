@@ -24,7 +24,7 @@ typedef struct TaskResult {
      * threshold on its probability. */
     SquadTotals squad;
     SquadBest squad_best;
-    double f1_error;               /* standard error of the mean, in percent */
+    double f1_error;               /* standard error of the mean, in percent; NaN for one question */
     TranslationScores translation; /* TASK_TRANSLATE */
     double repeat_sigma;           /* the author's protocol: deviation of its repeats' accuracies */
 } TaskResult;
@@ -35,7 +35,7 @@ Status task_result_make(TaskResult *out, const TaskRun *run, const char *model,
                         const Outcome *outcomes, Err *err);
 void task_result_clear(TaskResult *result);
 
-/* Mean score and its standard error over questions: sqrt(p (1 - p) / n) for right and wrong. */
+/* Mean score and its standard error over questions (NaN for one alone). */
 double tally_accuracy(const Tally *tally);
 double tally_error(const Tally *tally);
 

@@ -205,7 +205,7 @@ static void subjects_add_up(void **state)
     assert_true(result.all.score == 9.0);
     assert_true(result.groups[1].score == 6.0);
     assert_true(fabs(tally_accuracy(&result.all) - 9.0 / 24) < 1e-12);
-    assert_true(fabs(tally_error(&result.all) - sqrt(9.0 / 24 * 15.0 / 24 / 24)) < 1e-12);
+    assert_true(fabs(tally_error(&result.all) - sqrt(9.0 / 24 * 15.0 / 24 / 23)) < 1e-12);
     json_t *row = task_result_json(&result);
     double macro = json_real_value(json_object_get(row, "macro_accuracy"));
     assert_true(fabs(macro - (0.0 + 6.0 / 12 + 3.0 / 8) / 3) < 1e-12);
@@ -213,12 +213,42 @@ static void subjects_add_up(void **state)
     json_t *categories = json_object_get(row, "categories");
     assert_int_equal(json_array_size(categories), 2);
     const char *first = json_string_value(json_object_get(json_array_get(categories, 0), "name"));
-    assert_string_equal(first, "other");                          /* anatomy's: the first */
-    assert_true(json_is_true(json_object_get(row, "at_chance"))); /* 37.5 +- 9.9 of 25 */
+    assert_string_equal(first, "other"); /* anatomy's: the first */
+    /* Sociology is all of social sciences, and has the sample's error, too. */
+    const json_t *social = json_array_get(categories, 1);
+    double error = json_real_value(json_object_get(social, "stderr"));
+    assert_true(fabs(error - sqrt(3.0 / 8 * 5.0 / 8 / 7)) < 1e-12);
+    assert_true(json_is_true(json_object_get(row, "at_chance"))); /* 21.2 to 57.3 % */
     json_decref(row);
     task_result_clear(&result);
     ensemble_free(ensemble);
     task_runs_clear(&runs);
+}
+
+/* One answer says nothing of its error; two of two right, or wrong, may be luck. */
+static void few_questions_are_not_certain(void **state)
+{
+    (void)state;
+    Err err;
+    Outcome outcomes[2];
+    for (int n = 1; n <= 2; n++) {
+        TaskRuns runs;
+        put_choices(n);
+        read_task(&runs, "openbookqa");
+        Ensemble *ensemble = opinion('e', 'q', 4.0f);
+        ASSERT_OK(answer(runs.items, ensemble, NULL, outcomes, &err));
+        TaskResult result = task_result_new(runs.items, "m", outcomes);
+        json_t *row = task_result_json(&result);
+        assert_true(json_number_value(json_object_get(row, "accuracy")) == 1.0);
+        assert_int_equal(json_object_get(row, "stderr") != NULL, n > 1);
+        assert_int_equal(json_object_get(row, "stderr_per_byte") != NULL, n > 1);
+        /* Wilson: from 20.7 % for one, 34.2 % for two; chance is 25 %. */
+        assert_int_equal(json_is_true(json_object_get(row, "at_chance")), n == 1);
+        json_decref(row);
+        task_result_clear(&result);
+        ensemble_free(ensemble);
+        task_runs_clear(&runs);
+    }
 }
 
 /* ---- laws ------------------------------------------------------------------------------------ */
@@ -446,6 +476,7 @@ int main(void)
         IN_FOLDER(knowing_scores_all_and_the_opposite_nothing),
         IN_FOLDER(sums_are_what_the_formula_says),
         IN_FOLDER(subjects_add_up),
+        IN_FOLDER(few_questions_are_not_certain),
         IN_FOLDER(order_changes_only_positions),
         IN_FOLDER(what_was_stopped_ends_the_same),
         IN_FOLDER(drawn_letters_score_their_probability),

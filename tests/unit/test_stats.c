@@ -22,10 +22,48 @@ static void means_and_their_errors(void **state)
     const double values[] = {1, 0, 1, 1};
     assert_near(stats_mean(values, 4), 0.75, "mean");
     assert_near(stats_standard_error(values, 4), 0.25, "standard error");
-    assert_near(stats_standard_error(values, 1), 0, "one value");
+    assert_near(stats_error_of_sums(3, 3, 4), 0.25, "of sums");
+    assert_true(isnan(stats_standard_error(values, 1)) && isnan(stats_error_of_sums(1, 1, 1)));
+    const double thirds[] = {0.1, 0.1, 0.1}, grades[] = {2, 4, 4, 4, 5, 5, 7, 9};
+    assert_true(stats_standard_error(thirds, 3) < 1e-16);
+    assert_near(stats_standard_error(grades, 8), sqrt(32.0 / 7 / 8), "grades");
+    assert_near(stats_error_of_sums(40, 232, 8), sqrt(32.0 / 7 / 8), "sums of grades");
     Interval interval = normal_interval(0.75, 0.25);
     assert_near(interval.low, 0.75 - 0.25 * 1.959963984540054, "low");
     assert_near(interval.high, 0.75 + 0.25 * 1.959963984540054, "high");
+}
+
+/* Known values: 81 of 263 is Newcombe's example (1998, table I), 0 of 20 and 1 of 29 are, too. */
+static void wilson_is_as_published(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t right, n;
+        double low, high;
+    } cases[] = {{81, 263, 0.2553, 0.3662},
+                 {15, 148, 0.0624, 0.1605},
+                 {0, 20, 0, 0.1611},
+                 {1, 29, 0.0061, 0.1718}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Interval got = wilson_interval(cases[i].right, cases[i].n);
+        assert_true(fabs(got.low - cases[i].low) < 5e-5);
+        assert_true(fabs(got.high - cases[i].high) < 5e-5);
+    }
+}
+
+static void means_of_scores_stay_between_0_and_1(void **state)
+{
+    (void)state;
+    Interval inside = mean_interval(0.5, 0.1, 7), wide = mean_interval(0.05, 0.1, 7);
+    assert_near(inside.low, normal_interval(0.5, 0.1).low, "inside");
+    assert_near(inside.high, normal_interval(0.5, 0.1).high, "inside");
+    assert_true(wide.low == 0.0 && wide.high == normal_interval(0.05, 0.1).high);
+    assert_true(mean_interval(0.99, 0.1, 7).high == 1.0);
+    /* No deviation is no certainty. */
+    assert_near(mean_interval(0, 0, 20).high, wilson_interval(0, 20).high, "all 0");
+    assert_near(mean_interval(1, 0, 20).low, wilson_interval(20, 20).low, "all 1");
+    Interval one = mean_interval(0.4, (double)NAN, 1);
+    assert_true(isnan(one.low) && isnan(one.high));
 }
 
 /* Wilson's interval is where (p - share)^2 = z^2 p (1 - p) / n. */
@@ -159,6 +197,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(means_and_their_errors),
+        cmocka_unit_test(wilson_is_as_published),
+        cmocka_unit_test(means_of_scores_stay_between_0_and_1),
         cmocka_unit_test(wilson_solves_its_equation),
         cmocka_unit_test(mcnemar_is_the_binomial_test),
         cmocka_unit_test(draws_are_the_same_for_any_number_of_threads),
