@@ -16,6 +16,8 @@ static json_t *start_item(const TaskRun *run, const QuestionGroup *group, const 
     char *id = item_id(group, question);
     json_t *item = json_pack("{s:s, s:s, s:s?, s:i, s:f}", "task", run->name, "id", id, "group",
                              group->name, "correct", correct, "score", score);
+    if (group->category)
+        json_object_set_new(item, "category", json_string(group->category));
     free(id);
     return item;
 }

@@ -1,4 +1,5 @@
 /* `cambium eval compare`: whether one model is better than another on the same questions. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,11 +7,11 @@
 #include "core/base/mem.h"
 #include "core/metrics/stats.h"
 #include "infer/eval/eval_words.h"
-#include "infer/eval/item_scores.h"
+#include "infer/eval/item_pairs.h"
 
 typedef struct CompareSettings {
     int64_t resamples, seed;
-    bool json;
+    bool groups, json;
 } CompareSettings;
 
 #define AT(field) offsetof(CompareSettings, field)
@@ -18,59 +19,30 @@ typedef struct CompareSettings {
 static const Option compare_options[] = {
     {"resamples", OPTION_INT, AT(resamples), "N", "10000", "draws of the bootstrap", NULL, 0, NULL},
     {"seed", OPTION_INT, AT(seed), "N", "1", "of the bootstrap's draws", NULL, 0, NULL},
+    {"groups", OPTION_FLAG, AT(groups), NULL, NULL,
+     "also a row for each subject of mmlu, and each depth of passkey and needle", NULL, 0, NULL},
     {"json", OPTION_FLAG, AT(json), NULL, NULL, "print JSON", NULL, 0, NULL},
     {0},
 };
 
-/* The questions that both files have, in the order of task and id. */
-typedef struct Pairs {
-    const ItemScore **items[2]; /* (n): borrowed */
-    int64_t n;
-    int64_t alone[2]; /* questions that the other file lacks */
-} Pairs;
+static const char all_questions[] = "all questions";
 
-static void pairs_clear(Pairs *pairs)
-{
-    free(pairs->items[0]);
-    free(pairs->items[1]);
-}
-
-static void pairs_init(Pairs *pairs, const ItemScores files[2])
-{
-    *pairs = (Pairs){0};
-    int64_t most = files[0].count < files[1].count ? files[0].count : files[1].count;
-    for (int f = 0; f < 2; f++)
-        pairs->items[f] = xcalloc((size_t)most, sizeof **pairs->items);
-    int64_t at[2] = {0, 0};
-    while (at[0] < files[0].count && at[1] < files[1].count) {
-        const ItemScore *a = &files[0].items[at[0]], *b = &files[1].items[at[1]];
-        int order = item_score_order(a, b);
-        if (order == 0) {
-            pairs->items[0][pairs->n] = a;
-            pairs->items[1][pairs->n++] = b;
-        }
-        at[0] += order <= 0;
-        at[1] += order >= 0;
-    }
-    for (int f = 0; f < 2; f++)
-        pairs->alone[f] = files[f].count - pairs->n;
-}
-
-/* What is known of the pairs of one task, or of all. */
+/* What is known of the pairs of one part, or of all. */
 typedef struct Comparison {
-    const char *task;
+    ItemPart part;
     int64_t n;
     double mean[2], error[2];
-    Interval difference; /* of the second less the first */
+    /* Of the second less the first; NaN for a single question, which says nothing of others. */
+    Interval difference;
     double p;
     int64_t only[2]; /* right in just this file, of the questions with right and wrong answers */
     int64_t n_judged;
     double p_mcnemar;
 } Comparison;
 
-static void count_right(const Pairs *pairs, int64_t begin, int64_t end, Comparison *out)
+static void count_right(const ItemPairs *pairs, Comparison *out)
 {
-    for (int64_t i = begin; i < end; i++) {
+    for (int64_t i = 0; i < pairs->n; i++) {
         int a = pairs->items[0][i]->correct, b = pairs->items[1][i]->correct;
         if (a < 0 || b < 0)
             continue;
@@ -81,63 +53,108 @@ static void count_right(const Pairs *pairs, int64_t begin, int64_t end, Comparis
     out->p_mcnemar = mcnemar_exact(out->only[0], out->only[1]);
 }
 
-static Comparison compare(const CompareSettings *s, const Pairs *pairs, int64_t begin, int64_t end,
-                          const char *task)
+static void draw_differences(const CompareSettings *s, const double *differences, Comparison *out)
 {
-    Comparison out = {.task = task, .n = end - begin};
+    double *drawn = xcalloc((size_t)s->resamples, sizeof *drawn);
+    /* The mean of differences is the difference of means, draw for draw. */
+    Bootstrap bootstrap = {s->resamples, (uint64_t)s->seed};
+    bootstrap_scores(&bootstrap, differences, out->n, 1, score_mean, NULL, drawn);
+    out->p = bootstrap_p_value(drawn, s->resamples, stats_mean(differences, out->n));
+    out->difference = bootstrap_interval(drawn, s->resamples);
+    free(drawn);
+}
+
+static Comparison compare(const CompareSettings *s, const ItemPairs *all, const ItemPart *part)
+{
+    ItemPairs pairs = item_pairs_of(all, part);
+    Comparison out = {.part = *part, .n = pairs.n, .difference = {NAN, NAN}, .p = NAN};
     double *values = xcalloc((size_t)out.n, sizeof *values);
     double *differences = xcalloc((size_t)out.n, sizeof *differences);
-    double *drawn = xcalloc((size_t)s->resamples, sizeof *drawn);
     for (int f = 0; f < 2; f++) {
         for (int64_t i = 0; i < out.n; i++) {
-            values[i] = pairs->items[f][begin + i]->score;
+            values[i] = pairs.items[f][i]->score;
             differences[i] += f == 0 ? -values[i] : values[i];
         }
         out.mean[f] = stats_mean(values, out.n);
         out.error[f] = stats_standard_error(values, out.n);
     }
-    /* The mean of differences is the difference of means, draw for draw. */
-    Bootstrap bootstrap = {s->resamples, (uint64_t)s->seed};
-    bootstrap_scores(&bootstrap, differences, out.n, 1, score_mean, NULL, drawn);
-    out.p = bootstrap_p_value(drawn, s->resamples, stats_mean(differences, out.n));
-    out.difference = bootstrap_interval(drawn, s->resamples);
-    count_right(pairs, begin, end, &out);
+    if (out.n > 1)
+        draw_differences(s, differences, &out);
+    count_right(&pairs, &out);
     free(values);
     free(differences);
-    free(drawn);
+    item_pairs_clear(&pairs);
     return out;
 }
 
-static void print_head(const ItemScores files[2], const StringList *paths)
+/* Room for the longest names of tasks and of the groups that are to be printed. */
+static int name_width(const CompareSettings *s, const ItemParts *parts)
+{
+    int width = (int)strlen(all_questions);
+    for (int64_t i = 0; i < parts->count; i++) {
+        const ItemPart *part = &parts->items[i];
+        const char *names[] = {part->task, part->category, s->groups ? part->group : NULL};
+        for (int k = 0; k < 3; k++)
+            if (names[k] && 2 * k + (int)strlen(names[k]) > width)
+                width = 2 * k + (int)strlen(names[k]);
+    }
+    return width;
+}
+
+static void print_head(int width, const ItemScores files[2], const StringList *paths)
 {
     for (int f = 0; f < 2; f++)
         printf("%c = %s (%s)\n", 'A' + f, paths->items[f], files[f].model);
-    printf("%-18s %7s  %-13s  %-13s  %7s  %-18s %7s  %6s %6s %8s\n", "task", "n", "A", "B", "B - A",
-           "95 % interval", "p", "only A", "only B", "McNemar");
+    printf("%-*s %7s  %-13s  %-13s  %7s  %-18s %7s  %6s %6s %8s\n", width, "task", "n", "A", "B",
+           "B - A", "95 % interval", "p", "only A", "only B", "McNemar");
 }
 
-static void print_comparison(const Comparison *c)
+static void print_comparison(int width, const Comparison *c)
 {
     char texts[3][64];
+    const ItemPart *part = &c->part;
+    int indent = part->group && part->category ? 4 : part->group || part->category ? 2 : 0;
+    const char *name = part->group      ? part->group
+                       : part->category ? part->category
+                       : part->task     ? part->task
+                                        : all_questions;
     for (int f = 0; f < 2; f++)
-        snprintf(texts[f], sizeof texts[f], "%.2f +- %.2f", 100 * c->mean[f], 100 * c->error[f]);
+        snprintf(texts[f], sizeof texts[f], c->n > 1 ? "%.2f +- %.2f" : "%.2f", 100 * c->mean[f],
+                 100 * c->error[f]);
     snprintf(texts[2], sizeof texts[2], "[%+.2f, %+.2f]", 100 * c->difference.low,
              100 * c->difference.high);
-    printf("%-18s %7lld  %-13s  %-13s  %+7.2f  %-18s %7.4f", c->task, (long long)c->n, texts[0],
-           texts[1], 100 * (c->mean[1] - c->mean[0]), texts[2], c->p);
+    printf("%*s%-*s %7lld  %-13s  %-13s  %+7.2f", indent, "", width - indent, name, (long long)c->n,
+           texts[0], texts[1], 100 * (c->mean[1] - c->mean[0]));
+    if (c->n > 1)
+        printf("  %-18s %7.4f", texts[2], c->p);
+    else
+        printf("  %-18s %7s", "-", "-");
     if (c->n_judged > 0)
         printf("  %6lld %6lld %8.2g\n", (long long)c->only[0], (long long)c->only[1], c->p_mcnemar);
     else
         printf("  %6s %6s %8s\n", "-", "-", "-");
 }
 
+/* null for what is not known. */
+static json_t *number_json(double value)
+{
+    return isnan(value) ? json_null() : json_real(value);
+}
+
 static json_t *comparison_json(const Comparison *c)
 {
+    const ItemPart *part = &c->part;
     json_t *json =
-        json_pack("{s:s, s:I, s:[f, f], s:[f, f], s:f, s:[f, f], s:f}", "task", c->task, "n",
-                  (json_int_t)c->n, "means", c->mean[0], c->mean[1], "standard_errors", c->error[0],
-                  c->error[1], "difference", c->mean[1] - c->mean[0], "interval", c->difference.low,
-                  c->difference.high, "p", c->p);
+        json_pack("{s:s, s:s*, s:s*, s:I}", "task", part->task ? part->task : all_questions,
+                  "category", part->category, "group", part->group, "n", (json_int_t)c->n);
+    json_object_set_new(json, "means", json_pack("[f, f]", c->mean[0], c->mean[1]));
+    json_object_set_new(json, "standard_errors",
+                        json_pack("[o, o]", number_json(c->error[0]), number_json(c->error[1])));
+    json_object_set_new(json, "difference", json_real(c->mean[1] - c->mean[0]));
+    json_object_set_new(
+        json, "interval",
+        json_pack("[o, o]", number_json(c->difference.low), number_json(c->difference.high)));
+    json_object_set_new(json, "p", number_json(c->p));
     if (c->n_judged > 0)
         json_object_set_new(json, "mcnemar",
                             json_pack("{s:I, s:I, s:I, s:f}", "n", (json_int_t)c->n_judged,
@@ -146,40 +163,83 @@ static json_t *comparison_json(const Comparison *c)
     return json;
 }
 
-static void show(const CompareSettings *s, const Comparison *comparison, json_t *list)
+/* Where the comparisons go. */
+typedef struct Table {
+    const CompareSettings *settings;
+    const ItemPairs *pairs;
+    const ItemParts *parts;
+    int width;    /* of the names */
+    json_t *list; /* NULL: printed */
+} Table;
+
+static void show(const Table *table, const ItemPart *part)
 {
-    if (s->json)
-        json_array_append_new(list, comparison_json(comparison));
+    Comparison comparison = compare(table->settings, table->pairs, part);
+    if (table->list)
+        json_array_append_new(table->list, comparison_json(&comparison));
     else
-        print_comparison(comparison);
+        print_comparison(table->width, &comparison);
 }
 
-/* A row for each task, and one for all questions where there are several tasks. */
-static void compare_tasks(const CompareSettings *s, const Pairs *pairs, json_t *list)
+static bool same_task(const ItemPart *a, const ItemPart *b)
 {
-    int64_t begin = 0;
-    while (begin < pairs->n) {
-        const char *task = pairs->items[0][begin]->task;
-        int64_t end = begin;
-        while (end < pairs->n && strcmp(pairs->items[0][end]->task, task) == 0)
-            end++;
-        Comparison one = compare(s, pairs, begin, end, task);
-        show(s, &one, list);
-        if (begin == 0 && end == pairs->n)
-            return;
-        begin = end;
+    return strcmp(a->task, b->task) == 0;
+}
+
+static bool same_category(const ItemPart *a, const ItemPart *b)
+{
+    if (!same_task(a, b) || !a->category || !b->category)
+        return same_task(a, b) && a->category == b->category;
+    return strcmp(a->category, b->category) == 0;
+}
+
+typedef bool SameFn(const ItemPart *a, const ItemPart *b);
+
+static bool is_first(const ItemParts *parts, int64_t i, SameFn *same)
+{
+    for (int64_t k = 0; k < i; k++)
+        if (same(&parts->items[k], &parts->items[i]))
+            return false;
+    return true;
+}
+
+/* A category (groups without one are the task's own) and, if asked for, its groups. */
+static void show_category(const Table *table, const ItemPart *first)
+{
+    if (first->category)
+        show(table, &(ItemPart){.task = first->task, .category = first->category});
+    for (int64_t i = 0; i < table->parts->count && table->settings->groups; i++) {
+        const ItemPart *part = &table->parts->items[i];
+        if (part->group && same_category(part, first))
+            show(table, part);
     }
-    Comparison all = compare(s, pairs, 0, pairs->n, "all questions");
-    show(s, &all, list);
+}
+
+/* A row for each task and its categories, and one for all questions where there are several
+ * tasks. */
+static void show_tasks(const Table *table)
+{
+    const ItemParts *parts = table->parts;
+    bool several = false;
+    for (int64_t t = 0; t < parts->count; t++) {
+        if (!is_first(parts, t, same_task))
+            continue;
+        several |= t > 0;
+        show(table, &(ItemPart){.task = parts->items[t].task});
+        for (int64_t c = t; c < parts->count; c++)
+            if (same_task(&parts->items[c], &parts->items[t]) && is_first(parts, c, same_category))
+                show_category(table, &parts->items[c]);
+    }
+    if (several)
+        show(table, &(ItemPart){0});
 }
 
 static Status compare_files(const CompareSettings *s, const ItemScores files[2],
                             const StringList *paths, Err *err)
 {
-    Pairs pairs;
-    pairs_init(&pairs, files);
+    ItemPairs pairs = item_pairs_new(files);
     if (pairs.n == 0) {
-        pairs_clear(&pairs);
+        item_pairs_clear(&pairs);
         return err_set(err,
                        "%s and %s have no question in common; evaluate both models on the same "
                        "tasks",
@@ -189,20 +249,22 @@ static Status compare_files(const CompareSettings *s, const ItemScores files[2],
         if (pairs.alone[f] > 0)
             log_warn("%lld questions are in %s alone and do not count", (long long)pairs.alone[f],
                      paths->items[f]);
-    json_t *list = s->json ? json_array() : NULL;
+    ItemParts parts = item_parts_new(&pairs);
+    Table table = {s, &pairs, &parts, name_width(s, &parts), s->json ? json_array() : NULL};
     if (!s->json)
-        print_head(files, paths);
-    compare_tasks(s, &pairs, list);
+        print_head(table.width, files, paths);
+    show_tasks(&table);
     if (s->json) {
         json_t *json = json_pack("{s:[s, s], s:I, s:I, s:o}", "models", files[0].model,
                                  files[1].model, "resamples", (json_int_t)s->resamples, "seed",
-                                 (json_int_t)s->seed, "tasks", list);
+                                 (json_int_t)s->seed, "tasks", table.list);
         char *text = json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
         puts(text);
         free(text);
         json_decref(json);
     }
-    pairs_clear(&pairs);
+    free(parts.items);
+    item_pairs_clear(&pairs);
     return STATUS_OK;
 }
 
@@ -229,12 +291,14 @@ const Verb verb_eval_compare = {
     .positionals_min = 2,
     .positionals_max = 2,
     .details =
-        "Compares two files of --save-items, question by question. A +- is one standard error "
+        "Compares two files of --save-items, question by question, by task and by category (of "
+        "mmlu; lengths of passkey and needle). A +- is one standard error "
         "over questions; the interval of the difference and p are from a paired bootstrap; "
         "McNemar's test (exact) regards the questions that just one of both got right.",
     .examples =
         {
             "eval compare small.items.jsonl grown.items.jsonl",
+            "eval compare small.items.jsonl grown.items.jsonl --groups",
         },
     .options = compare_options,
     .settings_size = sizeof(CompareSettings),

@@ -16,6 +16,8 @@ void item_scores_clear(ItemScores *scores)
     for (int64_t i = 0; i < scores->count; i++) {
         free(scores->items[i].task);
         free(scores->items[i].id);
+        free(scores->items[i].group);
+        free(scores->items[i].category);
     }
     free(scores->items);
     free(scores->model);
@@ -52,14 +54,30 @@ static Status read_header(ItemScores *out, const json_t *header, const char *whe
     return STATUS_OK;
 }
 
+/* NULL for a member that is absent or null. */
+static Status optional_text(const json_t *line, const char *key, const char *where,
+                            const char **out, Err *err)
+{
+    const json_t *value = json_object_get(line, key);
+    *out = NULL;
+    return !value || json_is_null(value) ? STATUS_OK : json_get_text(line, key, where, out, err);
+}
+
+static char *copy_of(const char *text)
+{
+    return text ? xstrdup(text) : NULL;
+}
+
 static Status add_item(ItemScores *out, const json_t *line, int64_t number, const char *where,
                        Err *err)
 {
-    const char *task, *id;
+    const char *task, *id, *group, *category;
     double score;
     int64_t correct = -1;
     TRY(json_get_text(line, "task", where, &task, err));
     TRY(json_get_text(line, "id", where, &id, err));
+    TRY(optional_text(line, "group", where, &group, err));
+    TRY(optional_text(line, "category", where, &category, err));
     TRY(json_get_real(line, "score", where, &score, err));
     if (!(score >= 0 && score <= 1))
         return err_set(err, "%s: the score %g is not between 0 and 1", where, score);
@@ -68,7 +86,13 @@ static Status add_item(ItemScores *out, const json_t *line, int64_t number, cons
     if (correct < -1 || correct > 1)
         return err_set(err, "%s: 'correct' is 0 or 1, not %lld", where, (long long)correct);
     out->items = mem_grow(out->items, &out->capacity, out->count + 1, sizeof *out->items);
-    out->items[out->count++] = (ItemScore){xstrdup(task), xstrdup(id), score, (int)correct, number};
+    out->items[out->count++] = (ItemScore){.task = xstrdup(task),
+                                           .id = xstrdup(id),
+                                           .group = copy_of(group),
+                                           .category = copy_of(category),
+                                           .score = score,
+                                           .correct = (int)correct,
+                                           .line = number};
     return STATUS_OK;
 }
 

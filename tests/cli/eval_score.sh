@@ -117,5 +117,31 @@ check "a judgement that is none has its line" refused "line 2: 'correct' is 0 or
 check "a question twice has both lines" refused "lines 2 and 4 are both arc q1" '4s/q2/q1/'
 check "a later version is refused" refused "version 2 is newer" '1s/1,/2,/'
 check "a file without questions is refused" refused "has no questions" '2,$d'
+# MMLU's items have subjects and categories; one subject has a single question.
+subjects() { # model, whether the first question of each subject is right
+    echo '{"format": "cambium-items", "version": 1, "model": "'"$1"'", "tasks": ["mmlu"]}'
+    for i in 1 2 3 4; do
+        for s in anatomy:other virology:other sociology:social_sciences; do
+            echo '{"task": "mmlu", "id": "'${s%:*}/$i'", "group": "'${s%:*}'", "category": "'${s#*:}'", "correct": '$((i > 1 || $2))', "score": '$((i > 1 || $2))'}'
+        done
+    done
+    echo '{"task": "mmlu", "id": "home_made/1", "group": "home_made", "correct": '$2', "score": '$2'}'
+}
+subjects small 0 >"$dir/a.mmlu"
+subjects grown 1 >"$dir/b.mmlu"
+compare "$dir/a.mmlu" "$dir/b.mmlu" | tail -n +4 >"$dir/table"
+check "categories have rows" diff <(awk '{ print $1, $2, $3 }' "$dir/table") <(printf '%s\n' "mmlu 13 69.23" "other 8 75.00" "social_sciences 4 75.00")
+check "an error is the sample's: sqrt(.75 * .25 / 7)" grep -qE '^  other +8 +75\.00 \+- 16\.37 ' "$dir/table"
+compare "$dir/a.mmlu" "$dir/b.mmlu" --groups | tail -n +4 >"$dir/table"
+check "and so have subjects on demand" diff <(awk '{ print $1, $2, $3 }' "$dir/table") <(printf '%s\n' "mmlu 13 69.23" "other 8 75.00" \
+    "anatomy 4 75.00" "virology 4 75.00" "home_made 1 0.00" "social_sciences 4 75.00" "sociology 4 75.00")
+check "one question has no error, interval and p" grep -qE '^  home_made +1 +0\.00 +100\.00 +\+100\.00 +- +- +0 +1 +1$' "$dir/table"
+check "nor in JSON" bash -c '
+    "$CAMBIUM" eval compare "$0/a.mmlu" "$0/b.mmlu" --groups --json | tr -d " \n" |
+        grep -q "\"group\":\"home_made\",\"n\":1,\"means\":\[0.0,1.0\],\"standard_errors\":\[null,null\],\"difference\":1.0,\"interval\":\[null,null\],\"p\":null,"' "$dir"
+sed '3s/"group": "virology"/"group": 3/' "$dir/a.mmlu" >"$dir/broken.items"
+check "a group that is no text has its line" fails_with "line 3" compare "$dir/broken.items" "$dir/b.mmlu"
+sed 's/"category": "[a-z_]*", //' "$dir/a.mmlu" >"$dir/old.mmlu"
+check "a file without categories takes the other's" says "  social_sciences " compare "$dir/old.mmlu" "$dir/b.mmlu"
 check "two files are wanted" bash -c '"$CAMBIUM" eval compare "$0/a.items" 2>/dev/null; [ $? = 2 ]' "$dir"
 exit $bad
