@@ -4,36 +4,20 @@
 #include <stdlib.h>
 
 #include "core/base/mem.h"
+#include "grow/report_frame.h"
 #include "grow/report_html.h"
 
-enum { MOST_POINTS = 1000, WIDTH = 640, HEIGHT = 340 };
-/* The frame around the drawn area, and the room for a label, in the units of the view box. */
-enum { LEFT = 62, RIGHT = 28, TOP = 28, BOTTOM = 46, LABEL = 64 };
+enum { MOST_POINTS = 1000 };
 
 static const char *const axis_names[REPORT_AXES] = {"tokens", "FLOPs"};
-
-typedef struct Range {
-    double low, high;
-} Range;
 
 typedef struct Chart {
     const Report *report;
     const char *text; /* NULL: training loss */
     ReportAxis axis;
-    Range x, y;
+    Frame frame;
     StrBuf *out;
 } Chart;
-
-static double chart_x(const Chart *chart, double value)
-{
-    return LEFT + (value - chart->x.low) / (chart->x.high - chart->x.low) * (WIDTH - LEFT - RIGHT);
-}
-
-static double chart_y(const Chart *chart, double value)
-{
-    return HEIGHT - BOTTOM -
-           (value - chart->y.low) / (chart->y.high - chart->y.low) * (HEIGHT - TOP - BOTTOM);
-}
 
 /* Whether the run stands for its group in the chart. */
 static bool is_drawn(const Chart *chart, int64_t run)
@@ -45,65 +29,45 @@ static bool is_drawn(const Chart *chart, int64_t run)
 /* False: there is nothing to draw. */
 static bool chart_ranges(Chart *chart)
 {
-    chart->x = (Range){0.0, NAN};
-    chart->y = (Range){NAN, NAN};
+    FrameRange x = {0.0, NAN}, y = {NAN, NAN};
     for (int64_t r = 0; r < chart->report->n_runs; r++) {
         const ReportCurve *curve = report_curve(&chart->report->runs[r], chart->text);
         for (int64_t i = 0; curve && i < curve->count; i++) {
-            chart->x.high = fmax(chart->x.high, curve->points[i].at[chart->axis]);
-            chart->y.low = fmin(chart->y.low, curve->points[i].value);
-            chart->y.high = fmax(chart->y.high, curve->points[i].value);
+            x.high = fmax(x.high, curve->points[i].at[chart->axis]);
+            frame_include(&y, curve->points[i].value);
         }
     }
-    if (isnan(chart->x.high))
+    if (isnan(x.high))
         return false;
-    if (chart->x.high <= 0.0)
-        chart->x.high = 1.0;
-    double spare = fmax((chart->y.high - chart->y.low) * 0.05, fabs(chart->y.high) * 1e-3 + 1e-6);
-    chart->y.low -= spare;
-    chart->y.high += spare;
+    if (x.high <= 0.0)
+        x.high = 1.0;
+    frame_loosen(&y);
+    chart->frame = (Frame){x, y, chart->out};
     return true;
-}
-
-/* A step of 1, 2 or 5 times a power of ten that divides the range into four to nine. */
-static double tick_step(Range range)
-{
-    double rough = (range.high - range.low) / 4.0, power = pow(10.0, floor(log10(rough)));
-    return rough / power >= 5.0 ? 5.0 * power : rough / power >= 2.0 ? 2.0 * power : power;
 }
 
 static void draw_ticks(const Chart *chart)
 {
-    double step = tick_step(chart->y);
-    double first = ceil(chart->y.low / step);
-    for (int i = 0; (first + i) * step <= chart->y.high && i < 20; i++) {
-        double y = chart_y(chart, (first + i) * step);
-        strbuf_printf(chart->out,
-                      "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" "
-                      "text-anchor=\"end\">%.4g</text>\n",
-                      LEFT, y, WIDTH - RIGHT, LEFT - 8, y + 4.5, (first + i) * step);
-    }
-    step = tick_step(chart->x);
-    for (int i = 0; i * step <= chart->x.high && i < 20; i++) {
-        double x = chart_x(chart, i * step);
-        strbuf_printf(chart->out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", x,
-                      HEIGHT - BOTTOM + 18);
+    frame_grid(&chart->frame, false);
+    double step = frame_step(chart->frame.x);
+    for (int i = 0; i * step <= chart->frame.x.high && i < 20; i++) {
+        strbuf_printf(chart->out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">",
+                      frame_x(&chart->frame, i * step), FRAME_HEIGHT - FRAME_BOTTOM + 18);
         html_count(chart->out, i * step);
         strbuf_puts(chart->out, "</text>\n");
     }
-    strbuf_printf(chart->out, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>\n",
-                  WIDTH - RIGHT, HEIGHT - 6, axis_names[chart->axis]);
+    frame_axis_name(&chart->frame, axis_names[chart->axis]);
 }
 
 /* Whether a mark that was drawn before stands so near that two labels would overlap. */
 static bool is_crowded(const Chart *chart, int64_t number, int64_t stage)
 {
-    double x = chart_x(chart, chart->report->runs[number].stages[stage].begin[chart->axis]);
+    double x = frame_x(&chart->frame, chart->report->runs[number].stages[stage].begin[chart->axis]);
     for (int64_t r = 0; r <= number; r++) {
         const ReportRun *run = &chart->report->runs[r];
         int64_t stages = r == number ? stage : run->n_stages;
         for (int64_t i = 1; i < stages && is_drawn(chart, r); i++)
-            if (fabs(chart_x(chart, run->stages[i].begin[chart->axis]) - x) < LABEL)
+            if (fabs(frame_x(&chart->frame, run->stages[i].begin[chart->axis]) - x) < FRAME_LABEL)
                 return true;
     }
     return false;
@@ -115,21 +79,22 @@ static void draw_marks(const Chart *chart, int64_t number)
 {
     const ReportRun *run = &chart->report->runs[number];
     for (int64_t i = 1; i < run->n_stages; i++) {
-        double begin = run->stages[i].begin[chart->axis], x = chart_x(chart, begin);
+        double begin = run->stages[i].begin[chart->axis], x = frame_x(&chart->frame, begin);
         long long stage = (long long)run->stages[i].number;
-        if (begin > chart->x.high)
+        if (begin > chart->frame.x.high)
             continue;
         strbuf_printf(chart->out,
                       "<path class=\"mark\" stroke=\"var(--c%d)\" stroke-dashoffset=\"%d\" "
                       "d=\"M%.1f %dV%d\"><title>",
                       html_colour(chart->report, number),
-                      -4 * (html_colour(chart->report, number) % 3), x, TOP, HEIGHT - BOTTOM);
+                      -4 * (html_colour(chart->report, number) % 3), x, FRAME_TOP,
+                      FRAME_HEIGHT - FRAME_BOTTOM);
         html_text(chart->out, run->name);
         strbuf_printf(chart->out, ": stage %lld begins</title></path>\n", stage);
         if (!is_crowded(chart, number, i))
             strbuf_printf(chart->out,
                           "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">stage %lld</text>\n", x,
-                          TOP - 8, stage);
+                          FRAME_TOP - 8, stage);
     }
 }
 
@@ -146,8 +111,8 @@ static void draw_curve(const Chart *chart, int64_t number)
     strbuf_puts(chart->out, "</title><polyline class=\"curve\" points=\"");
     double x = 0.0, y = 0.0;
     for (int64_t i = (curve->count - 1) % stride; i < curve->count; i += stride) {
-        x = chart_x(chart, curve->points[i].at[chart->axis]);
-        y = chart_y(chart, curve->points[i].value);
+        x = frame_x(&chart->frame, curve->points[i].at[chart->axis]);
+        y = frame_y(&chart->frame, curve->points[i].value);
         strbuf_printf(chart->out, "%.1f,%.1f ", x, y);
     }
     /* The dot shows a curve of a single point too. */
@@ -173,7 +138,8 @@ static int64_t trace_group(const Chart *chart, int64_t first, GroupPart part, bo
                                             : spread.mean;
         if (isnan(value))
             continue;
-        strbuf_printf(chart->out, "%.1f,%.1f ", chart_x(chart, at), chart_y(chart, value));
+        strbuf_printf(chart->out, "%.1f,%.1f ", frame_x(&chart->frame, at),
+                      frame_y(&chart->frame, value));
         count++;
     }
     return count;
@@ -234,7 +200,7 @@ void report_chart(const Report *report, const char *text, ReportAxis axis, StrBu
             strbuf_puts(out, "</span>");
         }
     strbuf_printf(out, "</figcaption>\n<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"",
-                  WIDTH, HEIGHT);
+                  FRAME_WIDTH, FRAME_HEIGHT);
     put_name(&chart);
     strbuf_puts(out, "\">\n");
     draw_ticks(&chart);
