@@ -269,7 +269,7 @@ static Status infer_run(const void *settings, const StringList *positionals, Err
     InferSettings s = *(const InferSettings *)settings;
     TRY(check_settings(&s, err));
     s.model = positionals->items[0];
-    s.helix.grid_context = s.context;
+    s.load.rope.context = s.helix.grid_context = s.context;
     s.helix.grid_batch = s.prompts_file || s.prompts.count > s.batch ? s.batch : s.prompts.count;
     return helix_use(positionals->items[0], &s.load, &s.helix, infer_with, &s, err);
 }

@@ -158,7 +158,8 @@ static Status run_all(const Ensemble *ensemble, const CompletionOptions *o, Run 
     };
     int64_t context = ensemble_context(ensemble);
     if (longest > context)
-        log_warn("up to %lld tokens, but the model was trained on %lld: what follows may be poor",
+        log_warn("up to %lld tokens, but the model was trained on %lld: what follows may be poor "
+                 "(--rope-scaling stretches a context)",
                  (long long)longest, (long long)context);
     Decoder *decoder;
     TRY(decoder_new(&decoder, ensemble, &decoder_options, err));

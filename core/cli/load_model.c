@@ -41,7 +41,8 @@ Status load_model_on(LoadedModel *model, const char *path, const LoadSettings *s
                                .weights = types.weights,
                                .compute = types.compute,
                                .shards = shards,
-                               .table = settings->table};
+                               .table = settings->table,
+                               .extension = &settings->rope};
         model->kv_dtype = types.kv;
         status = ensemble_load(&model->ensemble, &model->tokenizer, path, &options, err);
     }

@@ -3,15 +3,17 @@
 #define CAMBIUM_CORE_CLI_LOAD_MODEL_H
 
 #include "core/cli/options.h"
+#include "core/model/context_extension.h"
 #include "core/model/ensemble.h"
 #include "core/model/shard.h"
 #include "core/text/tokenizer.h"
 
 typedef struct LoadSettings {
-    char *device;  /* auto, cpu, cuda */
-    char *weights; /* auto, float32, bfloat16, int8 */
-    char *kv;      /* auto, float32, bfloat16, int8 */
-    char *table;   /* for checkpoints that left the table out */
+    char *device;          /* auto, cpu, cuda */
+    char *weights;         /* auto, float32, bfloat16, int8 */
+    char *kv;              /* auto, float32, bfloat16, int8 */
+    char *table;           /* for checkpoints that left the table out */
+    ContextExtension rope; /* its context is what the verb's --context says */
 } LoadSettings;
 
 /* Rows of a verb's option table; `field` is its LoadSettings. */
@@ -37,9 +39,23 @@ typedef struct LoadSettings {
          "auto|float32|bfloat16|int8",                                                             \
          0,                                                                                        \
          NULL},                                                                                    \
+        {"table", OPTION_TEXT, offsetof(Settings, field) + offsetof(LoadSettings, table),          \
+         "FILE",  NULL,        "the substrate, for a model file that left it out",                 \
+         NULL,    0,           NULL},                                                              \
+        {"rope-scaling",                                                                           \
+         OPTION_CHOICE,                                                                            \
+         offsetof(Settings, field) + offsetof(LoadSettings, rope.scaling),                         \
+         NULL,                                                                                     \
+         "model",                                                                                  \
+         "how rotary positions are stretched beyond the context that the model was trained on "    \
+         "(model: as its file says)",                                                              \
+         "model|none|linear|ntk|yarn",                                                             \
+         0,                                                                                        \
+         NULL},                                                                                    \
     {                                                                                              \
-        "table", OPTION_TEXT, offsetof(Settings, field) + offsetof(LoadSettings, table), "FILE",   \
-            NULL, "the substrate, for a model file that left it out", NULL, 0, NULL                \
+        "rope-factor", OPTION_REAL,                                                                \
+            offsetof(Settings, field) + offsetof(LoadSettings, rope.factor), "F", "0",             \
+            "by how much, 1 or more (0: as --context asks)", NULL, 0, NULL                         \
     }
 
 typedef struct LoadedModel {

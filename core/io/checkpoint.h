@@ -14,6 +14,7 @@
 #define CAMBIUM_CORE_IO_CHECKPOINT_H
 
 #include "core/io/table.h"
+#include "core/model/context_extension.h"
 #include "core/model/ensemble.h"
 #include "core/model/shard.h"
 
@@ -39,6 +40,8 @@ typedef struct CheckpointInfo {
 
 Status checkpoint_info_read(const Container *container, CheckpointInfo *info, Err *err);
 void checkpoint_info_clear(CheckpointInfo *info);
+/* What the file says of every expert becomes what is loaded with the extension. */
+Status checkpoint_info_extend(CheckpointInfo *info, const ContextExtension *extension, Err *err);
 /* /meta for a file that is put together by hand (merging); the caller owns it. */
 json_t *checkpoint_meta_json(const CheckpointInfo *info);
 
@@ -60,6 +63,7 @@ typedef struct LoadOptions {
     const ShardPlan *shards; /* the part of every parameter to load; NULL: whole models. Not with
                                 `train` */
     const char *table;       /* where the table is when the file left it out, or NULL */
+    const ContextExtension *extension; /* of every expert's context, or NULL. Not with `train` */
 } LoadOptions;
 
 /* The model or models of a file. Weights whose stored type is the wanted one stay in the mapped

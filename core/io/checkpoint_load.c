@@ -334,7 +334,11 @@ Status ensemble_read(Ensemble **out, const Container *container, const LoadOptio
     TRY(checkpoint_info_read(container, &info, err));
     LoadJob job = {.container = container, .options = options, .info = &info};
     Ensemble *ensemble = xcalloc(1, sizeof *ensemble);
-    Status status = read_experts(&job, ensemble, err);
+    Status status = STATUS_OK;
+    if (options->extension)
+        status = checkpoint_info_extend(&info, options->extension, err);
+    if (status == STATUS_OK)
+        status = read_experts(&job, ensemble, err);
     checkpoint_info_clear(&info);
     if (status != STATUS_OK)
         ensemble_free(ensemble);

@@ -122,6 +122,13 @@ void checkpoint_info_clear(CheckpointInfo *info)
     *info = (CheckpointInfo){0};
 }
 
+Status checkpoint_info_extend(CheckpointInfo *info, const ContextExtension *extension, Err *err)
+{
+    for (int64_t i = 0; i < info->n_experts; i++)
+        TRY(context_extension_apply(extension, &info->experts[i].config, err));
+    return STATUS_OK;
+}
+
 Status checkpoint_copy_expert(ContainerWriter *writer, int64_t expert, const Container *from,
                               int64_t from_expert, Err *err)
 {

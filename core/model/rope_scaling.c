@@ -26,7 +26,7 @@ Status rope_scaling_check(const RopeScaling *s, Err *err)
     if (s->kind == ROPE_UNSCALED)
         return STATUS_OK;
     if (!(s->factor >= 1.0 && s->factor < 1e6))
-        return err_set(err, "rope scaling: the factor %g is not at least 1", s->factor);
+        return err_set(err, "rope scaling: the factor %g is not from 1 to a million", s->factor);
     if (s->kind == ROPE_LINEAR)
         return STATUS_OK;
     if (s->original_context < 1 || s->original_context > INT32_MAX)

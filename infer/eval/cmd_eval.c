@@ -209,6 +209,7 @@ static Status open_items(const EvalWork *work, const Helix *helix, ItemsFile **i
                               .runs = &work->runs,
                               .model = helix_model(helix),
                               .weights = s->load.weights,
+                              .rope = &s->load.rope,
                               .ranks = helix_ranks(helix),
                               .grid = s->helix.grid,
                               .context = s->context,
@@ -325,8 +326,9 @@ static Status eval_run(const void *settings, const StringList *models, Err *err)
         /* Several runs all end in model.h5: then the path tells them apart. */
         work.name = models->count > 1 ? work.path : file_base_name(work.path);
         HelixSettings helix = s->helix;
-        helix.grid_context = s->context;
-        status = helix_use(work.path, &s->load, &helix, eval_with, &work, err);
+        LoadSettings load = s->load;
+        load.rope.context = helix.grid_context = s->context;
+        status = helix_use(work.path, &load, &helix, eval_with, &work, err);
     }
     /* A process that followed measured nothing. */
     if (status == STATUS_OK && (work.table.n_rows > 0 || work.n_results > 0))

@@ -42,6 +42,8 @@ static const char *difference(const json_t *a, const json_t *b)
         const json_t *other = json_object_get(b, key);
         if (json_is_object(value) && json_is_object(other) && !json_equal(value, other)) {
             const char *inner = difference(value, other);
+            if (!inner)
+                inner = difference(other, value);
             return inner ? inner : key;
         }
         if (!json_equal(value, other))

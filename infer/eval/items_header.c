@@ -36,6 +36,10 @@ Status items_header(json_t **out, const ItemsSettings *s, Err *err)
         "split", s->split, "context", (json_int_t)s->context, "device", model->device.ops->name,
         "weights", s->weights, "compute", dtype_name(model->ensemble->experts[0]->compute), "kv",
         dtype_name(model->kv_dtype), "ranks", s->ranks, "grid", s->ranks > 1 ? s->grid : "");
+    if (strcmp(s->rope->scaling, "model") != 0) {
+        json_object_set_new(settings, "rope_scaling", json_string(s->rope->scaling));
+        json_object_set_new(settings, "rope_factor", json_real(s->rope->factor));
+    }
     *out = json_pack("{s:s, s:i, s:s, s:{s:I, s:I}, s:o, s:o, s:o, s:o}", "format", items_format,
                      "version", 1, "model", s->model_name, "model_file", "bytes",
                      (json_int_t)info.st_size, "modified", (json_int_t)info.st_mtime, "tasks",

@@ -12,6 +12,7 @@ typedef struct ItemsSettings {
     const TaskRuns *runs;
     const LoadedModel *model;
     const char *weights; /* as asked for */
+    const ContextExtension *rope;
     int ranks;
     const char *grid;
     int64_t context, limit, seed;

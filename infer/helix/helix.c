@@ -99,10 +99,12 @@ static Status plan_model(Helix *h, const HelixSettings *settings, Err *err)
     TRY(container_open(&file, h->path, err));
     Status status = checkpoint_info_read(file, &info, err);
     if (status == STATUS_OK) {
+        status = checkpoint_info_extend(&info, &h->load->rope, err);
         const ModelConfig **configs = xcalloc((size_t)info.n_experts, sizeof *configs);
         for (int64_t i = 0; i < info.n_experts; i++)
             configs[i] = &info.experts[i].config;
-        status = choose_grid(h, settings, configs, info.n_experts, err);
+        if (status == STATUS_OK)
+            status = choose_grid(h, settings, configs, info.n_experts, err);
         HelixMemory memory = {.file = file,
                               .info = &info,
                               .load = h->load,

@@ -172,7 +172,7 @@ static Status start_scheduler(const ServeSettings *s, Helix *helix, Service *ser
     int64_t trained = ensemble_context(model->ensemble);
     if (sizes.context > trained)
         log_warn("--context %" PRId64 ", but the model was trained on %" PRId64
-                 ": what follows may be poor",
+                 ": what follows may be poor (--rope-scaling stretches a context)",
                  sizes.context, trained);
     service->protocol.context = sizes.context;
     return scheduler_new(&service->scheduler, model->ensemble, model->tokenizer, &sizes,
@@ -230,9 +230,10 @@ static Status serve_run(const void *settings, const StringList *positionals, Err
     signal(SIGPIPE, SIG_IGN); /* a client that went away is an error of the write that meets it */
     TRY(check_settings(work.settings, err));
     HelixSettings helix = work.settings->helix;
-    helix.grid_context = work.settings->context;
+    LoadSettings load = work.settings->load;
+    load.rope.context = helix.grid_context = work.settings->context;
     helix.grid_batch = work.settings->batch;
-    return helix_use(work.path, &work.settings->load, &helix, serve_with, &work, err);
+    return helix_use(work.path, &load, &helix, serve_with, &work, err);
 }
 
 const Verb verb_serve = {

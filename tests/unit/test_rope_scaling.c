@@ -1,6 +1,6 @@
-/* Rotary frequencies are those of transformers for every kind of scaling, through config.json, GGUF
- * files and model files; each kind's logits are transformers' own where it is installed
- * (test_hf_export). */
+/* Rotary frequencies are those of transformers for every kind of scaling and for models stretched
+ * when they are loaded, through config.json, GGUF files and model files; each kind's logits are
+ * transformers' own where it is installed (test_hf_export). */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,17 +29,32 @@ static double real_of(const json_t *json, const char *key)
     return json_number_value(json_object_get(json, key));
 }
 
+/* Where the line has one: what --rope-scaling and --rope-factor do. */
+static void extend(ModelConfig *config, const json_t *line)
+{
+    Err err;
+    const json_t *wanted = json_object_get(line, "extension");
+    if (!wanted)
+        return;
+    char *scaling = xstrdup(json_string_value(json_object_get(wanted, "scaling")));
+    ContextExtension extension = {.scaling = scaling, .factor = real_of(wanted, "factor")};
+    double context = (double)config->context;
+    ASSERT_OK(context_extension_apply(&extension, config, &err));
+    assert_true((double)config->context == floor(context * extension.factor));
+    free(scaling);
+}
+
 /* What config.json of a small model with this scaling says. */
 static ModelConfig config_of(const json_t *want)
 {
     Err err;
     ModelConfig config;
     json_t *json = json_pack(
-        "{s:[s], s:i, s:i, s:i, s:i, s:i, s:O, s:O, s:O, s:O}", "architectures", "LlamaForCausalLM",
-        "vocab_size", 100, "hidden_size", 32, "num_hidden_layers", 1, "num_attention_heads", 2,
-        "intermediate_size", 64, "head_dim", json_object_get(want, "head_dim"), "rope_theta",
-        json_object_get(want, "rope_theta"), "max_position_embeddings",
-        json_object_get(want, "max_position_embeddings"), "rope_scaling",
+        "{s:[s], s:i, s:i, s:i, s:i, s:i, s:O, s:O, s:O, s:O*}", "architectures",
+        "LlamaForCausalLM", "vocab_size", 100, "hidden_size", 32, "num_hidden_layers", 1,
+        "num_attention_heads", 2, "intermediate_size", 64, "head_dim",
+        json_object_get(want, "head_dim"), "rope_theta", json_object_get(want, "rope_theta"),
+        "max_position_embeddings", json_object_get(want, "max_position_embeddings"), "rope_scaling",
         json_object_get(want, "rope_scaling"));
     ASSERT_OK(hf_config_parse(json, "config.json", &config, &err));
     json_decref(json);
@@ -119,13 +134,14 @@ static void frequencies_are_those_of_transformers(void **state)
         json_t *want = json_loads(line, 0, NULL);
         assert_non_null(want);
         ModelConfig config = config_of(want);
+        extend(&config, want);
         assert_frequencies(&config, want);
         assert_kept(&config, want);
         json_decref(want);
     }
     free(line);
     fclose(file);
-    assert_int_equal(cases, 5);
+    assert_int_equal(cases, 10);
 }
 
 static void impossible_scalings_are_refused(void **state)
