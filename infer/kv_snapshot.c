@@ -6,19 +6,23 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/io/checkpoint.h"
 #include "core/io/json_get.h"
-#include "core/io/table.h"
 
 enum { ROWS = 4096 }; /* positions in memory at a time, about */
 
 static const char *const part_names[KV_PARTS] = {"keys", "values", "key_scales", "value_scales"};
 
+/* What the keys of a cache depend on: snapshots of unlike models are of no use to each other. */
+typedef struct Identity {
+    char model[SHA256_TEXT];
+    json_t *rope; /* each expert's base and scaling; NULL where they are the file's own; owned */
+} Identity;
+
 /* Equal for files with the same model in them: its description, and every tensor's hash. */
-static Status fingerprint(const char *path, char text[SHA256_TEXT], Err *err)
+static Status fingerprint(const Container *file, char text[SHA256_TEXT], Err *err)
 {
-    Container *file;
     const char *meta;
-    TRY(container_open(&file, path, err));
     Status status = container_text(file, "/meta", &meta, err);
     HashStream *stream = hash_new();
     if (status == STATUS_OK)
@@ -31,6 +35,45 @@ static Status fingerprint(const char *path, char text[SHA256_TEXT], Err *err)
     }
     Sha256 hash = hash_finish_free(stream);
     hash_text(&hash, text);
+    return status;
+}
+
+static json_t *rope_of(const ModelConfig *config)
+{
+    json_t *all = model_config_json(config);
+    json_t *rope = json_pack("{s:O, s:O*}", "base", json_object_get(all, "rope_base"), "scaling",
+                             json_object_get(all, "rope_scaling"));
+    json_decref(all);
+    return rope;
+}
+
+static Status replaced_rope(const Container *file, const Ensemble *ensemble, json_t **out, Err *err)
+{
+    CheckpointInfo info;
+    *out = NULL;
+    TRY(checkpoint_info_read(file, &info, err));
+    json_t *own = json_array(), *used = json_array();
+    for (int64_t e = 0; e < info.n_experts; e++)
+        json_array_append_new(own, rope_of(&info.experts[e].config));
+    for (int64_t e = 0; e < ensemble->n_experts; e++)
+        json_array_append_new(used, rope_of(&ensemble->experts[e]->config));
+    if (!json_equal(own, used))
+        *out = json_incref(used);
+    json_decref(own);
+    json_decref(used);
+    checkpoint_info_clear(&info);
+    return STATUS_OK;
+}
+
+/* The caller owns `out->rope`, which is NULL when it fails. */
+static Status identify(const KvSource *source, Identity *out, Err *err)
+{
+    Container *file;
+    *out = (Identity){.rope = NULL};
+    TRY(container_open(&file, source->model, err));
+    Status status = fingerprint(file, out->model, err);
+    if (status == STATUS_OK)
+        status = replaced_rope(file, source->ensemble, &out->rope, err);
     container_close(file);
     return status;
 }
@@ -128,11 +171,11 @@ static Status save_piece(void *context, const Piece *piece, Err *err)
 
 static Status put_meta(ContainerWriter *writer, const KvSource *source, Err *err)
 {
-    char model[SHA256_TEXT];
-    TRY(fingerprint(source->model, model, err));
-    json_t *meta = json_pack("{s:i, s:s, s:s, s:s, s:I}", "format", FILE_FORMAT, "kind", "kv",
-                             "model", model, "type", dtype_name(source->kv_dtype), "experts",
-                             (json_int_t)source->ensemble->n_experts);
+    Identity own;
+    TRY(identify(source, &own, err));
+    json_t *meta = json_pack("{s:i, s:s, s:s, s:s, s:I, s:o*}", "format", FILE_FORMAT, "kind", "kv",
+                             "model", own.model, "type", dtype_name(source->kv_dtype), "experts",
+                             (json_int_t)source->ensemble->n_experts, "rope", own.rope);
     Status status = container_put_json(writer, "/meta", meta, err);
     json_decref(meta);
     return status;
@@ -191,10 +234,49 @@ struct KvSnapshot {
     const float *weights; /* (experts), mapped */
 };
 
+/* NULL: as the model's file says. */
+static char *rope_text(const json_t *rope)
+{
+    return rope ? json_dumps(rope, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6))
+                : xstrdup("the model's own");
+}
+
+static Status check_rope(const char *file, const json_t *saved, const json_t *own, Err *err)
+{
+    if (saved == own || (saved && own && json_equal(saved, own)))
+        return STATUS_OK;
+    char *theirs = rope_text(saved), *ours = rope_text(own);
+    err_set(err,
+            "%s was saved with another rotary scaling (%s) than this run's (%s); give the same "
+            "--rope-scaling and --rope-factor",
+            file, theirs, ours);
+    free(theirs);
+    free(ours);
+    return STATUS_FAIL;
+}
+
+static Status check_identity(const KvSnapshot *s, const json_t *meta, const char *model,
+                             int64_t experts, Err *err)
+{
+    const char *file = container_file(s->file);
+    Identity own;
+    Status status = identify(s->source, &own, err);
+    if (status == STATUS_OK &&
+        (strcmp(own.model, model) != 0 || experts != s->source->ensemble->n_experts))
+        status = err_set(err,
+                         "%s was saved with another model than %s (SHA-256 %.12s... instead of "
+                         "%.12s...); load it with its own",
+                         file, s->source->model, model, own.model);
+    if (status == STATUS_OK)
+        status = check_rope(file, json_object_get(meta, "rope"), own.rope, err);
+    json_decref(own.rope);
+    return status;
+}
+
 static Status check_meta(const KvSnapshot *s, const json_t *meta, Err *err)
 {
     const char *file = container_file(s->file), *kind, *type, *model;
-    char own[SHA256_TEXT], *where = xasprintf("%s: /meta", file);
+    char *where = xasprintf("%s: /meta", file);
     int64_t experts = 0;
     Status status = json_get_text(meta, "kind", where, &kind, err);
     if (status == STATUS_OK && strcmp(kind, "kv") != 0)
@@ -207,13 +289,7 @@ static Status check_meta(const KvSnapshot *s, const json_t *meta, Err *err)
     if (status == STATUS_OK)
         status = json_get_int(meta, "experts", where, &experts, err);
     if (status == STATUS_OK)
-        status = fingerprint(s->source->model, own, err);
-    if (status == STATUS_OK &&
-        (strcmp(own, model) != 0 || experts != s->source->ensemble->n_experts))
-        status = err_set(err,
-                         "%s was saved with another model than %s (SHA-256 %.12s... instead of "
-                         "%.12s...); load it with its own",
-                         file, s->source->model, model, own);
+        status = check_identity(s, meta, model, experts, err);
     if (status == STATUS_OK && strcmp(type, dtype_name(s->source->kv_dtype)) != 0)
         status = err_set(err, "%s holds a cache of type %s, and this one is %s; give --kv %s", file,
                          type, dtype_name(s->source->kv_dtype), type);

@@ -1,7 +1,9 @@
 /* The KV cache of one sequence as a file, from which its text goes on without being read again: by
  * any number of ranks in any grid, whatever wrote it.
  *
- *   /meta                    format, kind "kv", the model's SHA-256, type of the cache, experts
+ *   /meta                    format, kind "kv", the model's SHA-256, type of the cache, experts;
+ *                            "rope": how keys were rotated, where that is not as the model's file
+ *                            says
  *   /tokens                  (n) int32: the whole text, n >= 1
  *   /weights                 (experts) float32: the merge weights once the last token was seen
  *   /kv/0/3/keys, values     (n - 1, K, D) of the cache's type: expert 0, layer 3
@@ -29,8 +31,8 @@ Status kv_snapshot_save(const char *path, const KvSource *source, Decoder *decod
 
 typedef struct KvSnapshot KvSnapshot;
 
-/* Fails for a snapshot of another model or type, and for anything that is none. The source must
- * outlive it. */
+/* Fails for a snapshot of another model, rotary scaling or type, and for anything that is none. The
+ * source must outlive it. */
 Status kv_snapshot_open(KvSnapshot **out, const char *path, const KvSource *source, Err *err);
 void kv_snapshot_close(KvSnapshot *snapshot); /* NULL is allowed */
 

@@ -22,6 +22,7 @@
 enum { V = 97, TEXT = 151, MORE = 3 };
 
 static char model_path[256], other_path[256];
+static ContextExtension rope; /* that models are opened with */
 
 static char *words(const char *text)
 {
@@ -68,7 +69,8 @@ typedef struct Rig {
 static void rig_open(Rig *rig, const char *path, const char *kv, int ranks, const char *grid)
 {
     Err err = {""};
-    LoadSettings load = {.device = words("cpu"), .weights = words("float32"), .kv = words(kv)};
+    LoadSettings load = {
+        .device = words("cpu"), .weights = words("float32"), .kv = words(kv), .rope = rope};
     HelixSettings settings = {.ranks = ranks,
                               .block = HELIX_BLOCK,
                               .grid = words(grid),
@@ -289,12 +291,41 @@ static void other_files_are_refused(void **state)
             "bfloat16", "model");
 }
 
+/* Keys are rotated: a cache is of use where they are rotated alike. */
+static void another_rotary_scaling_is_refused(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {"model", "linear", "yarn", "ntk"};
+    float want[MORE * (V + 2)], got[MORE * (V + 2)];
+    char path[256];
+    snprintf(path, sizeof path, "%s", folder_path("scaled.kv"));
+    for (int saved = 0; saved < 4; saved++) {
+        rope = (ContextExtension){words(kinds[saved]), saved ? 2.0 : 0.0, 0};
+        first_run("float32", 1, "auto", false, path, want);
+        second_run("float32", 1, "auto", path, got);
+        assert_memory_equal(got, want, sizeof want);
+        for (int loaded = 0; loaded < 4; loaded++) {
+            rope = (ContextExtension){words(kinds[loaded]), loaded ? 2.0 : 0.0, 0};
+            if (loaded != saved)
+                refused(path, model_path, "float32", "another rotary scaling");
+        }
+        rope = (ContextExtension){words("yarn"), 2.5, 0};
+        refused(path, model_path, "float32", "give the same --rope-scaling and --rope-factor");
+        refused(path, other_path, "float32", "another model");
+        rope = (ContextExtension){words("none"), 0.0, 0}; /* what the file says, said once more */
+        if (saved == 0)
+            second_run("float32", 1, "auto", path, got);
+    }
+    rope = (ContextExtension){0};
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_follows_is_the_same),
         cmocka_unit_test(any_grid_goes_on),
         cmocka_unit_test(other_files_are_refused),
+        cmocka_unit_test(another_rotary_scaling_is_refused),
     };
     return cmocka_run_group_tests(tests, set_up, folder_tear_down);
 }
