@@ -3,8 +3,10 @@
 # decodes, on any ranks, and its file stays as it is.
 . tests/support/flow.sh
 . tests/support/two_experts.sh
+. tests/support/server.sh
 folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
+server=
+trap '[ -z "$server" ] || kill -9 $server 2>/dev/null; rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
 C=$CAMBIUM
 check "two experts are made and merged" two_experts train --layers 1 --steps 40
@@ -32,6 +34,11 @@ same() { "$C" infer both.h5 "${said[@]}" -q "$@" | cmp - own.json; }
 check "none is what the file says, where it has no scaling" same --rope-scaling none
 check "so is model" same --rope-scaling model
 check "a factor of 1 changes nothing" same --rope-scaling linear --rope-factor 1
+auto() { "$C" infer both.h5 -p '1 2' -n 2 --ranks 3 --batch 1 --verbose "$@" 2>&1 | grep -o -- '--grid auto is [^:]*'; }
+planned() { # for the context that the model has now
+    [ "$(auto)" != "$(auto --context $((512 * context)))" ] && [ "$(auto --rope-scaling linear --rope-factor 512)" = "$(auto --context $((512 * context)))" ]
+}
+check "the grid is chosen for the stretched context" planned
 long=$(seq -s ' ' 1 $context)
 warned() { "$C" infer a/model.h5 -p "$long" -n 4 "$@" 2>&1 >/dev/null | grep -q "what follows may be poor"; }
 check "a text beyond the context is warned of" warned
@@ -69,6 +76,18 @@ check "nor without" fails_with "than this run's (the model's own); give the same
 "$C" "${kv[@]}" -p "$text" --save-kv p.kv >/dev/null
 check "one without goes on where none is asked for" "$C" "${kv[@]}" --load-kv p.kv --rope-scaling none
 check "not with one" fails_with "(the model's own) than this run's" "$C" "${kv[@]}" --load-kv p.kv --rope-scaling linear --rope-factor 2
+
+# ---- serve ----
+check "a server is stretched" start_server both.h5 --weights float32 --rope-scaling ntk --rope-factor 8
+check "it tells its context" grep -qF "\"max_model_len\":$((8 * context))" <(ask "$url/v1/models/both")
+"$C" infer both.h5 "${said[@]}" -q --rope-scaling ntk --rope-factor 8 | text_of >want
+served() {
+    post /v1/completions "{\"prompt\":\"$text\",\"max_tokens\":40,\"temperature\":0}" | text_of >got
+    [ -s want ] && cmp want got
+}
+check "it writes what infer writes" served
+check "it ends" stop_server
+server=
 
 # ---- nonsense ----
 for v in infer eval serve; do
