@@ -28,14 +28,11 @@ static Status report_run(const void *opaque, const StringList *paths, Err *err)
     const ReportSettings *settings = opaque;
     Report report = {0};
     ReportScores scores = {0};
-    StringList folders = {0};
+    StringList folders = {0}, results = {0};
     StrBuf page = {0};
-    Status status = STATUS_OK;
-    for (int64_t i = 0; i < paths->count && status == STATUS_OK; i++)
-        if (is_file(paths->items[i]))
-            status = report_scores_read(&scores, paths->items[i], err);
-        else
-            string_list_add(&folders, paths->items[i]);
+    for (int64_t i = 0; i < paths->count; i++)
+        string_list_add(is_file(paths->items[i]) ? &results : &folders, paths->items[i]);
+    Status status = report_scores_read(&scores, &results, err);
     if (status == STATUS_OK)
         status = report_read(&report, &folders, err);
     if (status == STATUS_OK) {
@@ -52,6 +49,7 @@ static Status report_run(const void *opaque, const StringList *paths, Err *err)
     report_clear(&report);
     report_scores_clear(&scores);
     string_list_clear(&folders);
+    string_list_clear(&results);
     return status;
 }
 
@@ -62,7 +60,8 @@ const Verb verb_report = {
     .positionals_min = 1,
     .positionals_max = -1,
     .details = "RESULT is a file of `cambium eval -o`: bars with 95 % intervals, MMLU by category, "
-               "scores against depth. RUN is a folder that `cambium train` or `cambium grow` "
+               "scores against depth, bits per byte also by position. RUN is a folder that "
+               "`cambium train` or `cambium grow` "
                "wrote. The page stands "
                "alone (no network, no script): training loss and bits per byte over tokens and "
                "over FLOPs; the runs compared at equal tokens, equal FLOPs and equal active "

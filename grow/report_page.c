@@ -4,6 +4,7 @@
 
 #include "grow/report_chart.h"
 #include "grow/report_html.h"
+#include "grow/report_scores_page.h"
 
 static const char style[] =
     ":root{color-scheme:light dark;--page:#fcfcfb;--ink:#1a1a19;--soft:#6b6a66;--line:#dddcd6;"
@@ -27,6 +28,22 @@ static const char style[] =
     "white-space:nowrap}th:first-child,td:first-child,.left{text-align:left}\n"
     "th{color:var(--soft);font-weight:500}tr>:first-child{position:sticky;left:0;"
     "background:var(--page)}\n"
+    /* Scores: a bar in a row of a table. */
+    ".bars{width:100%;table-layout:fixed}.bars th,.bars td{border:0;padding:0 .4rem;"
+    "white-space:normal;font-size:.875rem}.bars th{width:36%;color:inherit;font-weight:400;"
+    "line-height:1.25;overflow-wrap:anywhere}.bars th.part{color:var(--soft);padding-top:.6rem}"
+    ".bars td:last-child{width:9.5rem;text-align:left;white-space:nowrap}small{color:var(--soft)}\n"
+    ".track{position:relative;height:1.75rem;border-left:1px solid var(--line)}.track i{"
+    "position:absolute}.bar{left:0;top:.35rem;bottom:.35rem}.range{top:50%;height:2px;margin-top:"
+    "-1px;min-width:2px;background:var(--ink)}.chance{top:0;bottom:0;border-left:1px dashed "
+    "var(--ink)}\n"
+    /* The second, third and fourth round of colours. */
+    ".turn1{background-image:repeating-linear-gradient(45deg,transparent 0 4px,var(--page) 4px "
+    "6px);"
+    "stroke-dasharray:8 4}.turn2{background-image:repeating-linear-gradient(90deg,transparent 0 "
+    "2px,var(--page) 2px 4px);stroke-dasharray:2 3}.turn3{background-image:"
+    "repeating-linear-gradient(0deg,transparent 0 3px,var(--page) 3px 5px);stroke-dasharray:"
+    "12 3 2 3}\n"
     "caption{text-align:left;padding:.3rem .7rem}.name{margin-left:.8em;white-space:nowrap}\n"
     ".key{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin-right:.4em}\n"
     "blockquote{margin:.5rem 0;padding:.2rem .8rem;border-left:3px solid var(--line);"

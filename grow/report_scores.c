@@ -6,228 +6,236 @@
 
 #include "core/base/mem.h"
 #include "core/io/json_get.h"
-#include "core/metrics/stats.h"
-#include "grow/report_html.h"
 
-/* In the units of the view box; bars stand right of their names. */
-enum { WIDTH = 640, NAMES = 230, BAR = 26, COLOURS = 8 };
+/* Beyond what any model and any text have. */
+enum { MOST_LAYERS = 1000000, MOST_BITS = 1000 };
 
-/* ---- reading --------------------------------------------------------------------------------- */
+static void score_clear(ReportScore *score)
+{
+    free(score->task);
+    free(score->part);
+    free(score->places);
+}
 
 void report_scores_clear(ReportScores *scores)
 {
-    for (int64_t i = 0; i < scores->count; i++) {
-        free(scores->items[i].task);
-        free(scores->items[i].model);
-        free(scores->items[i].part);
-    }
+    for (int64_t i = 0; i < scores->count; i++)
+        score_clear(&scores->items[i]);
     free(scores->items);
+    report_models_clear(&scores->models);
     *scores = (ReportScores){0};
 }
 
-/* The colour that the model has, or the next one. */
-static int colour_of(ReportScores *scores, const char *model)
+static bool same_text(const char *a, const char *b)
 {
-    for (int64_t i = 0; i < scores->count; i++)
-        if (strcmp(scores->items[i].model, model) == 0)
-            return scores->items[i].colour;
-    return scores->n_models++ % COLOURS;
+    return strcmp(a, b) == 0;
 }
 
-static Status add_score(ReportScores *out, ReportScore score, const json_t *row, const char *where,
-                        Err *err)
+bool report_scores_alike(const ReportScore *a, const ReportScore *b)
 {
-    TRY(json_get_real(row, "accuracy", where, &score.share, err));
-    TRY(json_get_real(row, "stderr", where, &score.error, err));
-    if (!(score.share >= 0.0 && score.share <= 1.0 && score.error >= 0.0 && score.error <= 1.0))
-        return err_set(err, "%s: 'accuracy' and 'stderr' are between 0 and 1", where);
-    score.task = xstrdup(score.task);
-    score.model = xstrdup(score.model);
-    score.part = score.part ? xstrdup(score.part) : NULL;
+    return same_text(a->task, b->task) && same_text(a->measure, b->measure) &&
+           (a->part != NULL) == (b->part != NULL);
+}
+
+/* The result is valid until the next one; the texts are copied. */
+static ReportScore *add_score(ReportScores *out, const ReportScore *score)
+{
     out->items = mem_grow(out->items, &out->capacity, out->count + 1, sizeof *out->items);
-    out->items[out->count++] = score;
+    ReportScore *added = &out->items[out->count++];
+    *added = *score;
+    added->task = xstrdup(score->task);
+    added->part = score->part ? xstrdup(score->part) : NULL;
+    return added;
+}
+
+/* ---- members of a row ------------------------------------------------------------------------ */
+
+/* A number from 0 to `most`. An absent `optional` one stays as it is. */
+static Status get_number(const json_t *row, const char *key, bool optional, double most,
+                         const char *where, double *out, Err *err)
+{
+    if (optional && !json_object_get(row, key))
+        return STATUS_OK;
+    TRY(json_get_real(row, key, where, out, err));
+    if (!(*out >= 0.0 && *out <= most))
+        return err_set(err, "%s: '%s' is between 0 and %g, not %g", where, key, most, *out);
     return STATUS_OK;
 }
+
+static Status get_layers(const json_t *row, const char *where, int64_t *out, Err *err)
+{
+    if (!json_object_get(row, "layers"))
+        return STATUS_OK;
+    TRY(json_get_int(row, "layers", where, out, err));
+    if (*out < 0 || *out > MOST_LAYERS)
+        return err_set(err, "%s: %lld layers are none or too many", where, (long long)*out);
+    return STATUS_OK;
+}
+
+/* ---- questions ------------------------------------------------------------------------------- */
+
+/* Accuracy, of the task or of a category. */
+static Status add_share(ReportScores *out, ReportScore score, const json_t *row, const char *where,
+                        Err *err)
+{
+    double error = (double)NAN;
+    TRY(get_number(row, "accuracy", false, 1.0, where, &score.value, err));
+    TRY(get_number(row, "stderr", true, 1.0, where, &error, err));
+    TRY(json_get_int(row, "questions", where, &score.questions, err));
+    if (score.questions < 1)
+        return err_set(err, "%s: a score of %lld questions", where, (long long)score.questions);
+    /* Of ten draws a question the share is no count of right answers. */
+    score.range = score.author ? mean_interval(score.value, error, score.questions)
+                               : wilson_interval(llround(score.value * (double)score.questions),
+                                                 score.questions);
+    add_score(out, &score);
+    return STATUS_OK;
+}
+
+/* In percent in the file. */
+static Status add_f1(ReportScores *out, ReportScore score, const json_t *row, const char *where,
+                     Err *err)
+{
+    double percent, error = (double)NAN;
+    TRY(get_number(row, "f1", false, 100.0, where, &percent, err));
+    TRY(get_number(row, "f1_stderr", true, 100.0, where, &error, err));
+    score.measure = "F1";
+    score.value = percent / 100.0;
+    score.range = mean_interval(score.value, error / 100.0, score.questions);
+    add_score(out, &score);
+    return STATUS_OK;
+}
+
+static Status add_categories(ReportScores *out, ReportScore score, const json_t *row,
+                             const char *where, Err *err)
+{
+    json_t *list;
+    if (!json_object_get(row, "categories"))
+        return STATUS_OK;
+    TRY(json_get_array(row, "categories", where, &list, err));
+    Status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < json_array_size(list); i++) {
+        const json_t *category = json_array_get(list, i);
+        const char *name;
+        char *place = xasprintf("%s: categories[%zu]", where, i);
+        status = json_get_text(category, "name", place, &name, err);
+        score.part = status == STATUS_OK ? (char *)(uintptr_t)name : NULL;
+        if (status == STATUS_OK)
+            status = add_share(out, score, category, place, err);
+        free(place);
+    }
+    return status;
+}
+
+static Status add_questions(ReportScores *out, ReportScore score, const json_t *row,
+                            const char *where, Err *err)
+{
+    const char *protocol = json_string_value(json_object_get(row, "protocol"));
+    bool squad = json_object_get(row, "f1") != NULL;
+    score.author = protocol && same_text(protocol, "author");
+    score.measure = squad ? "exact match" : "accuracy";
+    TRY(get_number(row, "chance", true, 1.0, where, &score.chance, err));
+    TRY(get_layers(row, where, &score.layers, err));
+    TRY(add_share(out, score, row, where, err));
+    score.questions = out->items[out->count - 1].questions;
+    if (squad)
+        TRY(add_f1(out, score, row, where, err));
+    return add_categories(out, score, row, where, err);
+}
+
+/* ---- bits per byte --------------------------------------------------------------------------- */
+
+static Status add_places(ReportScore *score, const json_t *row, const char *where, Err *err)
+{
+    json_t *list;
+    if (!json_object_get(row, "places"))
+        return STATUS_OK;
+    TRY(json_get_array(row, "places", where, &list, err));
+    score->places = xcalloc(json_array_size(list) + 1, sizeof *score->places);
+    int64_t before = 0;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        ReportPlace *place = &score->places[i];
+        char name[300];
+        snprintf(name, sizeof name, "%.200s: places[%zu]", where, i);
+        TRY(json_get_int(json_array_get(list, i), "from", name, &place->from, err));
+        TRY(get_number(json_array_get(list, i), "bits_per_byte", false, MOST_BITS, name,
+                       &place->bits, err));
+        if (place->from <= before)
+            return err_set(err, "%s: 'from' grows from 1 on", name);
+        before = place->from;
+        score->n_places++;
+    }
+    return STATUS_OK;
+}
+
+static Status add_bits(ReportScores *out, ReportScore score, const json_t *row, const char *where,
+                       Err *err)
+{
+    const char *text;
+    TRY(json_get_text(row, "data", where, &text, err));
+    score.task = (char *)(uintptr_t)text;
+    score.measure = "bits per byte";
+    score.is_bits = true;
+    TRY(get_number(row, "bits_per_byte", false, MOST_BITS, where, &score.value, err));
+    TRY(get_layers(row, where, &score.layers, err));
+    return add_places(add_score(out, &score), row, where, err);
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static Status add_row(ReportScores *out, const char *file, const json_t *row, const char *where,
                       Err *err)
 {
-    const char *task, *model, *part;
+    const char *task, *model;
     TRY(json_get_text(row, "task", where, &task, err));
     TRY(json_get_text(row, "model", where, &model, err));
-    if (strcmp(task, "bpb") == 0)
-        return STATUS_OK;
-    /* Stages all end in model.h5: the file tells them apart. */
-    char *name = xasprintf("%s (%s)", file_base_name(file), model);
-    ReportScore score = {
-        .task = (char *)(uintptr_t)task, .model = name, .chance = (double)NAN, .layers = 0};
-    const json_t *categories = json_object_get(row, "categories");
-    Status status = STATUS_OK;
-    score.colour = colour_of(out, name);
-    if (json_object_get(row, "chance"))
-        status = json_get_real(row, "chance", where, &score.chance, err);
-    if (status == STATUS_OK && json_object_get(row, "layers"))
-        status = json_get_int(row, "layers", where, &score.layers, err);
-    if (status == STATUS_OK)
-        status = add_score(out, score, row, where, err);
-    for (size_t i = 0; status == STATUS_OK && i < json_array_size(categories); i++) {
-        const json_t *category = json_array_get(categories, i);
-        status = json_get_text(category, "name", where, &part, err);
-        score.part = (char *)(uintptr_t)part;
-        if (status == STATUS_OK)
-            status = add_score(out, score, category, where, err);
-    }
-    free(name);
-    return status;
+    ReportScore score = {.model = report_models_add(&out->models, file, model),
+                         .task = (char *)(uintptr_t)task,
+                         .range = {(double)NAN, (double)NAN},
+                         .chance = (double)NAN};
+    return same_text(task, "bpb") ? add_bits(out, score, row, where, err)
+                                  : add_questions(out, score, row, where, err);
 }
 
-Status report_scores_read(ReportScores *out, const char *path, Err *err)
+static Status add_rows(ReportScores *out, const char *path, const json_t *rows, Err *err)
 {
-    StrBuf text = {0};
-    json_error_t error;
-    json_t *rows = NULL;
-    Status status = file_read(path, 0, &text, err);
-    if (status == STATUS_OK) {
-        rows = json_loadb(text.data, (size_t)text.size, 0, &error);
-        if (!rows)
-            status = err_set(err, "%s:%d: not JSON: %s", path, error.line, error.text);
-        else if (!json_is_array(rows))
-            status = err_set(err, "%s is not a result of 'cambium eval -o'", path);
-    }
+    Status status = STATUS_OK;
+    if (!json_is_array(rows))
+        return err_set(err, "%s is not a result of 'cambium eval -o'", path);
+    if (json_array_size(rows) == 0)
+        return err_set(err, "%s holds no results; 'cambium eval -o' writes them", path);
     for (size_t i = 0; status == STATUS_OK && i < json_array_size(rows); i++) {
         char *where = xasprintf("%s: [%zu]", path, i);
         status = add_row(out, path, json_array_get(rows, i), where, err);
         free(where);
     }
-    json_decref(rows);
+    return status;
+}
+
+static Status read_file(ReportScores *out, const char *path, Err *err)
+{
+    StrBuf text = {0};
+    json_error_t error;
+    Status status = file_read(path, 0, &text, err);
+    if (status == STATUS_OK) {
+        json_t *rows = json_loadb(text.data, (size_t)text.size, 0, &error);
+        status = rows ? add_rows(out, path, rows, err)
+                      : err_set(err, "%s:%d: not JSON: %s", path, error.line, error.text);
+        json_decref(rows);
+    }
     strbuf_clear(&text);
     return status;
 }
 
-/* ---- drawing --------------------------------------------------------------------------------- */
-
-static double bar_x(double share)
+Status report_scores_read(ReportScores *out, const StringList *paths, Err *err)
 {
-    return NAMES + fmin(fmax(share, 0.0), 1.0) * (WIDTH - NAMES - 80);
-}
-
-static void draw_bar(StrBuf *out, const ReportScore *score, int64_t row)
-{
-    Interval range = normal_interval(score->share, score->error);
-    double y = (double)(row * BAR), middle = y + BAR / 2.0;
-    strbuf_printf(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">", NAMES - 8, middle + 4.5);
-    html_text(out, score->part ? score->part : score->model);
-    strbuf_printf(out,
-                  "</text><rect x=\"%d\" y=\"%.1f\" width=\"%.1f\" height=\"%d\" "
-                  "fill=\"var(--c%d)\"><title>",
-                  NAMES, y + 4, bar_x(score->share) - NAMES, BAR - 8, score->colour);
-    html_text(out, score->model);
-    strbuf_printf(out,
-                  "</title></rect><path stroke=\"var(--ink)\" d=\"M%.1f %.1fH%.1f\"/><text "
-                  "x=\"%.1f\" y=\"%.1f\">%.1f %%</text>\n",
-                  bar_x(range.low), middle, bar_x(range.high), bar_x(range.high) + 6, middle + 4.5,
-                  100.0 * score->share);
-    if (!isnan(score->chance))
-        strbuf_printf(out, "<path class=\"mark\" stroke=\"var(--ink)\" d=\"M%.1f %.1fV%.1f\"/>\n",
-                      bar_x(score->chance), y, y + BAR);
-}
-
-static bool is_bar(const ReportScore *score, const char *task, bool part)
-{
-    return strcmp(score->task, task) == 0 && (score->part != NULL) == part;
-}
-
-static bool is_point(const ReportScore *score, const char *task)
-{
-    return is_bar(score, task, false) && score->layers > 0;
-}
-
-/* The bars of a task: of all of it, or of its categories. */
-static void draw_task(const ReportScores *scores, const char *task, bool parts, StrBuf *out)
-{
-    int64_t rows = 0;
-    for (int64_t i = 0; i < scores->count; i++)
-        rows += is_bar(&scores->items[i], task, parts);
-    if (rows == 0)
-        return;
-    strbuf_puts(out, "<figure><figcaption>");
-    html_text(out, task);
-    strbuf_printf(out, "%s</figcaption>\n<svg viewBox=\"0 0 %d %lld\" role=\"img\">\n",
-                  parts ? " by category" : "", WIDTH, (long long)rows * BAR);
-    int64_t row = 0;
-    for (int64_t i = 0; i < scores->count; i++)
-        if (is_bar(&scores->items[i], task, parts))
-            draw_bar(out, &scores->items[i], row++);
-    strbuf_puts(out, "</svg></figure>\n");
-}
-
-/* Points with their intervals over the number of layers. */
-static void draw_depth(const ReportScores *scores, const char *task, StrBuf *out)
-{
-    enum { HEIGHT = 240, LEFT = 60, BOTTOM = 30 };
-    int64_t most = 0, least = INT64_MAX;
-    for (int64_t i = 0; i < scores->count; i++) {
-        const ReportScore *score = &scores->items[i];
-        if (!is_point(score, task))
-            continue;
-        most = score->layers > most ? score->layers : most;
-        least = score->layers < least ? score->layers : least;
+    *out = (ReportScores){0};
+    for (int64_t i = 0; i < paths->count; i++) {
+        for (int64_t k = 0; k < i; k++)
+            if (same_text(paths->items[k], paths->items[i]))
+                return err_set(err, "%s is named twice; name it once", paths->items[i]);
+        TRY(read_file(out, paths->items[i], err));
     }
-    if (most <= least)
-        return;
-    strbuf_puts(out, "<figure><figcaption>");
-    html_text(out, task);
-    strbuf_printf(out, " against depth</figcaption>\n<svg viewBox=\"0 0 %d %d\" role=\"img\">\n",
-                  WIDTH, HEIGHT);
-    for (int percent = 0; percent <= 100; percent += 25) {
-        double y = (HEIGHT - BOTTOM - 10) * (1.0 - percent / 100.0) + 10;
-        strbuf_printf(out,
-                      "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" "
-                      "text-anchor=\"end\">%d %%</text>\n",
-                      LEFT, y, WIDTH, LEFT - 8, y + 4.5, percent);
-    }
-    for (int64_t i = 0; i < scores->count; i++) {
-        const ReportScore *score = &scores->items[i];
-        if (!is_point(score, task))
-            continue;
-        double span = (double)(score->layers - least) / (double)(most - least);
-        double x = LEFT + 30 + span * (WIDTH - LEFT - 60), scale = HEIGHT - BOTTOM - 10;
-        Interval range = normal_interval(score->share, score->error);
-        strbuf_printf(out, "<g fill=\"var(--c%d)\" stroke=\"var(--c%d)\"><title>", score->colour,
-                      score->colour);
-        html_text(out, score->model);
-        strbuf_printf(
-            out,
-            "</title><circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\"/><path d=\"M%.1f "
-            "%.1fV%.1f\"/></g><text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%lld "
-            "layers</text>\n",
-            x, 10 + scale * (1.0 - score->share), x, 10 + scale * (1.0 - fmax(range.low, 0.0)),
-            10 + scale * (1.0 - fmin(range.high, 1.0)), x, HEIGHT - 6, (long long)score->layers);
-    }
-    strbuf_puts(out, "</svg></figure>\n");
-}
-
-static bool is_first(const ReportScores *scores, int64_t index)
-{
-    for (int64_t i = 0; i < index; i++)
-        if (strcmp(scores->items[i].task, scores->items[index].task) == 0)
-            return false;
-    return true;
-}
-
-void report_scores_page(const ReportScores *scores, StrBuf *out)
-{
-    if (scores->count == 0)
-        return;
-    strbuf_puts(out, "<h2>Scores</h2>\n<div class=\"charts\">\n");
-    for (int64_t i = 0; i < scores->count; i++) {
-        if (!is_first(scores, i))
-            continue;
-        draw_task(scores, scores->items[i].task, false, out);
-        draw_task(scores, scores->items[i].task, true, out);
-        draw_depth(scores, scores->items[i].task, out);
-    }
-    strbuf_puts(out, "</div>\n<p>Bars with 95 % intervals (1.96 standard errors over questions); "
-                     "dashed: chance. Tasks of the author's protocol are named so, and are not "
-                     "comparable with others.</p>\n");
+    report_models_label(&out->models);
+    return STATUS_OK;
 }

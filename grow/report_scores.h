@@ -1,33 +1,48 @@
-/* Results of `cambium eval -o` for a report's page: tasks with 95 % intervals, MMLU's categories,
- * and scores against depth where the models have several. */
+/* Results of `cambium eval -o` for a report's page: scores with 95 % intervals, and bits per
+ * byte. */
 #ifndef CAMBIUM_GROW_REPORT_SCORES_H
 #define CAMBIUM_GROW_REPORT_SCORES_H
 
-#include <stdint.h>
+#include <stdbool.h>
 
 #include "core/base/file.h"
+#include "core/metrics/stats.h"
+#include "grow/report_models.h"
+
+/* Bits per byte of the tokens that have from `from` to 2 from - 1 tokens before them. */
+typedef struct ReportPlace {
+    int64_t from;
+    double bits;
+} ReportPlace;
 
 typedef struct ReportScore {
-    char *task, *model;
+    int64_t model;
+    char *task;          /* of bits per byte: the text */
+    const char *measure; /* "accuracy", "exact match", "F1", "bits per byte" */
     char *part;          /* a category of the task; NULL: all of it */
-    double share, error; /* between 0 and 1, and its standard error over questions */
-    double chance;       /* NaN: none */
-    int64_t layers;      /* of the model; 0: not said */
-    int colour;          /* of the model, 0 to 7 */
+    bool is_bits;        /* bits per byte: less is better; else a share, 0 to 1 */
+    bool author;         /* sampled by the author's protocol */
+    double value;
+    Interval range;    /* 95 %; NaN: none */
+    double chance;     /* NaN: none */
+    int64_t questions; /* 0 for bits per byte */
+    int64_t layers;    /* of the model; 0: not said */
+    ReportPlace *places;
+    int64_t n_places;
 } ReportScore;
 
 typedef struct ReportScores {
-    ReportScore *items;
+    ReportScore *items; /* in the order of the files */
     int64_t count, capacity;
-    int n_models;
+    ReportModels models;
 } ReportScores;
 
-/* Adds the scores of a file; rows of bits per byte are no scores and are left out. Errors name the
- * file and the row. Clear `out` also when this fails. */
-Status report_scores_read(ReportScores *out, const char *path, Err *err);
+/* Reads every file. Errors name the file and the row. Clear `out` also when this fails. */
+Status report_scores_read(ReportScores *out, const StringList *paths, Err *err);
 void report_scores_clear(ReportScores *scores);
 
-/* Appends their part of the page; nothing when there are none. */
-void report_scores_page(const ReportScores *scores, StrBuf *out);
+/* Whether both stand in one figure: the same measure of the same task or text, of all of it or of
+ * its categories. */
+bool report_scores_alike(const ReportScore *a, const ReportScore *b);
 
 #endif

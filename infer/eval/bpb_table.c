@@ -16,8 +16,9 @@ static BpbRow *table_add(BpbTable *table, char *label)
 {
     table->rows = mem_grow(table->rows, &table->capacity, table->n_rows + 1, sizeof *table->rows);
     BpbRow *row = &table->rows[table->n_rows++];
-    *row = (BpbRow){label, xcalloc((size_t)table->n_files, sizeof *row->bpb),
-                    xcalloc((size_t)table->n_files, sizeof *row->places)};
+    *row = (BpbRow){.label = label,
+                    .bpb = xcalloc((size_t)table->n_files, sizeof *row->bpb),
+                    .places = xcalloc((size_t)table->n_files, sizeof *row->places)};
     return row;
 }
 
@@ -41,6 +42,7 @@ static Status measure(BpbTable *table, char *label, const Ensemble *ensemble,
                       Err *err)
 {
     BpbRow *row = table_add(table, label);
+    row->layers = ensemble->experts[0]->config.n_layers;
     for (int64_t f = 0; f < table->n_files; f++) {
         const BpbFile *file = &table->files[f];
         double *logprobs = xcalloc((size_t)file->n_documents, sizeof *logprobs);
@@ -206,6 +208,8 @@ json_t *bpb_table_json(const BpbTable *table, bool with_places)
                           table->rows[r].label, "data", file->name, "bits_per_byte",
                           table->rows[r].bpb[f], "documents", (json_int_t)file->n_documents,
                           "bytes", (json_int_t)bytes, "tokens", (json_int_t)file->tokens.count);
+            if (table->rows[r].layers > 0)
+                json_object_set_new(row, "layers", json_integer(table->rows[r].layers));
             if (with_places)
                 json_object_set_new(row, "places", places_json(&table->rows[r].places[f]));
             json_array_append_new(rows, row);

@@ -10,6 +10,7 @@
 /* One row of the table: something that gives log-probabilities. */
 typedef struct BpbRow {
     char *label;
+    int64_t layers;    /* of the (first) model; 0 for the oracle */
     double *bpb;       /* (files) */
     BpbPlaces *places; /* (files): by position in the context; empty for the oracle */
 } BpbRow;

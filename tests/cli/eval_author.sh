@@ -59,5 +59,13 @@ drawn() {
 }
 check "results are drawn on a page" drawn
 echo '[{"task": "mmlu"}]' >broken.json
+measured() { # the files of two folders, and bits per byte
+    mkdir -p one two
+    "$C" eval a/model.h5 --data data --weights float32 -q --tasks bpb,mmlu --shots 0 --data a.txt --limit 3 --positions -o one/r.json &&
+        cp one/r.json two/r.json && "$C" report one/r.json two/r.json -o page.html -q &&
+        grep -q '<th>one/r.json: model.h5</th>' page.html && grep -q '<th>two/r.json: model.h5</th>' page.html &&
+        grep -q '<b>a.txt by position</b> bits per byte' page.html && grep -q '<h2>Bits per byte</h2>' page.html
+}
+check "so are bits per byte, and files of one name told apart" measured
 check "a broken result is named" fails_with "broken.json: [0] has no 'model'" "$C" report broken.json -o no.html
 exit $bad
