@@ -115,7 +115,8 @@ void report_bars(const ReportScores *scores, const ReportScore *first, StrBuf *o
 {
     strbuf_puts(out, "<figure>");
     put_caption(scores, first, out);
-    strbuf_puts(out, "<table class=\"bars\">\n");
+    strbuf_puts(out, "<table class=\"bars\"><colgroup><col class=\"who\"><col>"
+                     "<col class=\"much\"></colgroup>\n");
     for (const ReportScore *score = first; score < scores->items + scores->count; score++)
         if (report_scores_alike(score, first) && is_new_part(scores, score))
             put_part(scores, score, out);

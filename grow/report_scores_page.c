@@ -148,7 +148,7 @@ static bool draw_figures(const ReportScores *scores, bool bits, const char *head
         if (score->is_bits != bits || !is_first_of_figure(scores, score))
             continue;
         if (!any)
-            strbuf_printf(out, "<h2>%s</h2>\n<div class=\"charts\">\n", head);
+            strbuf_printf(out, "<h2>%s</h2>\n<div class=\"flow\">\n", head);
         any = true;
         report_bars(scores, score, out);
         if (!score->part)
@@ -169,5 +169,6 @@ void report_scores_page(const ReportScores *scores, StrBuf *out)
                     "errors on both sides. Dashed: chance. Models whose names differ in their "
                     "last number, and that differ in depth, are one line.</p>\n");
     if (draw_figures(scores, true, "Bits per byte", out))
-        strbuf_puts(out, "<p>Less is better. Each text has its own scale, from 0 on.</p>\n");
+        strbuf_puts(
+            out, "<p>Less is better. The bars of each text have their own scale, from 0 on.</p>\n");
 }
