@@ -8,7 +8,7 @@
 #include "core/io/json_get.h"
 
 /* Beyond what any model and any text have. */
-enum { MOST_LAYERS = 1000000, MOST_BITS = 1000 };
+enum { MOST_LAYERS = 1000000, MOST_BITS = 1000, MOST_QUESTIONS = 1000000000 };
 
 static void score_clear(ReportScore *score)
 {
@@ -82,7 +82,7 @@ static Status add_share(ReportScores *out, ReportScore score, const json_t *row,
     TRY(get_number(row, "accuracy", false, 1.0, where, &score.value, err));
     TRY(get_number(row, "stderr", true, 1.0, where, &error, err));
     TRY(json_get_int(row, "questions", where, &score.questions, err));
-    if (score.questions < 1)
+    if (score.questions < 1 || score.questions > MOST_QUESTIONS)
         return err_set(err, "%s: a score of %lld questions", where, (long long)score.questions);
     /* Of ten draws a question the share is no count of right answers. */
     score.range = score.author ? mean_interval(score.value, error, score.questions)

@@ -105,6 +105,19 @@ static void intervals_are_of_their_kind(void **state)
     report_scores_clear(&scores);
 }
 
+/* Nothing is known of a single F1 in between. */
+static void one_f1_has_no_interval(void **state)
+{
+    (void)state;
+    char *page = page_of_text("[{\"task\":\"squad\",\"model\":\"m\",\"questions\":1,"
+                              "\"accuracy\":0,\"exact\":0,\"f1\":40}]");
+    assert_has(page, "exact match, 1 question</figcaption>");
+    assert_has(page, "<td>0.0 % <small>0.0–79.3</small></td>");
+    assert_has(page, "<td>40.0 %</td>");
+    assert_int_equal(count_of(page, "class=\"range\""), 1);
+    free(page);
+}
+
 static void tasks_are_bars(void **state)
 {
     (void)state;
@@ -308,6 +321,7 @@ static void bad_rows_are_named(void **state)
     expect_refusal(ROW("\"questions\":2"), "[0] has no 'accuracy'");
     expect_refusal(ROW("\"accuracy\":1"), "[0] has no 'questions'");
     expect_refusal(ROW("\"questions\":0,\"accuracy\":1"), "[0]: a score of 0 questions");
+    expect_refusal(ROW("\"questions\":4000000000000000000,\"accuracy\":1"), "000 questions");
     expect_refusal(ROW("\"questions\":2,\"accuracy\":1.5"),
                    "'accuracy' is between 0 and 1, not 1.5");
     expect_refusal(ROW(GOOD ",\"stderr\":-1"), "'stderr' is between 0 and 1, not -1");
@@ -340,7 +354,7 @@ int main(void)
         IN_FOLDER(names_tell_models_apart),     cmocka_unit_test(more_models_than_colours_differ),
         IN_FOLDER(stages_are_one_line),         IN_FOLDER(seeds_are_not),
         IN_FOLDER(bits_have_their_own_scale),   IN_FOLDER(texts_are_escaped),
-        IN_FOLDER(bad_rows_are_named),
+        IN_FOLDER(bad_rows_are_named),          IN_FOLDER(one_f1_has_no_interval),
     };
     return cmocka_run_group_tests(list, NULL, NULL);
 }
