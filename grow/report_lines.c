@@ -78,7 +78,9 @@ static void draw_places(const LineChart *chart, const Frame *frame)
         last = x;
     }
     free(places);
-    frame_axis_name(frame, chart->axis);
+    char *name = xasprintf("%s%s", chart->axis, chart->doubles ? ", logarithmic" : "");
+    frame_axis_name(frame, name);
+    free(name);
 }
 
 static void draw_point(const LineChart *chart, const Frame *frame, const LinePoint *point)

@@ -48,7 +48,7 @@ static const char style[] =
     ".turn3{stroke-dasharray:12 3 2 3;background-image:repeating-linear-gradient(0deg,"
     "transparent 0 3px,var(--page) 3px 5px)}\n"
     "caption{text-align:left;padding:.3rem .7rem}.name{margin-left:.8em;white-space:nowrap}"
-    ".flow .name{white-space:normal;overflow-wrap:anywhere}\n"
+    ".flow .name{display:inline-block;white-space:normal;overflow-wrap:anywhere}\n"
     ".key{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin-right:.4em}\n"
     "blockquote{margin:.5rem 0;padding:.2rem .8rem;border-left:3px solid var(--line);"
     "white-space:pre-wrap;overflow-wrap:anywhere}\n";

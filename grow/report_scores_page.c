@@ -88,6 +88,18 @@ static bool is_first_of_series(const ReportScores *scores, const ReportScore *sc
     return true;
 }
 
+static bool spans_far(const LineChart *chart)
+{
+    int64_t least = INT64_MAX, most = 0;
+    for (int64_t i = 0; i < chart->count; i++)
+        for (int64_t k = 0; k < chart->lines[i].count; k++) {
+            int64_t at = chart->lines[i].points[k].at;
+            least = at < least ? at : least;
+            most = at > most ? at : most;
+        }
+    return least <= most / 4;
+}
+
 static void draw_depth(const ReportScores *scores, const ReportScore *first, StrBuf *out)
 {
     char *title = xasprintf("%s against depth", first->task);
@@ -99,6 +111,8 @@ static void draw_depth(const ReportScores *scores, const ReportScore *first, Str
     for (const ReportScore *score = first; score < scores->items + scores->count; score++)
         if (is_point(score, first) && is_first_of_series(scores, score))
             add_series(scores, score, &chart);
+    /* A tall model beside the stages of a small one must not push them together. */
+    chart.doubles = spans_far(&chart);
     line_chart_draw(&chart, out);
     line_chart_clear(&chart);
     free(title);
@@ -110,8 +124,9 @@ static void draw_places(const ReportScores *scores, const ReportScore *first, St
 {
     char *title = xasprintf("%s by position", first->task);
     LineChart chart = {.title = title,
-                       .subtitle = "bits per byte in the context",
-                       .axis = "tokens before, or up to twice as many",
+                       .subtitle =
+                           "bits per byte after so many tokens of context, to twice as many",
+                       .axis = "tokens before",
                        .doubles = true,
                        .chance = (double)NAN};
     for (const ReportScore *score = first; score < scores->items + scores->count; score++) {
