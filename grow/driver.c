@@ -193,7 +193,7 @@ static Status train_stage(const GrowJob *job, Run *run, int64_t number, const Ru
     TRY(fold(stage, run, err));
     place = stage_place(job, number, true);
     char *name = xasprintf("stage%" PRId64 ".h5", number + 1);
-    if (job->keep_stages && number + 1 < job->plan->n_stages)
+    if (job->keep_stages)
         status = run_keep(run, name, place, err);
     free(name);
     if (status == STATUS_OK)

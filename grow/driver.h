@@ -15,7 +15,7 @@ typedef struct GrowJob {
     const ModelSettings *model; /* of a new model */
     const GrowPlan *plan;
     PrefixPlace cache_prefix;
-    bool keep_stages; /* every stage's model, also as FOLDER/stageN.h5; the last is model.h5 */
+    bool keep_stages; /* every stage's model is also kept as FOLDER/stageN.h5 */
 } GrowJob;
 
 /* Runs all stages, or those that are left when the run is resumed. STATUS_STOPPED: saved. */

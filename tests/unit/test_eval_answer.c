@@ -237,7 +237,8 @@ static void few_questions_are_not_certain(void **state)
         read_task(&runs, "openbookqa");
         Ensemble *ensemble = opinion('e', 'q', 4.0f);
         ASSERT_OK(answer(runs.items, ensemble, NULL, outcomes, &err));
-        TaskResult result = task_result_new(runs.items, "m", outcomes);
+        TaskResult result;
+        ASSERT_OK(task_result_make(&result, runs.items, "m", outcomes, &err));
         json_t *row = task_result_json(&result);
         assert_true(json_number_value(json_object_get(row, "accuracy")) == 1.0);
         assert_int_equal(json_object_get(row, "stderr") != NULL, n > 1);
