@@ -88,7 +88,7 @@ static Status read_choice(QuestionList *out, const char *id, const json_t *objec
     if (json_array_size(choices) < 2)
         return err_set(err, "%s: a question wants at least two choices", where);
     if (gold < 0 || gold >= (int64_t)json_array_size(choices))
-        return err_set(err, "%s: 'gold' is %lld; the choices count from 0 to %zu", where,
+        return err_set(err, "%s: 'gold' is %lld, where the choices count from 0 to %zu", where,
                        (long long)gold, json_array_size(choices) - 1);
     Question *question = question_list_add(out, id, query);
     question->gold = gold;
@@ -153,7 +153,7 @@ Status choice_file_read(QuestionList *out, const char *path, QuestionForm *form,
     StrBuf text = {0};
     Status status = data_text_read(path, &text, err);
     if (status == STATUS_OK)
-        status = choice_file_parse(out, path, &text, form, err);
+        status = data_text_remedy(choice_file_parse(out, path, &text, form, err), err);
     strbuf_clear(&text);
     return status;
 }

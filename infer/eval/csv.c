@@ -38,7 +38,7 @@ static Status quoted_field(CsvReader *r, StrBuf *field, Err *err)
     r->at++;
     if (r->at < r->size && !strchr(",\r\n", peek(r)))
         return err_set(err,
-                       "%s:%lld: text follows a closing quote; quotes within a field are doubled",
+                       "%s:%lld: text follows a closing quote (quotes within a field are doubled)",
                        r->name, (long long)r->line + 1);
     return STATUS_OK;
 }

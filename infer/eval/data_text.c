@@ -38,6 +38,14 @@ Status data_text_check(const char *name, StrBuf *text, Err *err)
     return STATUS_OK;
 }
 
+Status data_text_remedy(Status status, Err *err)
+{
+    if (status != STATUS_FAIL)
+        return status;
+    Err damage = *err;
+    return err_set(err, "%s; mend that place, or download the file again", damage.text);
+}
+
 Status data_text_read(const char *path, StrBuf *out, Err *err)
 {
     strbuf_reset(out);

@@ -12,4 +12,7 @@ Status data_text_read(const char *path, StrBuf *out, Err *err);
 /* The same checks on text that is in memory; `name` stands for the file in errors. */
 Status data_text_check(const char *name, StrBuf *text, Err *err);
 
+/* For the status of making questions of the text: adds what to do about damage to the error. */
+Status data_text_remedy(Status status, Err *err);
+
 #endif

@@ -111,8 +111,8 @@ static Status add_row(QuestionList *out, const char *name, int64_t line, StringL
 {
     if (fields->count != FIELDS)
         return err_set(err,
-                       "%s:%lld: %lld columns; MMLU has 6: question, four answers, the right "
-                       "letter",
+                       "%s:%lld: %lld columns, where MMLU has 6 (question, four answers, the "
+                       "right letter)",
                        name, (long long)line, (long long)fields->count);
     const char *answer = fields->items[FIELDS - 1];
     if (strlen(answer) != 1 || answer[0] < 'A' || answer[0] >= 'A' + ANSWERS)
@@ -155,7 +155,7 @@ static Status read_file(QuestionList *out, const char *path, EvalProtocol protoc
     StrBuf text = {0};
     Status status = data_text_read(path, &text, err);
     if (status == STATUS_OK)
-        status = mmlu_parse(out, path, &text, protocol, err);
+        status = data_text_remedy(mmlu_parse(out, path, &text, protocol, err), err);
     strbuf_clear(&text);
     return status;
 }

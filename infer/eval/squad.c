@@ -106,7 +106,7 @@ Status squad_read(QuestionGroups *out, const char *path, EvalProtocol protocol, 
     StrBuf text = {0};
     Status status = data_text_read(path, &text, err);
     if (status == STATUS_OK)
-        status = squad_parse(out, path, &text, protocol, limit, err);
+        status = data_text_remedy(squad_parse(out, path, &text, protocol, limit, err), err);
     strbuf_clear(&text);
     return status;
 }

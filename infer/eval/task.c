@@ -283,8 +283,8 @@ static Status read_file(TaskRun *run, const char *path, const TaskSettings *sett
     TRY(choice_file_read(&group->questions, path, run->task->form, err));
     for (int64_t i = 0; i < group->questions.count; i++)
         if ((group->questions.items[i].n_choices == 1) != (run->task->kind == TASK_LAST_WORD))
-            return err_set(err, "%s: question %s is not one of %s", path,
-                           group->questions.items[i].id, run->name);
+            return err_set(err, "%s: question %s is not one of %s; put the task's own file there",
+                           path, group->questions.items[i].id, run->name);
     return set_aside(run, settings, err);
 }
 

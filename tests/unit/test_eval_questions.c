@@ -205,7 +205,7 @@ static void damage_is_told_by_file_and_line(void **state)
          ":1: choice 1 is not a text"},
         {"openbookqa", "openbook_qa.jsonl",
          "\n{\"query\": \"a\", \"choices\": [\"x\", \"y\"], \"gold\": 2}", -1,
-         ":2: 'gold' is 2; the choices count from 0 to 1"},
+         ":2: 'gold' is 2, where the choices count from 0 to 1"},
         {"openbookqa", "openbook_qa.jsonl",
          "{\"query\": \"a\", \"choices\": [\"x\", \"y\"], \"gold\": \"A\"}", -1,
          ":1: 'gold' must be an integer"},
@@ -222,7 +222,7 @@ static void damage_is_told_by_file_and_line(void **state)
          -1, ":1: 'continuation' is empty"},
         {"lambada_openai", "lambada_openai.jsonl", good, -1, "is not one of lambada_openai"},
         {"mmlu", "test/anatomy_test.csv", "q,a,b,c,A\n", -1,
-         "anatomy_test.csv:1: 5 columns; MMLU has 6"},
+         "anatomy_test.csv:1: 5 columns, where MMLU has 6"},
         {"mmlu", "test/anatomy_test.csv", "q,a,b,c,d,A\nq,a,b,c,d,E\n", -1,
          "anatomy_test.csv:2: the answer 'E' is none of A, B, C and D"},
         {"mmlu", "test/anatomy_test.csv", "q,a,b,c,d,A\n\"q,a\nb", -1,
@@ -240,6 +240,8 @@ static void damage_is_told_by_file_and_line(void **state)
         string_list_add(&data, folder_path(""));
         TaskSettings settings = {.names = cases[i].task, .data = &data, .split = "test"};
         assert_int_equal(task_runs_read(&runs, &settings, &err), STATUS_FAIL);
+        if (!strchr(err.text, ';'))
+            fail_msg("'%s' says no remedy", err.text);
         if (!strstr(err.text, cases[i].said) || !strstr(err.text, cases[i].task))
             if (!strstr(err.text, cases[i].said) || !strstr(err.text, cases[i].file))
                 fail_msg("case %d says: %s", (int)i, err.text);
