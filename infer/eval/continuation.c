@@ -6,16 +6,19 @@
 #include "core/base/mem.h"
 
 enum {
-    PAGE_SIZE = 16,    /* what a question's texts do not share is shorter than a page */
-    PROMPTS = 32,      /* of a batch, at most */
-    TEXTS = 64,        /* sequences of single texts at a time */
-    BATCH_ROWS = 1024, /* new tokens of a batch, at most, unless one prompt alone has more */
+    PAGE_SIZE = 16,      /* what a question's texts do not share is shorter than a page: */
+    SHORT_PAGE = 2,      /* much of a short context, where attention takes little time anyway, */
+    SHORT_CONTEXT = 128, /* which is one of so many tokens on the average */
+    PROMPTS = 32,        /* of a batch, at most */
+    TEXTS = 64,          /* sequences of single texts at a time */
+    BATCH_ROWS = 1024,   /* new tokens of a batch, at most, unless one prompt alone has more */
 };
 
 struct Scorer {
     const Ensemble *ensemble;
     ScorerOptions options;
-    Decoder *decoder; /* NULL before the first run */
+    Decoder *decoder;  /* NULL before the first run */
+    int64_t page_size; /* of the decoder that these prompts want */
     int64_t max_positions, kv_positions;
     Tensor best_values, best_ids; /* (PROMPTS, 1) on the device */
     /* The prompts of this run and what their contexts begin with. */
@@ -38,8 +41,6 @@ Scorer *scorer_new(const Ensemble *ensemble, const ScorerOptions *options)
     Scorer *s = xcalloc(1, sizeof *s);
     s->ensemble = ensemble;
     s->options = *options;
-    if (!s->options.page_size)
-        s->options.page_size = PAGE_SIZE;
     return s;
 }
 
@@ -131,7 +132,7 @@ static int64_t batch_count(const Scorer *s, int64_t first)
 /* Positions that a sequence of so many takes, in whole pages on every rank. */
 static int64_t pages(const Scorer *s, int64_t positions)
 {
-    int64_t unit = s->options.page_size * larger(s->options.ranks, 1);
+    int64_t unit = s->page_size * larger(s->options.ranks, 1);
     return (positions + unit - 1) / unit * unit + unit;
 }
 
@@ -152,9 +153,24 @@ static int64_t positions_needed(const Scorer *s)
     return most + pages(s, s->trunk_length);
 }
 
+/* Follows from all prompts alone, so that a run that goes on has the same. */
+static int64_t wanted_page_size(const Scorer *s)
+{
+    int64_t tokens = 0;
+    for (int64_t i = 0; i < s->n; i++)
+        tokens += s->prompts[i].context.count;
+    if (s->options.page_size)
+        return s->options.page_size;
+    return tokens > s->n * SHORT_CONTEXT ? PAGE_SIZE : SHORT_PAGE;
+}
+
 /* A decoder with room for these prompts: the present one where it has. */
 static Status prepare_decoder(Scorer *s, Err *err)
 {
+    int64_t page_size = wanted_page_size(s);
+    if (page_size != s->page_size)
+        close_decoder(s);
+    s->page_size = page_size;
     int64_t max_positions = 1, kv_positions = positions_needed(s);
     for (int64_t i = 0; i < s->n; i++)
         max_positions =
@@ -167,7 +183,7 @@ static Status prepare_decoder(Scorer *s, Err *err)
     DecoderOptions options = {.max_sequences = 1 + PROMPTS + TEXTS,
                               .max_positions = s->max_positions,
                               .kv_positions = s->kv_positions,
-                              .page_size = s->options.page_size,
+                              .page_size = s->page_size,
                               .chunk = BATCH_ROWS,
                               .kv_dtype = s->options.kv_dtype,
                               .budget = s->options.budget,

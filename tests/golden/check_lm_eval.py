@@ -116,55 +116,67 @@ def task_config(task, folder):
     return task + "_here"
 
 
-def compare(task, ours, samples, by_characters):
-    """One line of the table; whether all is well."""
+def tally(task, ours, samples, by_characters):
+    """What one run of the harness shows beside our items; `ours` in the order of the documents."""
     samples = sorted(samples, key=lambda s: s["doc_id"])
-    if len(samples) != len(ours):
+    t = dict(n=len(ours), fine=len(samples) == len(ours), same=0, worst=0.0, right=0, there=0, norm=0, norm_there=0)
+    if not t["fine"]:
         print(f"{task}: {len(ours)} items, {len(samples)} samples")
-        return False
-    fine, same, worst, right, right_there, norm, norm_there = True, 0, 0.0, 0, 0, 0, 0
     for item, sample in zip(ours, samples):
         requests = [sample["arguments"][k] for k in sorted(sample["arguments"])] \
             if isinstance(sample["arguments"], dict) else sample["arguments"]
         prompt = requests[0]["arg_0"] if isinstance(requests[0], dict) else requests[0][0]
-        if prompt != item["prompt"] and fine:
+        if prompt != item["prompt"] and t["fine"]:
             print(f"{task}, {item['id']}: the prompts differ:\n{item['prompt']!r}\n{prompt!r}")
-            fine = False
+            t["fine"] = False
         answers = [(float(r[0]), str(r[1]) == "True") for r in sample["filtered_resps"]] \
             if isinstance(sample["filtered_resps"][0], (list, tuple)) else [sample["filtered_resps"]]
         theirs = [a[0] for a in answers]
-        worst = max(worst, max(abs(a - b) for a, b in zip(theirs, item["logprobs"])))
+        t["worst"] = max(t["worst"], max(abs(a - b) for a, b in zip(theirs, item["logprobs"])))
         if len(theirs) > 1:
-            choice = max(range(len(theirs)), key=lambda i: theirs[i])
-            same += choice == item["answer"]
+            t["same"] += max(range(len(theirs)), key=lambda i: theirs[i]) == item["answer"]
         else:
-            same += answers[0][1] == bool(item["correct"])
-        right += item["correct"]
-        right_there += sample["acc"]
+            t["same"] += answers[0][1] == bool(item["correct"])
+        t["right"] += item["correct"]
+        t["there"] += sample["acc"]
         if by_characters:
-            norm += item["correct_per_byte"]
-            norm_there += sample["acc_norm"]
-    n = len(ours)
-    print(f"{task:22} {n:6}  {100 * right / n:6.2f} {100 * right_there / n:6.2f}   {100 * same / n:6.2f} %"
-          f"   {worst:.1e}" + (f"   {100 * norm / n:6.2f} {100 * norm_there / n:6.2f}" if by_characters else ""))
-    return fine and same >= SAME * n and abs(right - right_there) <= POINTS / 100 * n
+            t["norm"] += item["correct_per_byte"]
+            t["norm_there"] += sample["acc_norm"]
+    return t
+
+
+def report(task, t, by_characters, seconds):
+    """One line of the table; whether all is well."""
+    n = t["n"]
+    print(f"{task:22} {n:6}  {100 * t['right'] / n:6.2f} {100 * t['there'] / n:6.2f}   {100 * t['same'] / n:6.2f} %"
+          f"   {t['worst']:.1e}"
+          + (f"   {100 * t['norm'] / n:6.2f} {100 * t['norm_there'] / n:6.2f}" if by_characters else "")
+          + f"   {n / seconds:.2f} questions/s there", flush=True)
+    return t["fine"] and t["same"] >= SAME * n and abs(t["right"] - t["there"]) <= POINTS / 100 * n
 
 
 with open(items_file, encoding="utf-8") as f:
     header, *items = map(json.loads, f)
-started = time.monotonic()
 model = HFLM(pretrained=hf_folder, dtype="float32", device="cpu", batch_size=8)
 bad = 0
 print(f"{'':22} {'':6}  accuracy (ours, theirs), same choice, largest difference of log p, per byte/char")
 for task in header["tasks"]:
-    with tempfile.TemporaryDirectory() as folder:
-        name = task_config(task, folder)
-        manager = lm_eval.tasks.TaskManager(include_path=folder, include_defaults=False)
-        begun = time.monotonic()
-        out = lm_eval.simple_evaluate(model=model, tasks=[name], task_manager=manager, log_samples=True,
-                                      num_fewshot=header["shots"][task], limit=header["settings"]["limit"] or None,
-                                      bootstrap_iters=0, verbosity="ERROR")
-        ours = [i for i in items if i["task"] == task]
-        bad |= not compare(task, ours, out["samples"][name], task in ("arc_easy", "arc_challenge", "openbookqa"))
-        print(f"{'':22} {len(ours) / (time.monotonic() - begun):.2f} questions/s under the harness", flush=True)
+    ours = [i for i in items if i["task"] == task]
+    by_characters = task in ("arc_easy", "arc_challenge", "openbookqa")
+    # The harness knows the subjects of mmlu as tasks of their own.
+    parts = {"mmlu_" + g: [i for i in ours if i["group"] == g] for g in dict.fromkeys(i["group"] for i in ours)} \
+        if task == "mmlu" else {task: ours}
+    total, begun = None, time.monotonic()
+    for part, part_items in parts.items():
+        with tempfile.TemporaryDirectory() as folder:
+            name = task_config(part, folder)
+            manager = lm_eval.tasks.TaskManager(include_path=folder, include_defaults=False)
+            out = lm_eval.simple_evaluate(model=model, tasks=[name], task_manager=manager, log_samples=True,
+                                          num_fewshot=header["shots"][task],
+                                          limit=header["settings"]["limit"] or None,
+                                          bootstrap_iters=0, verbosity="ERROR")
+        t = tally(part, part_items, out["samples"][name], by_characters)
+        total = t if total is None else {k: max(total[k], v) if k == "worst" else total[k] and v if k == "fine"
+                                         else total[k] + v for k, v in t.items()}
+    bad |= not report(task, total, by_characters, time.monotonic() - begun)
 sys.exit(bad)
