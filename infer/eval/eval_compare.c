@@ -105,7 +105,7 @@ static void print_head(int width, const ItemScores files[2], const StringList *p
 {
     for (int f = 0; f < 2; f++)
         printf("%c = %s (%s)\n", 'A' + f, paths->items[f], files[f].model);
-    printf("%-*s %7s  %-13s  %-13s  %7s  %-18s %7s  %6s %6s %8s\n", width, "task", "n", "A", "B",
+    printf("%-*s %7s  %-15s  %-15s  %7s  %-18s %7s  %6s %6s %8s\n", width, "task", "n", "A", "B",
            "B - A", "95 % interval", "p", "only A", "only B", "McNemar");
 }
 
@@ -123,7 +123,7 @@ static void print_comparison(int width, const Comparison *c)
                  100 * c->error[f]);
     snprintf(texts[2], sizeof texts[2], "[%+.2f, %+.2f]", 100 * c->difference.low,
              100 * c->difference.high);
-    printf("%*s%-*s %7lld  %-13s  %-13s  %+7.2f", indent, "", width - indent, name, (long long)c->n,
+    printf("%*s%-*s %7lld  %-15s  %-15s  %+7.2f", indent, "", width - indent, name, (long long)c->n,
            texts[0], texts[1], 100 * (c->mean[1] - c->mean[0]));
     if (c->n > 1)
         printf("  %-18s %7.4f", texts[2], c->p);

@@ -215,6 +215,7 @@ static void stages_are_one_line(void **state)
     char *page = page_of_files(files, 4);
     assert_has(page, "<b>copa against depth</b> accuracy");
     assert_has(page, "b*.json: model.h5</span>");
+    assert_has(page, ">layers, logarithmic</text>"); /* 10 is more than four times 2 */
     assert_has(page, "b10.json: model.h5: 70.0 % at 10 layers");
     assert_int_equal(count_of(page, "<polyline"), 2);
     /* From the left upwards, whatever the order of the files. */
