@@ -24,7 +24,7 @@ typedef struct TaskResult {
      * threshold on its probability. */
     SquadTotals squad;
     SquadBest squad_best;
-    double f1_error;               /* standard error of the mean, in percent; NaN for one question */
+    double f1_error; /* standard error of the mean, in percent; NaN for one question */
     TranslationScores translation; /* TASK_TRANSLATE */
     double repeat_sigma;           /* the author's protocol: deviation of its repeats' accuracies */
 } TaskResult;
