@@ -102,13 +102,12 @@ static double score_of(const void *metric, const double *sums, int64_t n)
     return corpus_metric_score(metric, sums);
 }
 
-double corpus_metric_total(const CorpusMetric *metric, const double *stats, int64_t n)
+void corpus_metric_sum(const CorpusMetric *metric, const double *stats, int64_t n, double *sums)
 {
     int width = corpus_metric_width(metric);
-    double sums[CORPUS_STATS_MAX] = {0};
+    memset(sums, 0, (size_t)width * sizeof *sums);
     for (int64_t i = 0; i < n * width; i++)
         sums[i % width] += stats[i];
-    return corpus_metric_score(metric, sums);
 }
 
 void corpus_metric_draw(const CorpusMetric *metric, const double *stats, int64_t n,

@@ -40,8 +40,8 @@ Status corpus_metric_count(const CorpusMetric *metric, const Corpus *corpus, dou
 
 /* The score of sums (width). */
 double corpus_metric_score(const CorpusMetric *metric, const double *sums);
-/* The score of segments whose counts are stats (n, width). */
-double corpus_metric_total(const CorpusMetric *metric, const double *stats, int64_t n);
+/* sums (width, at most CORPUS_STATS_MAX) of stats (n, width). */
+void corpus_metric_sum(const CorpusMetric *metric, const double *stats, int64_t n, double *sums);
 /* The scores of draws of the segments: scores (resamples), caller's memory. */
 void corpus_metric_draw(const CorpusMetric *metric, const double *stats, int64_t n,
                         const Bootstrap *bootstrap, double *scores);

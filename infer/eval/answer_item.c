@@ -9,13 +9,16 @@ char *item_id(const QuestionGroup *group, const Question *question)
     return group->name ? xasprintf("%s/%s", group->name, question->id) : xstrdup(question->id);
 }
 
-/* What every item has: all that the result is made of, and what a reader wants to see of it. */
+/* What every item has: all that the result is made of, and what a reader wants to see of it.
+ * `correct`: -1 where there is more than right and wrong. */
 static json_t *start_item(const TaskRun *run, const QuestionGroup *group, const Question *question,
-                          bool correct, double score)
+                          int correct, double score)
 {
     char *id = item_id(group, question);
-    json_t *item = json_pack("{s:s, s:s, s:s?, s:i, s:f}", "task", run->name, "id", id, "group",
-                             group->name, "correct", correct, "score", score);
+    json_t *item = json_pack("{s:s, s:s, s:s?}", "task", run->name, "id", id, "group", group->name);
+    if (correct >= 0)
+        json_object_set_new(item, "correct", json_integer(correct));
+    json_object_set_new(item, "score", json_real(score));
     if (group->category)
         json_object_set_new(item, "category", json_string(group->category));
     free(id);
@@ -66,8 +69,7 @@ json_t *squad_item(const TaskRun *run, const QuestionGroup *group, const Questio
 json_t *translation_item(const TaskRun *run, const QuestionGroup *group, const Question *question,
                          const Outcome *outcome)
 {
-    json_t *item = start_item(run, group, question, false, outcome->chrf);
-    json_object_del(item, "correct"); /* more than right and wrong */
+    json_t *item = start_item(run, group, question, -1, outcome->chrf);
     json_object_set_new(item, "answer", json_string(outcome->written));
     end_item(item, group, question, "references");
     return item;
@@ -76,8 +78,7 @@ json_t *translation_item(const TaskRun *run, const QuestionGroup *group, const Q
 json_t *author_item(const TaskRun *run, const QuestionGroup *group, const Question *question,
                     char *const *replies, const Outcome *outcome)
 {
-    json_t *item = start_item(run, group, question, false, outcome_score(run, outcome));
-    json_object_del(item, "correct"); /* more than right and wrong */
+    json_t *item = start_item(run, group, question, -1, outcome_score(run, outcome));
     json_object_set_new(item, "protocol", json_string("author"));
     json_t *right = json_array(), *texts = json_array();
     for (int r = 0; r < AUTHOR_REPEATS; r++) {

@@ -186,13 +186,6 @@ static bool same_task(const ItemPart *a, const ItemPart *b)
     return strcmp(a->task, b->task) == 0;
 }
 
-static bool same_category(const ItemPart *a, const ItemPart *b)
-{
-    if (!same_task(a, b) || !a->category || !b->category)
-        return same_task(a, b) && a->category == b->category;
-    return strcmp(a->category, b->category) == 0;
-}
-
 typedef bool SameFn(const ItemPart *a, const ItemPart *b);
 
 static bool is_first(const ItemParts *parts, int64_t i, SameFn *same)
@@ -210,7 +203,7 @@ static void show_category(const Table *table, const ItemPart *first)
         show(table, &(ItemPart){.task = first->task, .category = first->category});
     for (int64_t i = 0; i < table->parts->count && table->settings->groups; i++) {
         const ItemPart *part = &table->parts->items[i];
-        if (part->group && same_category(part, first))
+        if (part->group && item_parts_share_category(part, first))
             show(table, part);
     }
 }
@@ -227,7 +220,8 @@ static void show_tasks(const Table *table)
         several |= t > 0;
         show(table, &(ItemPart){.task = parts->items[t].task});
         for (int64_t c = t; c < parts->count; c++)
-            if (same_task(&parts->items[c], &parts->items[t]) && is_first(parts, c, same_category))
+            if (same_task(&parts->items[c], &parts->items[t]) &&
+                is_first(parts, c, item_parts_share_category))
                 show_category(table, &parts->items[c]);
     }
     if (several)

@@ -185,9 +185,7 @@ static Status measure(ScoreRun *run, Measure *m, Err *err)
         Corpus corpus = {run->systems[i].segments, run->refs, run->lines, run->n_refs};
         m->stats[i] = xcalloc((size_t)run->lines * (size_t)m->width, sizeof **m->stats);
         TRY(corpus_metric_count(&m->metric, &corpus, m->stats[i], err));
-        for (int64_t line = 0; line < run->lines; line++)
-            for (int k = 0; k < m->width; k++)
-                m->sums[i][k] += m->stats[i][line * m->width + k];
+        corpus_metric_sum(&m->metric, m->stats[i], run->lines, m->sums[i]);
         m->score[i] = corpus_metric_score(&m->metric, m->sums[i]);
     }
     if (run->draws)

@@ -73,6 +73,11 @@ static bool same_text(const char *a, const char *b)
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
+bool item_parts_share_category(const ItemPart *a, const ItemPart *b)
+{
+    return same_text(a->task, b->task) && same_text(a->category, b->category);
+}
+
 ItemParts item_parts_new(const ItemPairs *pairs)
 {
     ItemParts parts = {0};
@@ -80,8 +85,7 @@ ItemParts item_parts_new(const ItemPairs *pairs)
         ItemPart own = part_of(pairs, i);
         /* From the end: neighbours are mostly of one group. */
         int64_t at = parts.count - 1;
-        while (at >= 0 && !(same_text(parts.items[at].task, own.task) &&
-                            same_text(parts.items[at].category, own.category) &&
+        while (at >= 0 && !(item_parts_share_category(&parts.items[at], &own) &&
                             same_text(parts.items[at].group, own.group)))
             at--;
         if (at >= 0)

@@ -2,6 +2,8 @@
 #ifndef CAMBIUM_INFER_EVAL_ITEM_PAIRS_H
 #define CAMBIUM_INFER_EVAL_ITEM_PAIRS_H
 
+#include <stdbool.h>
+
 #include "infer/eval/item_scores.h"
 
 /* In the order of task and id. */
@@ -21,6 +23,9 @@ typedef struct ItemPart {
 } ItemPart;
 
 ItemPairs item_pairs_of(const ItemPairs *all, const ItemPart *part);
+
+/* Whether the parts are of one task and one category, or both of none. */
+bool item_parts_share_category(const ItemPart *a, const ItemPart *b);
 
 /* Every task, category and group that a pair has, as one part for each such triple, in the order of
  * the pairs. NULL in them: the pair has none. The caller frees `items`. */

@@ -121,7 +121,9 @@ static Status score_with(CorpusFigure *out, const CorpusMetric *metric, const Co
     double *draws = xcalloc((size_t)bootstrap.resamples, sizeof *draws);
     Status status = corpus_metric_count(metric, corpus, counts, err);
     if (status == STATUS_OK) {
-        out->score = corpus_metric_total(metric, counts, corpus->n);
+        double sums[CORPUS_STATS_MAX];
+        corpus_metric_sum(metric, counts, corpus->n, sums);
+        out->score = corpus_metric_score(metric, sums);
         corpus_metric_draw(metric, counts, corpus->n, &bootstrap, draws);
         out->interval = bootstrap_interval(draws, bootstrap.resamples);
     }
