@@ -4,74 +4,103 @@
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/base/rng.h"
 #include "core/cli/options.h"
 #include "infer/eval/author.h"
 #include "infer/eval/mmlu.h"
-#include "infer/eval/squad.h"
+#include "infer/eval/task_read.h"
 #include "infer/eval/translation.h"
 
 static const Task tasks[] = {
     {.name = "bpb", .kind = TASK_BPB},
-    {.name = "mmlu", .kind = TASK_CHOICE, .folder = "mmlu", .shots = 5},
+    {.name = "mmlu",
+     .kind = TASK_CHOICE,
+     .read = task_read_mmlu,
+     .has_part = mmlu_has_part,
+     .folder = "mmlu",
+     .shots = 5},
     {.name = "arc_easy",
      .kind = TASK_CHOICE,
+     .read = task_read_choices,
      .folder = "choice",
      .file = "arc_easy.jsonl",
      .form = form_question_answer,
      .by_bytes = true},
     {.name = "arc_challenge",
      .kind = TASK_CHOICE,
+     .read = task_read_choices,
      .folder = "choice",
      .file = "arc_challenge.jsonl",
      .form = form_question_answer,
      .by_bytes = true},
     {.name = "openbookqa",
      .kind = TASK_CHOICE,
+     .read = task_read_choices,
      .folder = "choice",
      .file = "openbook_qa.jsonl",
      .form = form_as_it_is,
      .by_bytes = true},
     {.name = "commonsense_qa",
      .kind = TASK_CHOICE,
+     .read = task_read_choices,
      .folder = "choice",
      .file = "commonsense_qa.jsonl",
      .form = form_letters},
     {.name = "boolq",
      .kind = TASK_CHOICE,
+     .read = task_read_choices,
      .folder = "choice",
      .file = "boolq.jsonl",
      .form = form_passage},
     {.name = "copa",
      .kind = TASK_CHOICE,
+     .read = task_read_choices,
      .folder = "choice",
      .file = "copa.jsonl",
      .form = form_connected},
     {.name = "lambada_openai",
      .kind = TASK_LAST_WORD,
+     .read = task_read_choices,
      .folder = "choice",
      .file = "lambada_openai.jsonl",
      .form = form_as_it_is},
-    {.name = "squad", .kind = TASK_SQUAD, .folder = "squad", .file = "dev-v1.1.json"},
+    {.name = "squad",
+     .kind = TASK_SQUAD,
+     .read = task_read_squad,
+     .folder = "squad",
+     .file = "dev-v1.1.json"},
     {.name = "squad2",
      .kind = TASK_SQUAD,
+     .read = task_read_squad,
      .folder = "squad",
      .file = "dev-v2.0.json",
      .version = SQUAD_V2},
-    {.name = "xquad_en", .kind = TASK_SQUAD, .folder = "squad", .file = "xquad.en.json"},
-    {.name = "xquad_ru", .kind = TASK_SQUAD, .folder = "squad", .file = "xquad.ru.json"},
+    {.name = "xquad_en",
+     .kind = TASK_SQUAD,
+     .read = task_read_squad,
+     .folder = "squad",
+     .file = "xquad.en.json"},
+    {.name = "xquad_ru",
+     .kind = TASK_SQUAD,
+     .read = task_read_squad,
+     .folder = "squad",
+     .file = "xquad.ru.json"},
     {.name = "xquad_zh",
      .kind = TASK_SQUAD,
+     .read = task_read_squad,
      .folder = "squad",
      .file = "xquad.zh.json",
      .rule = SQUAD_RULE_CHINESE},
     {.name = "flores",
      .kind = TASK_TRANSLATE,
+     .read = task_read_translation,
+     .has_part = translation_has_pair,
      .folder = "parallel",
      .file = "flores200-devtest.",
      .shots = 5},
     {.name = "ntrex",
      .kind = TASK_TRANSLATE,
+     .read = task_read_translation,
+     .has_part = translation_has_pair,
      .folder = "parallel",
      .file = "ntrex-newstest2019.",
      .shots = 5},
@@ -89,12 +118,6 @@ bool task_has_unanswerable(const Task *task)
 bool task_is_greedy(const Task *task)
 {
     return task->kind == TASK_LAST_WORD || task->kind == TASK_PASSKEY || task->kind == TASK_NEEDLE;
-}
-
-bool task_has_files(const Task *task)
-{
-    return task->kind == TASK_CHOICE || task->kind == TASK_LAST_WORD || task->kind == TASK_SQUAD ||
-           task->kind == TASK_TRANSLATE;
 }
 
 bool task_wants_text(const Task *task)
@@ -129,13 +152,10 @@ static Status unknown_task(const char *name, Err *err)
 static const char *part_of(const Task *task, const char *name)
 {
     size_t bytes = strlen(task->name);
-    if (strncmp(name, task->name, bytes) != 0 || name[bytes] != '_')
+    if (!task->has_part || strncmp(name, task->name, bytes) != 0 || name[bytes] != '_')
         return NULL;
     const char *part = name + bytes + 1;
-    bool known = task->kind == TASK_TRANSLATE
-                     ? translation_has_pair(part)
-                     : task->kind == TASK_CHOICE && !task->file && mmlu_has_part(part);
-    return known ? part : NULL;
+    return task->has_part(part) ? part : NULL;
 }
 
 static Status add_task(TaskRuns *runs, const char *name, Err *err)
@@ -171,155 +191,7 @@ void task_runs_clear(TaskRuns *runs)
     *runs = (TaskRuns){0};
 }
 
-/* ---- where their files are ------------------------------------------------------------------- */
-
-/* The name of the task's file: of a translation, that of the language that it is from. NULL for
- * MMLU. The caller frees. */
-static char *file_of(const TaskRun *run)
-{
-    const Task *task = run->task;
-    if (task->kind == TASK_TRANSLATE)
-        return xasprintf("%s%.*s", task->file, (int)strcspn(run->part, "-"), run->part);
-    return task->file ? xstrdup(task->file) : NULL;
-}
-
-/* `file`, or MMLU's folder, in one of --data; NULL when it is not there. The caller frees. */
-static char *look_in(const char *place, const TaskRun *run, const char *file, const char *split)
-{
-    if (file && !file_is_folder(place))
-        return strcmp(file_base_name(place), file) == 0 ? xstrdup(place) : NULL;
-    for (int deeper = 0; deeper < 2; deeper++) {
-        char *path = deeper ? file_join(place, run->task->folder) : xstrdup(place);
-        char *probe = file_join(path, file ? file : split);
-        bool found = file ? file_exists(probe) : file_is_folder(probe);
-        free(file ? path : probe);
-        if (found)
-            return file ? probe : path;
-        free(file ? probe : path);
-    }
-    return NULL;
-}
-
-static Status find_file(TaskRun *run, const TaskSettings *settings, char **out, Err *err)
-{
-    char *file = file_of(run);
-    *out = NULL;
-    for (int64_t i = 0; i < settings->data->count && !*out; i++) {
-        *out = look_in(settings->data->items[i], run, file, settings->split);
-        run->source = i;
-    }
-    if (!*out)
-        err_set(err, "no --data folder holds %s%s, which %s wants", file ? file : "mmlu/",
-                file ? "" : settings->split, run->name);
-    free(file);
-    return *out ? STATUS_OK : STATUS_FAIL;
-}
-
-/* ---- shots ----------------------------------------------------------------------------------- */
-
-/* Solved examples as a text: as questions are asked, each with its answer. */
-static void add_shot(StrBuf *out, const Question *shot)
-{
-    strbuf_printf(out, "%s %s\n\n", shot->context, shot->choices[shot->gold]);
-}
-
-/* Moves `shots` questions of the list into the group's prefix: the first ones, or drawn ones. */
-static Status take_shots(QuestionGroup *group, QuestionList *list, int64_t shots, int64_t seed,
-                         const char *name, Err *err)
-{
-    if (shots > list->count)
-        return err_set(err, "--shots %lld: %s has %lld solved examples", (long long)shots, name,
-                       (long long)list->count);
-    StrBuf prefix = {0};
-    Rng rng;
-    rng_init(&rng, (uint64_t)seed, hash_for_table(name, (int64_t)strlen(name)));
-    strbuf_puts(&prefix, group->prefix);
-    for (int64_t i = 0; i < shots; i++) {
-        int64_t index = seed ? rng_below(&rng, list->count) : 0;
-        add_shot(&prefix, &list->items[index]);
-        question_list_drop(list, index);
-    }
-    free(group->prefix);
-    group->prefix = strbuf_detach(&prefix);
-    return STATUS_OK;
-}
-
 /* ---- reading --------------------------------------------------------------------------------- */
-
-static void apply_limit(QuestionGroup *group, int64_t limit)
-{
-    if (limit && limit < group->questions.count)
-        question_list_cut(&group->questions, limit);
-}
-
-static Status read_mmlu(TaskRun *run, const char *folder, const TaskSettings *settings, Err *err)
-{
-    TRY(mmlu_read(&run->groups, folder, settings->split, run->part, run->protocol, err));
-    for (int64_t g = 0; g < run->groups.count; g++) {
-        QuestionGroup *group = &run->groups.items[g];
-        QuestionList solved = {0};
-        Status status = run->shots ? mmlu_read_shots(&solved, folder, group->name, err) : STATUS_OK;
-        if (status == STATUS_OK)
-            status = take_shots(group, &solved, run->shots, settings->seed, group->name, err);
-        question_list_clear(&solved);
-        TRY(status);
-        apply_limit(group, settings->limit);
-    }
-    return STATUS_OK;
-}
-
-/* Solved examples are the first questions, which are then not asked. */
-static Status set_aside(TaskRun *run, const TaskSettings *settings, Err *err)
-{
-    QuestionGroup *group = &run->groups.items[0];
-    TRY(take_shots(group, &group->questions, run->shots, settings->seed, run->name, err));
-    apply_limit(group, settings->limit);
-    return STATUS_OK;
-}
-
-static Status read_file(TaskRun *run, const char *path, const TaskSettings *settings, Err *err)
-{
-    QuestionGroup *group = question_groups_add(&run->groups, NULL, NULL);
-    TRY(choice_file_read(&group->questions, path, run->task->form, err));
-    for (int64_t i = 0; i < group->questions.count; i++)
-        if ((group->questions.items[i].n_choices == 1) != (run->task->kind == TASK_LAST_WORD))
-            return err_set(err, "%s: question %s is not one of %s; put the task's own file there",
-                           path, group->questions.items[i].id, run->name);
-    return set_aside(run, settings, err);
-}
-
-static Status read_translation(TaskRun *run, const char *path, const TaskSettings *settings,
-                               Err *err)
-{
-    QuestionGroup *group = question_groups_add(&run->groups, NULL, NULL);
-    TRY(translation_read(&group->questions, path, run->part, err));
-    return set_aside(run, settings, err);
-}
-
-static Status read_squad(TaskRun *run, const char *path, const TaskSettings *settings, Err *err)
-{
-    if (run->shots > 0)
-        return err_set(err, "%s is asked without solved examples; leave --shots out", run->name);
-    if (run->protocol != PROTOCOL_AUTHOR)
-        return squad_read(&run->groups, path, run->protocol, settings->limit, err);
-    TRY(squad_read(&run->groups, path, run->protocol, 0, err));
-    author_select(&run->groups, settings->limit, settings->seed);
-    return STATUS_OK;
-}
-
-static Status read_task(TaskRun *run, const TaskSettings *settings, Err *err)
-{
-    char *path;
-    TRY(find_file(run, settings, &path, err));
-    Status status = run->task->kind == TASK_SQUAD       ? read_squad(run, path, settings, err)
-                    : run->task->kind == TASK_TRANSLATE ? read_translation(run, path, settings, err)
-                    : run->task->file                   ? read_file(run, path, settings, err)
-                                                        : read_mmlu(run, path, settings, err);
-    free(path);
-    if (status == STATUS_OK && question_groups_total(&run->groups) == 0)
-        status = err_set(err, "%s: no question is left to ask", run->name);
-    return status;
-}
 
 Status task_runs_read(TaskRuns *out, const TaskSettings *settings, Err *err)
 {
@@ -334,8 +206,8 @@ Status task_runs_read(TaskRuns *out, const TaskSettings *settings, Err *err)
         run->shots = settings->shots < 0 ? run->task->shots : settings->shots;
         if (run->protocol == PROTOCOL_AUTHOR)
             status = author_check(run, settings->shots, err);
-        if (status == STATUS_OK && task_has_files(run->task))
-            status = read_task(run, settings, err);
+        if (status == STATUS_OK && run->task->read)
+            status = task_read(run, settings, err);
     }
     return status;
 }

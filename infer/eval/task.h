@@ -17,9 +17,18 @@ typedef enum TaskKind {
     TASK_NEEDLE,    /* or in text */
 } TaskKind;
 
+typedef struct TaskRun TaskRun;
+typedef struct TaskSettings TaskSettings;
+
+/* Reads the questions of a run from the task's file at `path`, or from its folder. */
+typedef Status ReadTask(TaskRun *run, const char *path, const TaskSettings *settings, Err *err);
+
 typedef struct Task {
     const char *name; /* as lm-evaluation-harness calls it */
     TaskKind kind;
+    ReadTask *read; /* NULL: questions are made from the text of --data, or from nothing */
+    bool (*has_part)(const char *part); /* whether NAME_PART is a part of the task; NULL: it has
+                                           none */
     const char *folder;   /* below a --data folder, unless that itself holds the file */
     const char *file;     /* NULL: MMLU, whose folder is what is looked for. Of a translation: what
                              stands before the language */
@@ -31,7 +40,7 @@ typedef struct Task {
 } Task;
 
 /* A task that was asked for, and its questions. */
-typedef struct TaskRun {
+struct TaskRun {
     const Task *task;
     char *name; /* "mmlu", "mmlu_stem", "mmlu_author" */
     char *part; /* "stem", or the languages of a translation: "en-ru"; NULL: all */
@@ -39,14 +48,14 @@ typedef struct TaskRun {
     int64_t source; /* which of --data holds it, or -1 */
     int64_t shots;
     QuestionGroups groups;
-} TaskRun;
+};
 
 typedef struct TaskRuns {
     TaskRun *items;
     int64_t count, capacity;
 } TaskRuns;
 
-typedef struct TaskSettings {
+struct TaskSettings {
     const char *names;      /* comma-separated */
     const StringList *data; /* files and folders */
     const char *split;      /* of MMLU */
@@ -54,14 +63,12 @@ typedef struct TaskSettings {
     int64_t limit;          /* questions of each task or subject; 0: all */
     int64_t seed;           /* 0: the first questions are the shots, else drawn ones */
     EvalProtocol protocol;
-} TaskSettings;
+};
 
 /* Whether some questions have no answer. */
 bool task_has_unanswerable(const Task *task);
 /* Whether the only answer is judged by what greedy decoding gives. */
 bool task_is_greedy(const Task *task);
-/* Whether questions come from files (and not from the text of --data, or from nowhere). */
-bool task_has_files(const Task *task);
 /* Whether the text of --data is used. */
 bool task_wants_text(const Task *task);
 
