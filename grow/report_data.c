@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "core/base/lines.h"
 #include "core/base/mem.h"
 #include "core/base/strbuf.h"
 
@@ -212,20 +213,16 @@ static Status read_line(ReportRun *run, const Line *line, Err *err)
 
 static Status read_lines(ReportRun *run, const char *path, const StrBuf *text, Err *err)
 {
-    const char *at = text->data, *end = at + text->size;
-    for (int64_t number = 1; at < end; number++) {
-        const char *stop = memchr(at, '\n', (size_t)(end - at));
-        stop = stop ? stop : end;
+    for (TextLine at = lines_of(text->data, text->size); lines_next(&at);) {
         json_error_t why;
-        json_t *object = json_loadb(at, (size_t)(stop - at), 0, &why);
+        json_t *object = json_loadb(at.text, (size_t)at.bytes, 0, &why);
         if (!object)
             return err_set(err, "%s:%lld: the line is not a JSON object: %s", path,
-                           (long long)number, why.text);
-        Line line = {.object = object, .path = path, .number = number};
+                           (long long)at.number, why.text);
+        Line line = {.object = object, .path = path, .number = at.number};
         Status status = read_line(run, &line, err);
         json_decref(object);
         TRY(status);
-        at = stop + 1;
     }
     int64_t points = run->loss.count;
     for (int64_t i = 0; i < run->n_texts; i++)

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "core/base/lines.h"
+
 typedef struct Glyph {
     const char *name;
     uint32_t code;
@@ -381,11 +383,8 @@ void roff_read(const char *page, int64_t bytes, Paragraphs *out)
 {
     Reader reader = {.out = out};
     paragraph_end(out);
-    while (bytes > 0) {
-        const char *end = memchr(page, '\n', (size_t)bytes);
-        int64_t line = end ? end - page : bytes;
-        read_line(&reader, page, line > 0 && page[line - 1] == '\r' ? line - 1 : line);
-        page += line + (end != NULL), bytes -= line + (end != NULL);
-    }
+    for (TextLine line = lines_of(page, bytes); lines_next(&line);)
+        read_line(&reader, line.text,
+                  line.bytes - (line.bytes > 0 && line.text[line.bytes - 1] == '\r'));
     end_paragraph(&reader);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/base/file.h"
+#include "core/base/lines.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
@@ -116,15 +117,15 @@ static bool read_ids(const Job *job, const char *text, const char *end, IdList *
     return *stop == end;
 }
 
-static Status decode_line(const Job *job, const char *text, int64_t bytes, int64_t line,
-                          IdList *ids, Piece *piece)
+static Status decode_line(const Job *job, const TextLine *line, IdList *ids, Piece *piece)
 {
     const char *stop;
     ids->count = 0;
-    if (!read_ids(job, text, text + bytes, ids, &stop))
-        return err_set(
-            &piece->err, "line %lld is not a JSON array of ids below %lld (byte %lld of it)",
-            (long long)line, (long long)tokenizer_size(job->tokenizer), (long long)(stop - text));
+    if (!read_ids(job, line->text, line->text + line->bytes, ids, &stop))
+        return err_set(&piece->err,
+                       "line %lld is not a JSON array of ids below %lld (byte %lld of it)",
+                       (long long)line->number, (long long)tokenizer_size(job->tokenizer),
+                       (long long)(stop - line->text));
     tokenizer_decode(job->tokenizer, ids->items, ids->count, job->settings->specials, &piece->out);
     strbuf_putc(&piece->out, '\n');
     return STATUS_OK;
@@ -137,33 +138,18 @@ static void run_pieces(void *context, int64_t begin, int64_t end, int worker)
     IdList ids = {0};
     for (int64_t i = begin; i < end; i++) {
         Piece *piece = &job->pieces[i];
-        const char *text = piece->text, *stop = text + piece->bytes;
-        for (int64_t line = piece->first_line; text < stop && piece->status == STATUS_OK; line++) {
-            const char *feed = memchr(text, '\n', (size_t)(stop - text));
-            int64_t bytes = (feed ? feed : stop) - text;
+        TextLine line = lines_of(piece->text, piece->bytes);
+        line.number = piece->first_line - 1;
+        while (piece->status == STATUS_OK && lines_next(&line))
             if (job->settings->decode)
-                piece->status = decode_line(job, text, bytes, line, &ids, piece);
+                piece->status = decode_line(job, &line, &ids, piece);
             else
-                encode_line(job, text, bytes, &ids, &piece->out);
-            text += bytes + 1;
-        }
+                encode_line(job, line.text, line.bytes, &ids, &piece->out);
     }
     id_list_clear(&ids);
 }
 
 /* ---- all lines ------------------------------------------------------------------------------ */
-
-static int64_t count_lines(const char *text, int64_t bytes)
-{
-    int64_t count = 0;
-    for (const char *p = text, *end = text + bytes; p < end; p++) {
-        p = memchr(p, '\n', (size_t)(end - p));
-        if (!p)
-            break;
-        count++;
-    }
-    return count;
-}
 
 /* Cuts whole lines into pieces for the threads. */
 static void cut_pieces(Job *job, const char *text, int64_t bytes)
@@ -179,7 +165,7 @@ static void cut_pieces(Job *job, const char *text, int64_t bytes)
             mem_grow(job->pieces, &job->pieces_capacity, job->n_pieces + 1, sizeof *job->pieces);
         job->pieces[job->n_pieces++] =
             (Piece){.text = text, .bytes = length, .first_line = job->next_line};
-        job->next_line += count_lines(text, length);
+        job->next_line += lines_count_feeds(text, length);
         text += length;
         bytes -= length;
     }

@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "core/base/lines.h"
 #include "core/base/mem.h"
 #include "core/text/utf8.h"
 #include "core/io/corpus_file.h"
@@ -60,14 +61,6 @@ void corpus_reader_close(CorpusReader *reader)
 int64_t corpus_reader_position(const CorpusReader *reader)
 {
     return corpus_file_position(reader->file);
-}
-
-static int64_t count_lines(const char *text, int64_t bytes)
-{
-    int64_t lines = 0;
-    for (const char *end = text + bytes; text && (text = memchr(text, '\n', (size_t)(end - text)));)
-        lines++, text++;
-    return lines;
 }
 
 /* Finds the next piece that ends with `mark` or with the file; its bytes stay in the buffer until
@@ -128,7 +121,8 @@ static Status check_utf8(const CorpusReader *reader, const char *text, int64_t b
         err,
         "%s:%lld: byte 0x%02x is not UTF-8 here; convert the file with iconv -t UTF-8 or "
         "leave it out",
-        reader->path, (long long)(reader->line + count_lines(text, bad)), (unsigned char)text[bad]);
+        reader->path, (long long)(reader->line + lines_count_feeds(text, bad)),
+        (unsigned char)text[bad]);
 }
 
 static Status next_text(CorpusReader *reader, StrBuf *out, bool *found, Err *err)
@@ -140,7 +134,7 @@ static Status next_text(CorpusReader *reader, StrBuf *out, bool *found, Err *err
         if (!*found)
             return STATUS_OK;
         TRY(check_utf8(reader, piece, bytes, err));
-        int64_t lines = count_lines(piece, bytes);
+        int64_t lines = lines_count_feeds(piece, bytes);
         if (!is_blank(piece, bytes)) {
             bool marked = bytes >= 3 && memcmp(piece, "\xef\xbb\xbf", 3) == 0;
             strbuf_append(out, piece + (marked ? 3 : 0), (size_t)(bytes - (marked ? 3 : 0)));

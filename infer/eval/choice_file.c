@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/lines.h"
 #include "core/base/mem.h"
 #include "core/io/json_get.h"
 #include "infer/eval/data_text.h"
@@ -131,19 +132,16 @@ static Status read_line(QuestionList *out, const char *line, size_t bytes, const
 Status choice_file_parse(QuestionList *out, const char *name, const StrBuf *text,
                          QuestionForm *form, Err *err)
 {
-    const char *at = text->data, *end = text->data + text->size;
+    TextLine line = lines_of(text->data, text->size);
     Status status = STATUS_OK;
-    for (int64_t line = 1; at < end && status == STATUS_OK; line++) {
-        const char *stop = memchr(at, '\n', (size_t)(end - at));
-        stop = stop ? stop : end;
-        if (strspn(at, " \t\r\n") < (size_t)(stop - at)) { /* not blank */
-            char id[24];
-            char *where = xasprintf("%s:%lld", name, (long long)line);
-            snprintf(id, sizeof id, "%lld", (long long)out->count + 1);
-            status = read_line(out, at, (size_t)(stop - at), id, where, form, err);
-            free(where);
-        }
-        at = stop + 1;
+    while (status == STATUS_OK && lines_next(&line)) {
+        if (strspn(line.text, " \t\r\n") >= (size_t)line.bytes)
+            continue; /* blank */
+        char id[24];
+        char *where = xasprintf("%s:%lld", name, (long long)line.number);
+        snprintf(id, sizeof id, "%lld", (long long)out->count + 1);
+        status = read_line(out, line.text, (size_t)line.bytes, id, where, form, err);
+        free(where);
     }
     return status;
 }

@@ -2,17 +2,10 @@
 
 #include <string.h>
 
+#include "core/base/lines.h"
 #include "core/text/utf8.h"
 
 static const int64_t LIMIT = (int64_t)1 << 30; /* data sets of questions are megabytes */
-
-static int64_t line_of(const char *text, int64_t offset)
-{
-    int64_t line = 1;
-    for (const char *at = text; (at = memchr(at, '\n', (size_t)(text + offset - at))) != NULL; at++)
-        line++;
-    return line;
-}
 
 Status data_text_check(const char *name, StrBuf *text, Err *err)
 {
@@ -34,7 +27,7 @@ Status data_text_check(const char *name, StrBuf *text, Err *err)
         return err_set(err,
                        "%s:%lld: the bytes there are not UTF-8 text; convert the file: 'iconv -f "
                        "ENCODING -t UTF-8'",
-                       name, (long long)line_of(text->data, valid));
+                       name, (long long)lines_count_feeds(text->data, valid) + 1);
     return STATUS_OK;
 }
 

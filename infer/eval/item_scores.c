@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "core/base/file.h"
+#include "core/base/lines.h"
 #include "core/base/mem.h"
 #include "core/io/json_get.h"
 #include "infer/eval/items.h"
@@ -96,18 +97,17 @@ static Status add_item(ItemScores *out, const json_t *line, int64_t number, cons
     return STATUS_OK;
 }
 
-static Status add_line(ItemScores *out, const char *text, int64_t bytes, int64_t number,
-                       const char *name, Err *err)
+static Status add_line(ItemScores *out, const TextLine *line, const char *name, Err *err)
 {
     char where[512];
-    snprintf(where, sizeof where, "%s: line %lld", name, (long long)number);
+    snprintf(where, sizeof where, "%s: line %lld", name, (long long)line->number);
     json_error_t error;
-    json_t *line = json_loadb(text, (size_t)bytes, 0, &error);
-    if (!line)
+    json_t *object = json_loadb(line->text, (size_t)line->bytes, 0, &error);
+    if (!object)
         return err_set(err, "%s is not JSON: %s", where, error.text);
-    Status status =
-        !out->model ? read_header(out, line, where, err) : add_item(out, line, number, where, err);
-    json_decref(line);
+    Status status = !out->model ? read_header(out, object, where, err)
+                                : add_item(out, object, line->number, where, err);
+    json_decref(object);
     return status;
 }
 
@@ -126,14 +126,8 @@ static Status check_unique(const ItemScores *scores, const char *name, Err *err)
 Status item_scores_parse(ItemScores *out, const StrBuf *text, const char *name, Err *err)
 {
     *out = (ItemScores){0};
-    int64_t begin = 0, number = 1;
-    while (begin < text->size) {
-        const char *end = memchr(text->data + begin, '\n', (size_t)(text->size - begin));
-        int64_t bytes = end ? end - text->data - begin : text->size - begin;
-        TRY(add_line(out, text->data + begin, bytes, number, name, err));
-        begin += bytes + 1;
-        number++;
-    }
+    for (TextLine line = lines_of(text->data, text->size); lines_next(&line);)
+        TRY(add_line(out, &line, name, err));
     if (out->count == 0)
         return err_set(err, "%s has no questions; 'cambium eval --save-items' writes them", name);
     qsort(out->items, (size_t)out->count, sizeof *out->items, by_task_and_id);

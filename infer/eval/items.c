@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/base/file.h"
+#include "core/base/lines.h"
 #include "core/base/mem.h"
 
 const char items_format[] = "cambium-items";
@@ -81,30 +82,24 @@ static Status read_lines(ItemsFile *items, const json_t *header, Err *err)
     StrBuf text = {0};
     Status status = file_read(items->path, 0, &text, err);
     bool headed = false;
-    int64_t at = 0, number = 1;
+    TextLine line = lines_of(text.data, text.size);
     add_offset(items, 0, 0);
-    while (status == STATUS_OK && at < text.size) {
-        const char *end = memchr(text.data + at, '\n', (size_t)(text.size - at));
-        if (!end)
-            break;
+    while (status == STATUS_OK && lines_next(&line) && line.ended) {
         json_error_t error;
-        int64_t next = end - text.data + 1;
-        json_t *line = json_loadb(text.data + at, (size_t)(next - at), 0, &error);
-        if (!line && next == text.size)
+        json_t *object = json_loadb(line.text, (size_t)line.bytes, 0, &error);
+        if (!object && line.next == line.end)
             break;
-        if (!line) {
+        if (!object) {
             status = err_set(err, "%s:%lld: not JSON at column %d: %s; remove the file",
-                             items->path, (long long)number, error.column, error.text);
+                             items->path, (long long)line.number, error.column, error.text);
         } else if (!headed) {
             headed = true;
-            status = check_header(items, line, header, err);
-            json_decref(line);
+            status = check_header(items, object, header, err);
+            json_decref(object);
         } else {
-            json_array_append_new(items->lines, line);
+            json_array_append_new(items->lines, object);
         }
-        at = next;
-        number++;
-        add_offset(items, items_count(items), at);
+        add_offset(items, items_count(items), line.next - text.data);
     }
     strbuf_clear(&text);
     if (status == STATUS_OK && !headed)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/file.h"
+#include "core/base/lines.h"
 #include "core/base/mem.h"
 #include "core/text/utf8.h"
 
@@ -23,18 +24,18 @@ static int64_t without_space_at_end(const char *text, int64_t bytes)
     return bytes;
 }
 
-static Status add_line(SegmentFile *file, const char *line, int64_t bytes, const char *name,
-                       Err *err)
+static Status add_line(SegmentFile *file, const TextLine *line, const char *name, Err *err)
 {
-    if (bytes > LINE_LIMIT)
+    if (line->bytes > LINE_LIMIT)
         return err_set(err, "%s: line %lld has more than %d bytes; give one sentence a line", name,
-                       (long long)(file->count + 1), LINE_LIMIT);
-    if (utf8_valid_prefix(line, bytes) != bytes)
+                       (long long)line->number, LINE_LIMIT);
+    if (utf8_valid_prefix(line->text, line->bytes) != line->bytes)
         return err_set(err, "%s: line %lld is not UTF-8; convert the file, for example with iconv",
-                       name, (long long)(file->count + 1));
+                       name, (long long)line->number);
     file->segments =
         mem_grow(file->segments, &file->capacity, file->count + 1, sizeof *file->segments);
-    file->segments[file->count++] = (Segment){line, without_space_at_end(line, bytes)};
+    file->segments[file->count++] =
+        (Segment){line->text, without_space_at_end(line->text, line->bytes)};
     return STATUS_OK;
 }
 
@@ -42,16 +43,10 @@ Status segment_file_parse(SegmentFile *out, StrBuf *text, const char *name, Err 
 {
     *out = (SegmentFile){.text = *text};
     *text = (StrBuf){0};
-    const char *data = out->text.data;
-    int64_t size = out->text.size, begin = 0;
-    if (size == 0)
+    if (out->text.size == 0)
         return err_set(err, "%s is empty; it should have one segment a line", name);
-    while (begin < size) {
-        const char *end = memchr(data + begin, '\n', (size_t)(size - begin));
-        int64_t bytes = end ? end - data - begin : size - begin;
-        TRY(add_line(out, data + begin, bytes, name, err));
-        begin += bytes + 1;
-    }
+    for (TextLine line = lines_of(out->text.data, out->text.size); lines_next(&line);)
+        TRY(add_line(out, &line, name, err));
     return STATUS_OK;
 }
 
