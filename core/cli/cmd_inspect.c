@@ -56,6 +56,13 @@ static void print_expert(const json_t *expert, size_t index)
            int_of(c, "n_layers"), int_of(c, "d_model"), int_of(c, "n_heads"), int_of(c, "head_dim"),
            int_of(c, "n_kv_heads"), int_of(c, "d_ff"), text_of(c, "act"), text_of(c, "norm"),
            json_is_true(json_object_get(c, "tied_head")) ? ", tied head" : "");
+    printf("           context %s, rotary base %g", grouped(int_of(c, "context")),
+           json_number_value(json_object_get(c, "rope_base")));
+    const json_t *scaling = json_object_get(c, "rope_scaling");
+    if (scaling)
+        printf(", %s scaling by %g", text_of(scaling, "kind"),
+               json_number_value(json_object_get(scaling, "factor")));
+    putchar('\n');
     if (int_of(c, "lora_rank") > 0)
         printf("           LoRA of rank %lld\n", int_of(c, "lora_rank"));
     printf("           parameters: %s total, %s active, %s frozen\n", grouped(int_of(p, "total")),

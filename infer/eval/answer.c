@@ -32,7 +32,7 @@ int64_t prompt_choice(const Question *question, const Prompt *prompt, bool per_b
 
 static Outcome choice_outcome(const Question *question, const Prompt *prompt)
 {
-    Outcome out = {.logprob = prompt->logprobs[question->gold]};
+    Outcome out = {.logprob = prompt->logprobs[question->gold], .cut = prompt->cut};
     if (prompt->greedy) {
         out.correct = out.correct_per_byte = prompt->is_greedy;
     } else {
@@ -48,19 +48,21 @@ static Outcome squad_outcome(const Task *task, const Question *question, const P
 {
     double no_answer = prompt->n_texts > 0 ? exp(prompt->logprobs[0]) : 0.0;
     SquadAnswer squad = squad_judge(task, question, answer, no_answer);
-    return (Outcome){.correct = squad.score.exact == 1.0, .squad = squad};
+    return (Outcome){.correct = squad.score.exact == 1.0, .squad = squad, .cut = prompt->cut};
 }
 
-static Outcome translation_outcome(const Question *question, char *written)
+static Outcome translation_outcome(const Question *question, const Prompt *prompt, char *written)
 {
     return (Outcome){.written = written,
+                     .cut = prompt->cut,
                      .chrf = translation_line_score(written, question->choices[question->gold])};
 }
 
-/* What was drawn after the prompts of a question. */
-static Outcome author_outcome(const Task *task, const Question *question, char *const *replies)
+/* What was drawn after the prompts of a question, of which `prompt` is one. */
+static Outcome author_outcome(const Task *task, const Question *question, const Prompt *prompt,
+                              char *const *replies)
 {
-    Outcome out = {0};
+    Outcome out = {.cut = prompt->cut};
     for (int r = 0; r < AUTHOR_REPEATS; r++)
         out.replies[r] = author_is_right(task, question, replies[r]);
     return out;
@@ -158,11 +160,10 @@ static Status encode_author(const Asking *asking, int64_t q, Err *err)
 /* Tokens that the model may write. */
 static int64_t tokens_to_write(const Task *task, int64_t context)
 {
-    if (task->kind == TASK_SQUAD)
-        return SQUAD_TOKENS;
-    if (task->kind == TASK_TRANSLATE)
-        return context / 2 < TRANSLATION_TOKENS ? context / 2 : TRANSLATION_TOKENS;
-    return 0;
+    if (task->kind != TASK_SQUAD && task->kind != TASK_TRANSLATE)
+        return 0;
+    int64_t most = task->kind == TASK_SQUAD ? SQUAD_TOKENS : TRANSLATION_TOKENS;
+    return context / 2 < most ? context / 2 : most;
 }
 
 static Status encode_question(const Asking *asking, int64_t q, Err *err)
@@ -225,7 +226,8 @@ static json_t *judge_author(const Asking *asking, int64_t q)
     for (int r = 0; r < AUTHOR_REPEATS; r++)
         replies[r] =
             author_reply(run->task, asking->options->tokenizer, &asking->draws[q * asking->per], r);
-    asking->outcomes[q] = author_outcome(run->task, question, replies);
+    asking->outcomes[q] =
+        author_outcome(run->task, question, &asking->prompts[q * asking->per], replies);
     json_t *item = author_item(run, asking->group, question, replies, &asking->outcomes[q]);
     for (int r = 0; r < AUTHOR_REPEATS; r++)
         free(replies[r]);
@@ -248,7 +250,7 @@ static json_t *judge(const Asking *asking, int64_t q)
     }
     if (run->task->kind == TASK_TRANSLATE) {
         asking->outcomes[q] = translation_outcome(
-            question, written_line(asking->options->tokenizer, &prompt->written));
+            question, prompt, written_line(asking->options->tokenizer, &prompt->written));
         return translation_item(run, asking->group, question, &asking->outcomes[q]);
     }
     asking->outcomes[q] = choice_outcome(question, prompt);

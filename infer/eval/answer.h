@@ -15,7 +15,8 @@ typedef struct Outcome {
     SquadAnswer squad;     /* TASK_SQUAD, where `correct` is the exact match */
     char *written;         /* TASK_TRANSLATE: the line; owned */
     double chrf;           /* and what it is worth, 0 to 1 */
-    /* The author's protocol, and nothing of the above: which replies were right. */
+    bool cut;              /* the prompt did not fit and lost its beginning */
+    /* The author's protocol, and of the above `cut` alone: which replies were right. */
     bool replies[AUTHOR_REPEATS];
 } Outcome;
 

@@ -26,8 +26,10 @@ static json_t *start_item(const TaskRun *run, const QuestionGroup *group, const 
 }
 
 static void end_item(json_t *item, const QuestionGroup *group, const Question *question,
-                     const char *answers)
+                     const Outcome *outcome, const char *answers)
 {
+    if (outcome->cut)
+        json_object_set_new(item, "cut", json_true());
     json_t *choices = json_array();
     for (int64_t i = 0; i < question->n_choices; i++)
         json_array_append_new(choices, json_string(question->choices[i]));
@@ -50,7 +52,7 @@ json_t *choice_item(const TaskRun *run, const QuestionGroup *group, const Questi
         json_array_append_new(logprobs, json_real(prompt->logprobs[i]));
     json_object_set_new(item, "gold", json_integer(question->gold));
     json_object_set_new(item, "logprobs", logprobs);
-    end_item(item, group, question, "choices");
+    end_item(item, group, question, outcome, "choices");
     return item;
 }
 
@@ -62,7 +64,7 @@ json_t *squad_item(const TaskRun *run, const QuestionGroup *group, const Questio
     json_object_set_new(item, "answer", json_string(answer));
     if (task_has_unanswerable(run->task))
         json_object_set_new(item, "no_answer", json_real(squad->no_answer));
-    end_item(item, group, question, "references");
+    end_item(item, group, question, outcome, "references");
     return item;
 }
 
@@ -71,7 +73,7 @@ json_t *translation_item(const TaskRun *run, const QuestionGroup *group, const Q
 {
     json_t *item = start_item(run, group, question, -1, outcome->chrf);
     json_object_set_new(item, "answer", json_string(outcome->written));
-    end_item(item, group, question, "references");
+    end_item(item, group, question, outcome, "references");
     return item;
 }
 
@@ -88,7 +90,8 @@ json_t *author_item(const TaskRun *run, const QuestionGroup *group, const Questi
     json_object_set_new(item, "right", right);
     json_object_set_new(item, "replies", texts);
     json_object_set_new(item, "gold", json_string(question->choices[question->gold]));
-    end_item(item, group, question, run->task->kind == TASK_SQUAD ? "references" : "choices");
+    end_item(item, group, question, outcome,
+             run->task->kind == TASK_SQUAD ? "references" : "choices");
     return item;
 }
 
@@ -107,6 +110,7 @@ static bool outcome_of_author_item(const json_t *line, Outcome *out)
 bool outcome_of_item(const TaskRun *run, const Question *question, const json_t *line, Outcome *out)
 {
     const Task *task = run->task;
+    out->cut = json_is_true(json_object_get(line, "cut"));
     if (run->protocol == PROTOCOL_AUTHOR)
         return outcome_of_author_item(line, out);
     const json_t *correct = json_object_get(line, "correct");

@@ -66,15 +66,38 @@ QuestionGroup *question_groups_add(QuestionGroups *groups, const char *name, con
     return group;
 }
 
+static void group_clear(QuestionGroup *group)
+{
+    question_list_clear(&group->questions);
+    free(group->name);
+    free(group->category);
+    free(group->prefix);
+}
+
+void question_groups_drop(QuestionGroups *groups, int64_t index)
+{
+    group_clear(&groups->items[index]);
+    groups->count--;
+    memmove(groups->items + index, groups->items + index + 1,
+            (size_t)(groups->count - index) * sizeof *groups->items);
+}
+
+void question_groups_cut(QuestionGroups *groups, int64_t count)
+{
+    int64_t kept = 0;
+    while (kept < groups->count && count > 0) {
+        QuestionList *list = &groups->items[kept++].questions;
+        if (count < list->count)
+            question_list_cut(list, count);
+        count -= list->count;
+    }
+    while (groups->count > kept)
+        group_clear(&groups->items[--groups->count]);
+}
+
 void question_groups_clear(QuestionGroups *groups)
 {
-    for (int64_t g = 0; g < groups->count; g++) {
-        QuestionGroup *group = &groups->items[g];
-        question_list_clear(&group->questions);
-        free(group->name);
-        free(group->category);
-        free(group->prefix);
-    }
+    question_groups_cut(groups, 0);
     free(groups->items);
     *groups = (QuestionGroups){0};
 }

@@ -52,6 +52,10 @@ typedef struct QuestionGroups {
 } QuestionGroups;
 
 QuestionGroup *question_groups_add(QuestionGroups *groups, const char *name, const char *category);
+/* Takes group `index` with its questions out and releases it. */
+void question_groups_drop(QuestionGroups *groups, int64_t index);
+/* Keeps the first `count` questions; groups that have none then are dropped. */
+void question_groups_cut(QuestionGroups *groups, int64_t count);
 void question_groups_clear(QuestionGroups *groups);
 int64_t question_groups_total(const QuestionGroups *groups);
 /* Of everything a model is asked and judged by. */

@@ -14,6 +14,7 @@ static void add(Tally *tally, const TaskRun *run, const Outcome *outcome)
     tally->squares += score * score;
     tally->n++;
     tally->correct_per_byte += outcome->correct_per_byte;
+    tally->cut += outcome->cut;
     tally->logprob += outcome->logprob;
 }
 
@@ -23,6 +24,7 @@ static void add_all(Tally *tally, const Tally *other)
     tally->score += other->score;
     tally->squares += other->squares;
     tally->correct_per_byte += other->correct_per_byte;
+    tally->cut += other->cut;
     tally->logprob += other->logprob;
 }
 
@@ -246,6 +248,7 @@ json_t *task_result_json(const TaskResult *result)
                             "questions", (json_int_t)all->n, "shots", (json_int_t)run->shots,
                             "accuracy", tally_accuracy(all));
     add_error(row, "stderr", tally_error(all));
+    json_object_set_new(row, "cut", json_integer(all->cut));
     json_object_set_new(row, "protocol", json_string(protocol_name(run->protocol)));
     if (result->layers)
         json_object_set_new(row, "layers", json_integer(result->layers));
@@ -359,6 +362,8 @@ static void print_result(const TaskResult *result)
                           figure->interval.high);
         }
     }
+    if (all->cut)
+        strbuf_printf(&more, "  %lld cut", (long long)all->cut);
     if (grouped)
         strbuf_printf(&more, "  mean of groups %.1f %%", 100.0 * macro_accuracy(result));
     snprintf(shots, sizeof shots, "%lld", (long long)run->shots);
@@ -375,14 +380,17 @@ static void print_result(const TaskResult *result)
 
 void task_results_print(const TaskResult *results, int64_t n)
 {
-    bool author = false;
+    bool author = false, cut = false;
     for (int64_t i = 0; i < n; i++) {
         if (i == 0 || strcmp(results[i].model, results[i - 1].model) != 0)
             printf("%-*s %5s %9s  %-14s  %s\n", NAME_WIDTH, results[i].model, "shots", "questions",
                    "accuracy", "chance");
         print_result(&results[i]);
         author |= results[i].run->protocol == PROTOCOL_AUTHOR;
+        cut |= results[i].all.cut > 0;
     }
+    if (cut)
+        printf("(cut: questions whose prompt is longer than the context; its beginning is lost)\n");
     if (author)
         printf("(%s)\n", author_note);
 }

@@ -10,6 +10,7 @@
 /* Sums over questions. */
 typedef struct Tally {
     int64_t n, correct_per_byte;
+    int64_t cut;           /* whose prompt did not fit */
     double score, squares; /* scores between 0 and 1, and their squares */
     double logprob;        /* of the right answers */
 } Tally;

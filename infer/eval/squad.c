@@ -1,16 +1,20 @@
 #include "infer/eval/squad.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "core/base/rng.h"
 #include "core/io/json_get.h"
 #include "infer/eval/data_text.h"
+
+const char squad_no_answer[] = "unanswerable";
 
 typedef struct Reading {
     QuestionGroups *groups;
     const char *name; /* of the file */
     EvalProtocol protocol;
-    int64_t left; /* questions that are still wanted */
 } Reading;
 
 static Status read_answers(Question *question, const json_t *answers, const char *where, Err *err)
@@ -56,7 +60,7 @@ static Status read_paragraph(Reading *reading, const json_t *object, const char 
                     : title ? xasprintf("Title: %s\n\nBackground: %s\n\n", title, text)
                             : xasprintf("Background: %s\n\n", text);
     Status status = STATUS_OK;
-    for (size_t i = 0; i < json_array_size(questions) && reading->left > 0; i++, reading->left--) {
+    for (size_t i = 0; i < json_array_size(questions); i++) {
         char *place = xasprintf("%s.qas[%zu]", where, i);
         status = read_question(group, json_array_get(questions, i), reading->protocol, place, err);
         free(place);
@@ -73,8 +77,7 @@ static Status read_article(Reading *reading, const json_t *object, size_t index,
     const char *title = json_string_value(json_object_get(object, "title")); /* XQuAD has none */
     char *where = xasprintf("%s: data[%zu]", reading->name, index);
     status = json_get_array(object, "paragraphs", where, &paragraphs, err);
-    for (size_t i = 0; status == STATUS_OK && i < json_array_size(paragraphs) && reading->left > 0;
-         i++) {
+    for (size_t i = 0; status == STATUS_OK && i < json_array_size(paragraphs); i++) {
         char *place = xasprintf("%s.paragraphs[%zu]", where, i);
         status = read_paragraph(reading, json_array_get(paragraphs, i), title, place, err);
         free(place);
@@ -84,29 +87,66 @@ static Status read_article(Reading *reading, const json_t *object, size_t index,
 }
 
 Status squad_parse(QuestionGroups *out, const char *name, const StrBuf *text, EvalProtocol protocol,
-                   int64_t limit, Err *err)
+                   Err *err)
 {
     json_error_t error;
     json_t *root = json_loadb(text->data, (size_t)text->size, 0, &error), *data;
     if (!root)
         return err_set(err, "%s:%d: not JSON at column %d: %s", name, error.line, error.column,
                        error.text);
-    Reading reading = {
-        .groups = out, .name = name, .protocol = protocol, .left = limit ? limit : INT64_MAX};
+    Reading reading = {.groups = out, .name = name, .protocol = protocol};
     Status status = json_get_array(root, "data", name, &data, err);
-    for (size_t i = 0; status == STATUS_OK && i < json_array_size(data) && reading.left > 0; i++)
+    for (size_t i = 0; status == STATUS_OK && i < json_array_size(data); i++)
         status = read_article(&reading, json_array_get(data, i), i, err);
     json_decref(root);
     return status;
 }
 
-Status squad_read(QuestionGroups *out, const char *path, EvalProtocol protocol, int64_t limit,
-                  Err *err)
+Status squad_read(QuestionGroups *out, const char *path, EvalProtocol protocol, Err *err)
 {
     StrBuf text = {0};
     Status status = data_text_read(path, &text, err);
     if (status == STATUS_OK)
-        status = data_text_remedy(squad_parse(out, path, &text, protocol, limit, err), err);
+        status = data_text_remedy(squad_parse(out, path, &text, protocol, err), err);
     strbuf_clear(&text);
     return status;
+}
+
+/* A question of the paragraph that has an answer or has none, as is wanted; else its first one. */
+static const Question *example_of(const QuestionGroup *paragraph, bool answered)
+{
+    const QuestionList *list = &paragraph->questions;
+    for (int64_t i = 0; i < list->count; i++)
+        if ((list->items[i].n_choices > 0) == answered)
+            return &list->items[i];
+    return &list->items[0];
+}
+
+Status squad_take_shots(QuestionGroups *groups, int64_t shots, int64_t seed, const char *name,
+                        Err *err)
+{
+    StrBuf examples = {0};
+    Rng rng;
+    int64_t taken = 0;
+    rng_init(&rng, (uint64_t)seed, hash_for_table(name, (int64_t)strlen(name)));
+    while (taken < shots && groups->count > 0) {
+        int64_t index = seed ? rng_below(&rng, groups->count) : 0;
+        const QuestionGroup *paragraph = &groups->items[index];
+        if (paragraph->questions.count > 0) {
+            const Question *shot = example_of(paragraph, taken++ % 2 == 0);
+            strbuf_printf(&examples, "%s%s %s\n\n", paragraph->prefix, shot->context,
+                          shot->n_choices > 0 ? shot->choices[0] : squad_no_answer);
+        }
+        question_groups_drop(groups, index);
+    }
+    for (int64_t g = 0; g < groups->count && taken > 0; g++) {
+        char *prefix = xasprintf("%s%s", examples.data, groups->items[g].prefix);
+        free(groups->items[g].prefix);
+        groups->items[g].prefix = prefix;
+    }
+    strbuf_clear(&examples);
+    if (taken < shots)
+        return err_set(err, "--shots %lld: %s has %lld paragraphs", (long long)shots, name,
+                       (long long)taken);
+    return STATUS_OK;
 }

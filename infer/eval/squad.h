@@ -5,12 +5,22 @@
 
 #include "infer/eval/question.h"
 
+/* What stands for the answer, and what a model shall write, where the paragraph does not tell. */
+extern const char squad_no_answer[];
+
 /* Adds a group for each paragraph, whose text is the group's prefix. A question's choices are the
- * reference answers; none where the paragraph does not tell. At most `limit` questions (0: all). */
-Status squad_read(QuestionGroups *out, const char *path, EvalProtocol protocol, int64_t limit,
-                  Err *err);
+ * reference answers; none where the paragraph does not tell. */
+Status squad_read(QuestionGroups *out, const char *path, EvalProtocol protocol, Err *err);
 /* The same of a file's text, which errors call `name`. */
 Status squad_parse(QuestionGroups *out, const char *name, const StrBuf *text, EvalProtocol protocol,
-                   int64_t limit, Err *err);
+                   Err *err);
+
+/* Makes solved examples of `shots` paragraphs, the first ones or, by a `seed` other than 0, drawn
+ * ones, and puts them before all others, which alone are asked about from then on. An example is
+ * the paragraph, its first question and the first reference; every second one is a question that
+ * its paragraph does not answer, where it has such. Fails when there are too few paragraphs; `name`
+ * is the task's. */
+Status squad_take_shots(QuestionGroups *groups, int64_t shots, int64_t seed, const char *name,
+                        Err *err);
 
 #endif

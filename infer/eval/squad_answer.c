@@ -7,8 +7,6 @@
 #include "core/base/mem.h"
 #include "infer/eval/written.h"
 
-const char squad_no_answer[] = "unanswerable";
-
 char *squad_answer_text(const Task *task, const Tokenizer *tokenizer, const IdList *written)
 {
     char *answer = written_line(tokenizer, written);

@@ -5,12 +5,10 @@
 #include "core/metrics/squad_score.h"
 #include "core/text/tokenizer.h"
 #include "infer/eval/continuation.h"
+#include "infer/eval/squad.h"
 #include "infer/eval/task.h"
 
-enum { SQUAD_TOKENS = 48 }; /* of an answer, at most */
-
-/* What a model writes, or is asked the probability of, where the paragraph does not tell. */
-extern const char squad_no_answer[];
+enum { SQUAD_TOKENS = 48 }; /* of an answer, at most; half of the context where that is less */
 
 /* The answer in what was written: its first line; "" where it says that there is none. The caller
  * frees. */

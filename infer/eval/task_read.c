@@ -136,12 +136,14 @@ Status task_read_translation(TaskRun *run, const char *path, const TaskSettings 
 
 Status task_read_squad(TaskRun *run, const char *path, const TaskSettings *settings, Err *err)
 {
-    if (run->shots > 0)
-        return err_set(err, "%s is asked without solved examples; leave --shots out", run->name);
-    if (run->protocol != PROTOCOL_AUTHOR)
-        return squad_read(&run->groups, path, run->protocol, settings->limit, err);
-    TRY(squad_read(&run->groups, path, run->protocol, 0, err));
-    author_select(&run->groups, settings->limit, settings->seed);
+    TRY(squad_read(&run->groups, path, run->protocol, err));
+    if (run->protocol == PROTOCOL_AUTHOR) {
+        author_select(&run->groups, settings->limit, settings->seed);
+        return STATUS_OK;
+    }
+    TRY(squad_take_shots(&run->groups, run->shots, settings->seed, run->name, err));
+    if (settings->limit)
+        question_groups_cut(&run->groups, settings->limit);
     return STATUS_OK;
 }
 

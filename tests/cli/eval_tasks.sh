@@ -46,6 +46,20 @@ ranks() { # the same answers, wherever the best two are not nearly equal
 }
 check "four ranks answer as one does" ranks
 
+# ---- SQuAD: solved examples, and prompts that do not fit ----
+mkdir -p data/squad
+awk 'BEGIN { printf "{\"data\": [{\"paragraphs\": ["
+    for (p = 1; p < 4; p++) { printf "%s{\"context\": \"%d %d %d\", \"qas\": [", (p - 1 ? ", " : ""), p, p + 1, p + 2
+        for (q = 0; q < 2; q++) printf "%s{\"id\": \"%d.%d\", \"question\": \"%d?\", \"answers\": [{\"text\": \"%d\"}]}", q ? ", " : "", p, q, p + q, p + q + 1
+        printf "]}" } printf "]}]}\n" }' >data/squad/dev-v1.1.json
+examples() {
+    "$C" eval a/model.h5 --data data --weights float32 -q --tasks squad --shots 2 --save-items shots.jsonl -o shots.json &&
+        grep -q '"shots": 2' shots.json && [ "$(wc -l <shots.jsonl)" = 3 ] && [ "$(grep -cF \
+            '"prompt":"Background: 1 2 3\n\nQuestion: 1?\n\nAnswer: 2\n\nBackground: 2 3 4\n\nQuestion: 2?\n\nAnswer: 3\n\nBackground: 3 4 5\n' shots.jsonl)" = 2 ]
+}
+check "solved paragraphs stand before those that are asked about" examples
+check "prompts that do not fit are counted" says "  6 cut" "$C" "${e[@]}" --tasks squad
+
 # ---- translations: the task's scores are those of `eval score` on the lines that were written ----
 mkdir -p data/parallel
 awk 'BEGIN { for (i = 0; i < 30; i++) printf "%d %d %d\n", i, i + 1, i + 2 }' >data/parallel/flores200-devtest.en

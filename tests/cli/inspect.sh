@@ -17,6 +17,7 @@ a=$folder/a.h5 b=$folder/b.h5
 check "the same import gives the same bytes" cmp "$a" "$b"
 check "inspect counts parameters" says "parameters: 21,624 total, 21,624 active, 0 frozen" \
     "$CAMBIUM" inspect "$a"
+check "inspect tells the context" says "context 64, rotary base 500" "$CAMBIUM" inspect "$a"
 check "inspect tells the tokenizer" says "260 tokens" "$CAMBIUM" inspect "$a"
 check "inspect tells the history" says '"format":"Hugging Face"' "$CAMBIUM" inspect "$a"
 check "inspect --verify reads it all" says "all hashes agree" "$CAMBIUM" inspect --verify "$a"

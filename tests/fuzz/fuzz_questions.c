@@ -64,8 +64,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     strbuf_append(&text, (const char *)data + 1, size - 1);
     if (data_text_check("file", &text, &err) == STATUS_OK) {
         QuestionGroups groups = {0};
-        if (kind == FORMS + 1)
-            (void)squad_parse(&groups, "file", &text, protocol, 9, &err);
+        if (kind == FORMS + 1 && squad_parse(&groups, "file", &text, protocol, &err) == STATUS_OK)
+            (void)squad_take_shots(&groups, 2, data[0] & 64, "squad2", &err);
         question_groups_clear(&groups);
         Status status = kind == FORMS + 1 ? STATUS_FAIL
                         : kind == FORMS

@@ -360,6 +360,41 @@ static void what_was_stopped_ends_the_same(void **state)
     task_runs_clear(&runs);
 }
 
+/* Every third prompt is longer than the context: the result says how many, also when the items were
+ * there. */
+static void prompts_that_do_not_fit_are_counted(void **state)
+{
+    (void)state;
+    enum { N = 7 };
+    Err err;
+    Outcome asked[N] = {{0}}, found[N] = {{0}};
+    TaskRuns runs;
+    StrBuf text = {0};
+    for (int i = 0; i < N; i++)
+        strbuf_printf(&text, "{\"query\": \"%*s\", \"choices\": [\"ee\", \"x\"], \"gold\": 0}\n",
+                      i % 3 == 1 ? 70 : 20, "is");
+    folder_put("openbook_qa.jsonl", text.data, text.size);
+    strbuf_clear(&text);
+    read_task(&runs, "openbookqa");
+    Ensemble *ensemble = stranger();
+    for (int again = 0; again < 2; again++) {
+        Outcome *outcomes = again ? found : asked;
+        ItemsFile *items = open_items("cut.jsonl", again);
+        ASSERT_OK(answer(runs.items, ensemble, items, outcomes, &err));
+        ASSERT_OK(items_close(items, &err));
+        for (int i = 0; i < N; i++)
+            assert_int_equal(outcomes[i].cut, i % 3 == 1);
+        TaskResult result;
+        ASSERT_OK(task_result_make(&result, runs.items, "m", outcomes, &err));
+        json_t *row = task_result_json(&result);
+        assert_int_equal(json_integer_value(json_object_get(row, "cut")), 2);
+        json_decref(row);
+        task_result_clear(&result);
+    }
+    ensemble_free(ensemble);
+    task_runs_clear(&runs);
+}
+
 /* ---- the author's protocol ------------------------------------------------------------------- */
 
 /* A paragraph with n questions, whose answers are the given ones in turn. */
@@ -486,6 +521,7 @@ int main(void)
         IN_FOLDER(few_questions_are_not_certain),
         IN_FOLDER(order_changes_only_positions),
         IN_FOLDER(what_was_stopped_ends_the_same),
+        IN_FOLDER(prompts_that_do_not_fit_are_counted),
         IN_FOLDER(drawn_letters_score_their_probability),
         IN_FOLDER(lengths_leak_and_substrings_count),
         IN_FOLDER(what_cannot_be_asked_names_its_question),

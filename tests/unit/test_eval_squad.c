@@ -28,15 +28,29 @@
     "{\"data\": [{\"title\": \"T\", \"paragraphs\": [{\"context\": \"It was Ann.\", \"qas\": "     \
     "[" questions "]}]}]}"
 
+#define PARAGRAPH(text) "{\"context\": \"" text "\", \"qas\": [" QUESTION "," IMPOSSIBLE "]}"
+#define THREE_PARAGRAPHS                                                                           \
+    "{\"data\": [{\"title\": \"T\", \"paragraphs\": [" PARAGRAPH("One.") "," PARAGRAPH(            \
+        "Two.") ",{\"context\": \"Empty.\", \"qas\": []}," PARAGRAPH("Three.") "]}]}"
+
+static Status try_tasks(TaskRuns *runs, const char *name, const char *folder, TaskSettings settings,
+                        Err *err)
+{
+    StringList data = {0};
+    string_list_add(&data, folder);
+    settings.names = name;
+    settings.data = &data;
+    settings.split = "test";
+    *runs = (TaskRuns){0};
+    Status status = task_runs_read(runs, &settings, err);
+    string_list_clear(&data);
+    return status;
+}
+
 static void read_tasks(TaskRuns *runs, const char *name, const char *folder, int64_t limit)
 {
     Err err;
-    StringList data = {0};
-    string_list_add(&data, folder);
-    TaskSettings settings = {.names = name, .data = &data, .split = "test", .limit = limit};
-    *runs = (TaskRuns){0};
-    ASSERT_OK(task_runs_read(runs, &settings, &err));
-    string_list_clear(&data);
+    ASSERT_OK(try_tasks(runs, name, folder, (TaskSettings){.limit = limit}, &err));
 }
 
 static void paragraphs_become_prompts(void **state)
@@ -60,6 +74,74 @@ static void paragraphs_become_prompts(void **state)
     task_runs_clear(&runs);
 }
 
+#define EXAMPLES                                                                                   \
+    "Title: T\n\nBackground: One.\n\nQuestion: Who?\n\nAnswer: Ann\n\n"                            \
+    "Title: T\n\nBackground: Two.\n\nQuestion: Why?\n\nAnswer: unanswerable\n\n"
+
+static void solved_paragraphs_are_not_asked_about(void **state)
+{
+    (void)state;
+    Err err;
+    TaskRuns runs;
+    folder_put("dev-v2.0.json", THREE_PARAGRAPHS, -1);
+    ASSERT_OK(try_tasks(&runs, "squad2", folder_path(""), (TaskSettings){.shots = 2}, &err));
+    const QuestionGroups *groups = &runs.items[0].groups;
+    for (int64_t g = 0; g < groups->count; g++)
+        assert_true(strncmp(groups->items[g].prefix, EXAMPLES "Title: ", sizeof EXAMPLES) == 0);
+    assert_string_equal(groups->items[groups->count - 1].prefix,
+                        EXAMPLES "Title: T\n\nBackground: Three.\n\n");
+    assert_int_equal(question_groups_total(groups), 2);
+    task_runs_clear(&runs);
+
+    ASSERT_OK(
+        try_tasks(&runs, "squad2", folder_path(""), (TaskSettings){.shots = 1, .limit = 3}, &err));
+    groups = &runs.items[0].groups;
+    assert_int_equal(question_groups_total(groups), 3);
+    assert_int_equal(groups->items[groups->count - 1].questions.count, 1);
+    task_runs_clear(&runs);
+
+    for (int64_t shots = 3; shots < 5; shots++) {
+        assert_int_equal(
+            try_tasks(&runs, "squad2", folder_path(""), (TaskSettings){.shots = shots}, &err),
+            STATUS_FAIL);
+        assert_non_null(strstr(err.text, shots == 3 ? "squad2: no question is left to ask"
+                                                    : "--shots 4: squad2 has 3 paragraphs"));
+        task_runs_clear(&runs);
+    }
+}
+
+/* Every paragraph is drawn now and then, and none that is in an example is asked about. */
+static void a_seed_draws_paragraphs(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"One.", "Two.", "Three."};
+    bool drawn[3] = {false};
+    folder_put("dev-v2.0.json", THREE_PARAGRAPHS, -1);
+    for (int64_t seed = 1; seed < 20; seed++) {
+        Err err;
+        TaskRuns runs, again;
+        TaskSettings settings = {.shots = 1, .seed = seed};
+        ASSERT_OK(try_tasks(&runs, "squad2", folder_path(""), settings, &err));
+        ASSERT_OK(try_tasks(&again, "squad2", folder_path(""), settings, &err));
+        const QuestionGroups *groups = &runs.items[0].groups;
+        Sha256 a = question_groups_hash(groups), b = question_groups_hash(&again.items[0].groups);
+        assert_memory_equal(&a, &b, sizeof a);
+        assert_int_equal(question_groups_total(groups), 4);
+        for (int i = 0; i < 3; i++) {
+            const char *at = strstr(groups->items[0].prefix, names[i]);
+            if (!at || at - groups->items[0].prefix > 30)
+                continue;
+            drawn[i] = true;
+            for (int64_t g = 0; g < groups->count; g++)
+                assert_null(strstr(strstr(groups->items[g].prefix, "Answer:"), names[i]));
+        }
+        task_runs_clear(&runs);
+        task_runs_clear(&again);
+    }
+    for (int i = 0; i < 3; i++)
+        assert_true(drawn[i]);
+}
+
 static void damage_is_told_with_its_place(void **state)
 {
     (void)state;
@@ -80,7 +162,7 @@ static void damage_is_told_with_its_place(void **state)
         StrBuf text = {0};
         QuestionGroups groups = {0};
         strbuf_puts(&text, cases[i].text);
-        assert_int_equal(squad_parse(&groups, "f.json", &text, PROTOCOL_LOGPROB, 0, &err),
+        assert_int_equal(squad_parse(&groups, "f.json", &text, PROTOCOL_LOGPROB, &err),
                          STATUS_FAIL);
         if (!strstr(err.text, cases[i].said))
             fail_msg("case %d says: %s", (int)i, err.text);
@@ -267,6 +349,8 @@ int main(void)
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, folder_set_up, folder_tear_down)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(paragraphs_become_prompts),
+        IN_FOLDER(solved_paragraphs_are_not_asked_about),
+        IN_FOLDER(a_seed_draws_paragraphs),
         cmocka_unit_test(damage_is_told_with_its_place),
         IN_FOLDER(answers_are_lines),
         IN_FOLDER(totals_follow_from_answers),
