@@ -5,23 +5,38 @@
 
 #include "grow/report_html.h"
 
-/* "228 questions", "100 to 228 questions"; nothing for bits per byte. */
-static void put_questions(const ReportScores *scores, const ReportScore *first, StrBuf *out)
+typedef struct Span {
+    int64_t least, most;
+} Span;
+
+static void widen(Span *span, int64_t value)
 {
-    int64_t least = INT64_MAX, most = 0;
-    for (int64_t i = 0; i < scores->count; i++) {
-        const ReportScore *score = &scores->items[i];
-        if (!report_scores_alike(score, first))
-            continue;
-        least = score->questions < least ? score->questions : least;
-        most = score->questions > most ? score->questions : most;
-    }
-    if (most == 0)
+    span->least = value < span->least ? value : span->least;
+    span->most = value > span->most ? value : span->most;
+}
+
+/* ", 228 WORDS", ", 100 to 228 WORDS"; nothing where all are 0. */
+static void put_span(Span span, const char *one, const char *many, StrBuf *out)
+{
+    if (span.most == 0)
         return;
     strbuf_puts(out, ", ");
-    if (least < most)
-        strbuf_printf(out, "%lld to ", (long long)least);
-    strbuf_printf(out, "%lld question%s", (long long)most, most == 1 ? "" : "s");
+    if (span.least < span.most)
+        strbuf_printf(out, "%lld to ", (long long)span.least);
+    strbuf_printf(out, "%lld %s", (long long)span.most, span.most == 1 ? one : many);
+}
+
+static void put_counts(const ReportScores *scores, const ReportScore *first, StrBuf *out)
+{
+    Span questions = {INT64_MAX, 0}, cut = {INT64_MAX, 0};
+    for (int64_t i = 0; i < scores->count; i++) {
+        if (!report_scores_alike(&scores->items[i], first))
+            continue;
+        widen(&questions, scores->items[i].questions);
+        widen(&cut, scores->items[i].cut);
+    }
+    put_span(questions, "question", "questions", out);
+    put_span(cut, "prompt longer than the context", "prompts longer than the context", out);
 }
 
 static void put_caption(const ReportScores *scores, const ReportScore *first, StrBuf *out)
@@ -31,7 +46,7 @@ static void put_caption(const ReportScores *scores, const ReportScore *first, St
     strbuf_printf(out, "%s</b> %s", first->part ? " by category" : "", first->measure);
     if (first->is_bits)
         strbuf_puts(out, ", less is better");
-    put_questions(scores, first, out);
+    put_counts(scores, first, out);
     if (first->author)
         strbuf_puts(out, "; sampled by the author's protocol, not comparable with other scores");
     strbuf_puts(out, "</figcaption>\n");

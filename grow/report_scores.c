@@ -62,13 +62,16 @@ static Status get_number(const json_t *row, const char *key, bool optional, doub
     return STATUS_OK;
 }
 
-static Status get_layers(const json_t *row, const char *where, int64_t *out, Err *err)
+/* A whole number from 0 to `most`, or `out` stays as it is. */
+static Status get_count(const json_t *row, const char *key, int64_t most, const char *where,
+                        int64_t *out, Err *err)
 {
-    if (!json_object_get(row, "layers"))
+    if (!json_object_get(row, key))
         return STATUS_OK;
-    TRY(json_get_int(row, "layers", where, out, err));
-    if (*out < 0 || *out > MOST_LAYERS)
-        return err_set(err, "%s: %lld layers are none or too many", where, (long long)*out);
+    TRY(json_get_int(row, key, where, out, err));
+    if (*out < 0 || *out > most)
+        return err_set(err, "%s: '%s' is between 0 and %lld, not %lld", where, key, (long long)most,
+                       (long long)*out);
     return STATUS_OK;
 }
 
@@ -82,6 +85,7 @@ static Status add_share(ReportScores *out, ReportScore score, const json_t *row,
     TRY(get_number(row, "accuracy", false, 1.0, where, &score.value, err));
     TRY(get_number(row, "stderr", true, 1.0, where, &error, err));
     TRY(json_get_int(row, "questions", where, &score.questions, err));
+    TRY(get_count(row, "cut", score.questions, where, &score.cut, err));
     if (score.questions < 1 || score.questions > MOST_QUESTIONS)
         return err_set(err, "%s: a score of %lld questions", where, (long long)score.questions);
     /* Of ten draws a question the share is no count of right answers. */
@@ -110,6 +114,7 @@ static Status add_categories(ReportScores *out, ReportScore score, const json_t 
                              const char *where, Err *err)
 {
     json_t *list;
+    score.cut = 0;
     if (!json_object_get(row, "categories"))
         return STATUS_OK;
     TRY(json_get_array(row, "categories", where, &list, err));
@@ -135,9 +140,10 @@ static Status add_questions(ReportScores *out, ReportScore score, const json_t *
     score.author = protocol && same_text(protocol, "author");
     score.measure = squad ? "exact match" : "accuracy";
     TRY(get_number(row, "chance", true, 1.0, where, &score.chance, err));
-    TRY(get_layers(row, where, &score.layers, err));
+    TRY(get_count(row, "layers", MOST_LAYERS, where, &score.layers, err));
     TRY(add_share(out, score, row, where, err));
     score.questions = out->items[out->count - 1].questions;
+    score.cut = out->items[out->count - 1].cut;
     if (squad)
         TRY(add_f1(out, score, row, where, err));
     return add_categories(out, score, row, where, err);
@@ -177,7 +183,7 @@ static Status add_bits(ReportScores *out, ReportScore score, const json_t *row, 
     score.measure = "bits per byte";
     score.is_bits = true;
     TRY(get_number(row, "bits_per_byte", false, MOST_BITS, where, &score.value, err));
-    TRY(get_layers(row, where, &score.layers, err));
+    TRY(get_count(row, "layers", MOST_LAYERS, where, &score.layers, err));
     return add_places(add_score(out, &score), row, where, err);
 }
 

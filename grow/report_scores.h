@@ -26,6 +26,7 @@ typedef struct ReportScore {
     Interval range;    /* 95 %; NaN: none */
     double chance;     /* NaN: none */
     int64_t questions; /* 0 for bits per byte */
+    int64_t cut;       /* of them, whose prompt did not fit; 0 for a category, which does not say */
     int64_t layers;    /* of the model; 0: not said */
     ReportPlace *places;
     int64_t n_places;

@@ -71,7 +71,7 @@ static const char tasks[] =
     "{\"name\":\"stem\",\"questions\":20,\"accuracy\":0,\"stderr\":0},"
     "{\"name\":\"other\",\"questions\":1,\"accuracy\":1}]},"
     "{\"task\":\"squad\",\"model\":\"m.h5\",\"questions\":50,\"accuracy\":0.5,\"stderr\":0.07,"
-    "\"exact\":50,\"f1\":61,\"f1_stderr\":5},"
+    "\"exact\":50,\"cut\":7,\"f1\":61,\"f1_stderr\":5},"
     "{\"task\":\"mmlu_author\",\"model\":\"m.h5\",\"questions\":16,\"accuracy\":0.2,\"stderr\":0."
     "05,"
     "\"protocol\":\"author\"}]";
@@ -129,8 +129,8 @@ static void tasks_are_bars(void **state)
         "<td>30.8 % <small>25.5–36.6</small></td>",
         "style=\"left:25.53%;width:11.09%\"",
         "class=\"chance\" style=\"left:25.00%\"",
-        "<b>squad</b> exact match, 50 questions</figcaption>",
-        "<b>squad</b> F1, 50 questions</figcaption>",
+        "<b>squad</b> exact match, 50 questions, 7 prompts longer than the context</figcaption>",
+        "<b>squad</b> F1, 50 questions, 7 prompts longer than the context</figcaption>",
         "style=\"width:61.00%;",
         "<b>mmlu_author</b> accuracy, 16 questions; sampled by the author's protocol, not",
     };
@@ -328,7 +328,8 @@ static void bad_rows_are_named(void **state)
     expect_refusal(ROW(GOOD ",\"stderr\":-1"), "'stderr' is between 0 and 1, not -1");
     expect_refusal(ROW(GOOD ",\"stderr\":\"low\""), "r.json: [0]");
     expect_refusal(ROW(GOOD ",\"chance\":2"), "'chance'");
-    expect_refusal(ROW(GOOD ",\"layers\":-1"), "-1 layers");
+    expect_refusal(ROW(GOOD ",\"layers\":-1"), "'layers' is between 0 and 1000000, not -1");
+    expect_refusal(ROW(GOOD ",\"cut\":3"), "'cut' is between 0 and 2, not 3");
     expect_refusal(ROW(GOOD ",\"f1\":101"), "'f1' is between 0 and 100");
     expect_refusal(ROW(GOOD ",\"categories\":3"), "r.json: [0]");
     expect_refusal(ROW(GOOD ",\"categories\":[{\"name\":\"a\"}]"),
