@@ -11,10 +11,16 @@
 
 const char squad_no_answer[] = "unanswerable";
 
+const SquadForm squad_form = {"Title: ", "Background: ", "Question: ", "Answer:", "\n\n"};
+const SquadForm xquad_form_en = {NULL, "Context: ", "Question: ", "Answer:", "\n\n"};
+const SquadForm xquad_form_ru = {NULL, "Контекст: ", "Вопрос: ", "Ответ:", "\n\n"};
+const SquadForm xquad_form_zh = {NULL, "语境: ", "问题: ", "回答:", "\n\n"};
+const SquadForm squad_form_author = {NULL, "Context: ", "Question: ", "Answer:", "\n"};
+
 typedef struct Reading {
     QuestionGroups *groups;
     const char *name; /* of the file */
-    EvalProtocol protocol;
+    const SquadForm *form;
 } Reading;
 
 static Status read_answers(Question *question, const json_t *answers, const char *where, Err *err)
@@ -27,7 +33,7 @@ static Status read_answers(Question *question, const json_t *answers, const char
     return STATUS_OK;
 }
 
-static Status read_question(QuestionGroup *group, const json_t *object, EvalProtocol protocol,
+static Status read_question(QuestionGroup *group, const json_t *object, const SquadForm *form,
                             const char *where, Err *err)
 {
     const char *id, *text;
@@ -40,11 +46,20 @@ static Status read_question(QuestionGroup *group, const json_t *object, EvalProt
         TRY(json_get_bool(object, "is_impossible", where, &impossible, err));
     if (!impossible && json_array_size(answers) == 0)
         return err_set(err, "%s: 'answers' is empty, and 'is_impossible' does not say so", where);
-    char *context =
-        xasprintf("Question: %s%sAnswer:", text, protocol == PROTOCOL_AUTHOR ? "\n" : "\n\n");
+    char *context = xasprintf("%s%s%s%s", form->question, text, form->gap, form->answer);
     Question *question = question_list_add(&group->questions, id, context);
     free(context);
     return impossible ? STATUS_OK : read_answers(question, answers, where, err);
+}
+
+/* The article's title, if the form wants it and there is one, and the paragraph. */
+static char *prefix_of(const SquadForm *form, const char *title, const char *paragraph)
+{
+    StrBuf prefix = {0};
+    if (form->title && title)
+        strbuf_printf(&prefix, "%s%s%s", form->title, title, form->gap);
+    strbuf_printf(&prefix, "%s%s%s", form->paragraph, paragraph, form->gap);
+    return strbuf_detach(&prefix);
 }
 
 static Status read_paragraph(Reading *reading, const json_t *object, const char *title,
@@ -56,13 +71,11 @@ static Status read_paragraph(Reading *reading, const json_t *object, const char 
     TRY(json_get_array(object, "qas", where, &questions, err));
     QuestionGroup *group = question_groups_add(reading->groups, NULL, NULL);
     free(group->prefix);
-    group->prefix = reading->protocol == PROTOCOL_AUTHOR ? xasprintf("Context: %s\n", text)
-                    : title ? xasprintf("Title: %s\n\nBackground: %s\n\n", title, text)
-                            : xasprintf("Background: %s\n\n", text);
+    group->prefix = prefix_of(reading->form, title, text);
     Status status = STATUS_OK;
     for (size_t i = 0; i < json_array_size(questions); i++) {
         char *place = xasprintf("%s.qas[%zu]", where, i);
-        status = read_question(group, json_array_get(questions, i), reading->protocol, place, err);
+        status = read_question(group, json_array_get(questions, i), reading->form, place, err);
         free(place);
         if (status != STATUS_OK)
             break;
@@ -74,7 +87,7 @@ static Status read_article(Reading *reading, const json_t *object, size_t index,
 {
     json_t *paragraphs;
     Status status = STATUS_OK;
-    const char *title = json_string_value(json_object_get(object, "title")); /* XQuAD has none */
+    const char *title = json_string_value(json_object_get(object, "title"));
     char *where = xasprintf("%s: data[%zu]", reading->name, index);
     status = json_get_array(object, "paragraphs", where, &paragraphs, err);
     for (size_t i = 0; status == STATUS_OK && i < json_array_size(paragraphs); i++) {
@@ -86,7 +99,7 @@ static Status read_article(Reading *reading, const json_t *object, size_t index,
     return status;
 }
 
-Status squad_parse(QuestionGroups *out, const char *name, const StrBuf *text, EvalProtocol protocol,
+Status squad_parse(QuestionGroups *out, const char *name, const StrBuf *text, const SquadForm *form,
                    Err *err)
 {
     json_error_t error;
@@ -94,7 +107,7 @@ Status squad_parse(QuestionGroups *out, const char *name, const StrBuf *text, Ev
     if (!root)
         return err_set(err, "%s:%d: not JSON at column %d: %s", name, error.line, error.column,
                        error.text);
-    Reading reading = {.groups = out, .name = name, .protocol = protocol};
+    Reading reading = {.groups = out, .name = name, .form = form};
     Status status = json_get_array(root, "data", name, &data, err);
     for (size_t i = 0; status == STATUS_OK && i < json_array_size(data); i++)
         status = read_article(&reading, json_array_get(data, i), i, err);
@@ -102,12 +115,12 @@ Status squad_parse(QuestionGroups *out, const char *name, const StrBuf *text, Ev
     return status;
 }
 
-Status squad_read(QuestionGroups *out, const char *path, EvalProtocol protocol, Err *err)
+Status squad_read(QuestionGroups *out, const char *path, const SquadForm *form, Err *err)
 {
     StrBuf text = {0};
     Status status = data_text_read(path, &text, err);
     if (status == STATUS_OK)
-        status = data_text_remedy(squad_parse(out, path, &text, protocol, err), err);
+        status = data_text_remedy(squad_parse(out, path, &text, form, err), err);
     strbuf_clear(&text);
     return status;
 }

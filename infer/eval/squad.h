@@ -8,11 +8,23 @@
 /* What stands for the answer, and what a model shall write, where the paragraph does not tell. */
 extern const char squad_no_answer[];
 
+/* What stands before the pieces of a prompt, in the language that it is in. */
+typedef struct SquadForm {
+    const char *title; /* NULL: an article's title is left out */
+    const char *paragraph, *question, *answer;
+    const char *gap; /* behind every piece */
+} SquadForm;
+
+/* As lm-evaluation-harness asks: SQuAD 2.0, and 1.1 likewise; XQuAD in its three languages here. */
+extern const SquadForm squad_form, xquad_form_en, xquad_form_ru, xquad_form_zh;
+/* As the author's protocol does. */
+extern const SquadForm squad_form_author;
+
 /* Adds a group for each paragraph, whose text is the group's prefix. A question's choices are the
  * reference answers; none where the paragraph does not tell. */
-Status squad_read(QuestionGroups *out, const char *path, EvalProtocol protocol, Err *err);
+Status squad_read(QuestionGroups *out, const char *path, const SquadForm *form, Err *err);
 /* The same of a file's text, which errors call `name`. */
-Status squad_parse(QuestionGroups *out, const char *name, const StrBuf *text, EvalProtocol protocol,
+Status squad_parse(QuestionGroups *out, const char *name, const StrBuf *text, const SquadForm *form,
                    Err *err);
 
 /* Makes solved examples of `shots` paragraphs, the first ones or, by a `seed` other than 0, drawn

@@ -6,6 +6,7 @@
 #include "core/metrics/squad_score.h"
 #include "infer/eval/choice_file.h"
 #include "infer/eval/question.h"
+#include "infer/eval/squad.h"
 
 typedef enum TaskKind {
     TASK_BPB,       /* bits per byte of text */
@@ -29,14 +30,15 @@ typedef struct Task {
     ReadTask *read; /* NULL: questions are made from the text of --data, or from nothing */
     bool (*has_part)(const char *part); /* whether NAME_PART is a part of the task; NULL: it has
                                            none */
-    const char *folder;   /* below a --data folder, unless that itself holds the file */
-    const char *file;     /* NULL: MMLU, whose folder is what is looked for. Of a translation: what
-                             stands before the language */
-    QuestionForm *form;   /* of `file` */
-    bool by_bytes;        /* answers differ in length: accuracy per byte is of interest, too */
-    int64_t shots;        /* what is usual */
-    SquadVersion version; /* of TASK_SQUAD: whether there are questions without an answer, */
-    SquadRule rule;       /* and how answers are compared */
+    const char *folder; /* below a --data folder, unless that itself holds the file */
+    const char *file;   /* NULL: MMLU, whose folder is what is looked for. Of a translation: what
+                           stands before the language */
+    QuestionForm *form; /* of `file` */
+    bool by_bytes;      /* answers differ in length: accuracy per byte is of interest, too */
+    int64_t shots;      /* what is usual */
+    const SquadForm *squad; /* of TASK_SQUAD: how it is asked, */
+    SquadVersion version;   /* whether there are questions without an answer, */
+    SquadRule rule;         /* and how answers are compared */
 } Task;
 
 /* A task that was asked for, and its questions. */

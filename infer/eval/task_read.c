@@ -7,7 +7,6 @@
 #include "core/base/rng.h"
 #include "infer/eval/author.h"
 #include "infer/eval/mmlu.h"
-#include "infer/eval/squad.h"
 #include "infer/eval/translation.h"
 
 /* ---- where their files are ------------------------------------------------------------------- */
@@ -136,8 +135,9 @@ Status task_read_translation(TaskRun *run, const char *path, const TaskSettings 
 
 Status task_read_squad(TaskRun *run, const char *path, const TaskSettings *settings, Err *err)
 {
-    TRY(squad_read(&run->groups, path, run->protocol, err));
-    if (run->protocol == PROTOCOL_AUTHOR) {
+    bool author = run->protocol == PROTOCOL_AUTHOR;
+    TRY(squad_read(&run->groups, path, author ? &squad_form_author : run->task->squad, err));
+    if (author) {
         author_select(&run->groups, settings->limit, settings->seed);
         return STATUS_OK;
     }

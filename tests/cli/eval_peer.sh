@@ -22,7 +22,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 check "the model is imported" "$CAMBIUM" import "$gguf" -o "$folder/model.h5" -q
 check "and exported" "$CAMBIUM" export "$folder/model.h5" -o "$folder/hf" -q
-tasks=arc_easy,arc_challenge,openbookqa,boolq,copa,lambada_openai,mmlu_anatomy
+tasks=arc_easy,arc_challenge,openbookqa,boolq,copa,lambada_openai,mmlu_anatomy,xquad_en,xquad_ru
 check "tasks are asked here" "$CAMBIUM" eval "$folder/model.h5" --tasks $tasks --limit "$limit" --weights float32 \
     --data "$TEST_DATA" --save-items "$folder/items.jsonl" -q
 check "the harness asks and answers the same" "$python" tests/golden/check_lm_eval.py "$TEST_DATA" "$folder/hf" "$folder/items.jsonl"

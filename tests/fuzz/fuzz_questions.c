@@ -53,7 +53,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     int kind = data[0] % (FORMS + 3);
-    EvalProtocol protocol = data[0] & 128 ? PROTOCOL_AUTHOR : PROTOCOL_LOGPROB;
+    bool author = data[0] & 128;
+    EvalProtocol protocol = author ? PROTOCOL_AUTHOR : PROTOCOL_LOGPROB;
     StrBuf text = {0};
     QuestionList list = {0};
     Err err;
@@ -64,7 +65,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     strbuf_append(&text, (const char *)data + 1, size - 1);
     if (data_text_check("file", &text, &err) == STATUS_OK) {
         QuestionGroups groups = {0};
-        if (kind == FORMS + 1 && squad_parse(&groups, "file", &text, protocol, &err) == STATUS_OK)
+        if (kind == FORMS + 1 &&
+            squad_parse(&groups, "file", &text, author ? &squad_form_author : &squad_form, &err) ==
+                STATUS_OK)
             (void)squad_take_shots(&groups, 2, data[0] & 64, "squad2", &err);
         question_groups_clear(&groups);
         Status status = kind == FORMS + 1 ? STATUS_FAIL

@@ -10,16 +10,22 @@ same accuracy. Run by tests/cli/eval_peer.sh, or by hand:
                                            20th, ..., for a task that the harness would take hours for
 
 The harness's own task files are used; only where they get their documents from is changed, since the files
-here have the same questions in another form. (CommonsenseQA is left out: these files lack its fifth answer.)
+here have the same questions in another form. (CommonsenseQA is left out: these files lack its fifth answer.
+Of XQuAD the written texts are compared. The harness scores them by the English rule in every language, the
+program xquad_zh by one for Chinese: that F1 differs.)
 
 Exit status 1 when a prompt differs, accuracy by more than 0.5 points, or more than 1 % of the choices."""
+import collections
 import csv
 import importlib.util
 import json
 import os
+import re
+import string
 import sys
 import tempfile
 import time
+import types
 
 POINTS, SAME = 0.5, 0.99
 
@@ -40,7 +46,32 @@ from lm_eval.models.huggingface import HFLM  # noqa: E402
 HARNESS = os.path.join(os.path.dirname(lm_eval.__file__), "tasks")
 FILES = {"arc_easy": "arc/arc_easy.yaml", "arc_challenge": "arc/arc_challenge.yaml",
          "openbookqa": "openbookqa/openbookqa.yaml", "boolq": "super_glue/boolq/default.yaml",
-         "copa": "super_glue/copa/default.yaml", "lambada_openai": "lambada/lambada_openai.yaml"}
+         "copa": "super_glue/copa/default.yaml", "lambada_openai": "lambada/lambada_openai.yaml",
+         **{f"xquad_{c}": f"xquad/xquad_{c}.yaml" for c in ("en", "ru", "zh")}}
+
+
+def squad_words(text):
+    kept = "".join(c for c in text.lower() if c not in string.punctuation)
+    return re.sub(r"\b(a|an|the)\b", " ", kept).split()
+
+
+def squad_exact(reference, answer):
+    return int(squad_words(reference) == squad_words(answer))
+
+
+def squad_f1(reference, answer):
+    a, b = squad_words(reference), squad_words(answer)
+    common = sum((collections.Counter(a) & collections.Counter(b)).values())
+    return float(a == b) if not a or not b else 2 * common / (len(a) + len(b))
+
+
+# The harness's XQuAD takes its scores from a module that transformers has no more since version 5.
+if not importlib.util.find_spec("transformers.data.metrics"):
+    scores = types.ModuleType("transformers.data.metrics.squad_metrics")
+    scores.compute_exact, scores.compute_f1 = squad_exact, squad_f1
+    sys.modules["transformers.data.metrics"] = types.ModuleType("transformers.data.metrics")
+    sys.modules["transformers.data.metrics"].squad_metrics = scores
+    sys.modules[scores.__name__] = scores
 
 
 def letters(n):
@@ -78,7 +109,7 @@ FORMS = {"arc_easy": arc, "arc_challenge": arc, "openbookqa": openbookqa, "boolq
 
 
 def find(name):
-    for folder in (data, os.path.join(data, "choice"), os.path.join(data, "mmlu")):
+    for folder in (data, *(os.path.join(data, part) for part in ("choice", "mmlu", "squad"))):
         if os.path.exists(os.path.join(folder, name)):
             return os.path.join(folder, name)
     sys.exit(f"{name} is not below {data}")
@@ -89,11 +120,20 @@ def mmlu_rows(path):
         return [{"question": r[0], "choices": r[1:5], "answer": "ABCD".index(r[5])} for r in csv.reader(f)]
 
 
+def xquad_rows(path):
+    with open(path, encoding="utf-8") as f:
+        paragraphs = [p for article in json.load(f)["data"] for p in article["paragraphs"]]
+    return [{"id": q["id"], "context": p["context"], "question": q["question"],
+             "answers": {"text": [a["text"] for a in q["answers"]]}} for p in paragraphs for q in p["qas"]]
+
+
 def documents(task):
     """Split name -> documents in the form that the harness's data set has."""
     if task.startswith("mmlu_"):
         subject = task.removeprefix("mmlu_")
         return {s: mmlu_rows(find(f"{s}/{subject}_{s}.csv")) for s in ("dev", "test")}
+    if task.startswith("xquad_"):
+        return {"validation": xquad_rows(find(task.replace("_", ".") + ".json"))}
     name = "openbook_qa" if task == "openbookqa" else task
     with open(find(name + ".jsonl"), encoding="utf-8") as f:
         rows = [FORMS[task](json.loads(line)) for line in f]
@@ -111,6 +151,8 @@ def task_config(task, folder):
     config = {"include": os.path.join(HARNESS, source), "task": task + "_here", "tag": None,
               "dataset_path": "json", "dataset_name": None, "training_split": None,
               "dataset_kwargs": {"data_files": files}}
+    if task.startswith("xquad_"):  # as many tokens as are written here
+        config["generation_kwargs"] = {"until": ["\n"], "do_sample": False, "temperature": 0.0, "max_gen_toks": 48}
     if "validation" not in files:
         config["validation_split"] = None
     path = os.path.join(folder, task + "_here.yaml")
@@ -119,9 +161,36 @@ def task_config(task, folder):
     return task + "_here"
 
 
-def document(item):
-    """The index among the documents of its file; ids are SUBJECT/ROW or ROW, rows from 1."""
-    return int(item["id"].rsplit("/", 1)[-1]) - 1
+def indices(task, items):
+    """Of items among the documents of their file; ids are SUBJECT/ROW or ROW, rows from 1, or XQuAD's own."""
+    if task.startswith("xquad_"):
+        rows = {row["id"]: i for i, row in enumerate(documents(task)["validation"])}
+        return [rows[item["id"]] for item in items]
+    return [int(item["id"].rsplit("/", 1)[-1]) - 1 for item in items]
+
+
+def add_choice(t, item, sample, by_characters):
+    """Answers by their log-probabilities."""
+    answers = [(float(r[0]), str(r[1]) == "True") for r in sample["filtered_resps"]] \
+        if isinstance(sample["filtered_resps"][0], (list, tuple)) else [sample["filtered_resps"]]
+    theirs = [a[0] for a in answers]
+    t["worst"] = max(t["worst"], max(abs(a - b) for a, b in zip(theirs, item["logprobs"])))
+    if len(theirs) > 1:
+        t["same"] += max(range(len(theirs)), key=lambda i: theirs[i]) == item["answer"]
+    else:
+        t["same"] += answers[0][1] == bool(item["correct"])
+    t["there"] += sample["acc"]
+    if by_characters:
+        t["norm"] += item["correct_per_byte"]
+        t["norm_there"] += sample["acc_norm"]
+
+
+def add_written(t, item, sample):
+    """An answer that was written: exact match, and F1 in the second pair of columns."""
+    t["same"] += sample["filtered_resps"][0].strip() == item["answer"]
+    t["there"] += sample["exact_match"]
+    t["norm"] += item["score"]
+    t["norm_there"] += sample["f1"]
 
 
 def tally(task, ours, samples, by_characters):
@@ -137,28 +206,20 @@ def tally(task, ours, samples, by_characters):
         if prompt != item["prompt"] and t["fine"]:
             print(f"{task}, {item['id']}: the prompts differ:\n{item['prompt']!r}\n{prompt!r}")
             t["fine"] = False
-        answers = [(float(r[0]), str(r[1]) == "True") for r in sample["filtered_resps"]] \
-            if isinstance(sample["filtered_resps"][0], (list, tuple)) else [sample["filtered_resps"]]
-        theirs = [a[0] for a in answers]
-        t["worst"] = max(t["worst"], max(abs(a - b) for a, b in zip(theirs, item["logprobs"])))
-        if len(theirs) > 1:
-            t["same"] += max(range(len(theirs)), key=lambda i: theirs[i]) == item["answer"]
-        else:
-            t["same"] += answers[0][1] == bool(item["correct"])
         t["right"] += item["correct"]
-        t["there"] += sample["acc"]
-        if by_characters:
-            t["norm"] += item["correct_per_byte"]
-            t["norm_there"] += sample["acc_norm"]
+        if "logprobs" in item:
+            add_choice(t, item, sample, by_characters)
+        else:
+            add_written(t, item, sample)
     return t
 
 
-def report(task, t, by_characters, seconds):
+def report(task, t, two, seconds):
     """One line of the table; whether all is well."""
     n = t["n"]
     print(f"{task:22} {n:6}  {100 * t['right'] / n:6.2f} {100 * t['there'] / n:6.2f}   {100 * t['same'] / n:6.2f} %"
           f"   {t['worst']:.1e}"
-          + (f"   {100 * t['norm'] / n:6.2f} {100 * t['norm_there'] / n:6.2f}" if by_characters else "")
+          + (f"   {100 * t['norm'] / n:6.2f} {100 * t['norm_there'] / n:6.2f}" if two else "")
           + f"   {n / seconds:.2f} questions/s there", flush=True)
     return t["fine"] and t["same"] >= SAME * n and abs(t["right"] - t["there"]) <= POINTS / 100 * n
 
@@ -167,7 +228,7 @@ with open(items_file, encoding="utf-8") as f:
     header, *items = map(json.loads, f)
 model = HFLM(pretrained=hf_folder, dtype="float32", device="cpu", batch_size=8)
 bad = 0
-print(f"{'':22} {'':6}  accuracy (ours, theirs), same choice, largest difference of log p, per byte/char")
+print(f"{'':22} {'':6}  accuracy (ours, theirs), same choice, largest difference of log p, per byte/char or F1")
 for task in header["tasks"]:
     ours = [i for i in items if i["task"] == task][every - 1::every]
     by_characters = task in ("arc_easy", "arc_challenge", "openbookqa")
@@ -181,10 +242,10 @@ for task in header["tasks"]:
             manager = lm_eval.tasks.TaskManager(include_path=folder, include_defaults=False)
             out = lm_eval.simple_evaluate(model=model, tasks=[name], task_manager=manager, log_samples=True,
                                           num_fewshot=header["shots"][task],
-                                          samples={name: [document(i) for i in part_items]},
+                                          samples={name: indices(part, part_items)},
                                           bootstrap_iters=0, verbosity="ERROR")
         t = tally(part, part_items, out["samples"][name], by_characters)
         total = t if total is None else {k: max(total[k], v) if k == "worst" else total[k] and v if k == "fine"
                                          else total[k] + v for k, v in t.items()}
-    bad |= not report(task, total, by_characters, time.monotonic() - begun)
+    bad |= not report(task, total, by_characters or task.startswith("xquad_"), time.monotonic() - begun)
 sys.exit(bad)

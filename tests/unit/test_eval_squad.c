@@ -74,6 +74,28 @@ static void paragraphs_become_prompts(void **state)
     task_runs_clear(&runs);
 }
 
+/* XQuAD asks in its own language, without titles, as lm-evaluation-harness does. */
+static void questions_are_in_the_language_of_the_text(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *task, *prefix, *question;
+    } cases[] = {
+        {"xquad.en.json", "xquad_en", "Context: It was Ann.\n\n", "Question: Who?\n\nAnswer:"},
+        {"xquad.ru.json", "xquad_ru", "Контекст: It was Ann.\n\n", "Вопрос: Who?\n\nОтвет:"},
+        {"xquad.zh.json", "xquad_zh", "语境: It was Ann.\n\n", "问题: Who?\n\n回答:"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        TaskRuns runs;
+        folder_put(cases[i].file, FILE_OF(QUESTION), -1);
+        read_tasks(&runs, cases[i].task, folder_path(""), 0);
+        const QuestionGroup *group = &runs.items[0].groups.items[0];
+        assert_string_equal(group->prefix, cases[i].prefix);
+        assert_string_equal(group->questions.items[0].context, cases[i].question);
+        task_runs_clear(&runs);
+    }
+}
+
 #define EXAMPLES                                                                                   \
     "Title: T\n\nBackground: One.\n\nQuestion: Who?\n\nAnswer: Ann\n\n"                            \
     "Title: T\n\nBackground: Two.\n\nQuestion: Why?\n\nAnswer: unanswerable\n\n"
@@ -162,8 +184,7 @@ static void damage_is_told_with_its_place(void **state)
         StrBuf text = {0};
         QuestionGroups groups = {0};
         strbuf_puts(&text, cases[i].text);
-        assert_int_equal(squad_parse(&groups, "f.json", &text, PROTOCOL_LOGPROB, &err),
-                         STATUS_FAIL);
+        assert_int_equal(squad_parse(&groups, "f.json", &text, &squad_form, &err), STATUS_FAIL);
         if (!strstr(err.text, cases[i].said))
             fail_msg("case %d says: %s", (int)i, err.text);
         question_groups_clear(&groups);
@@ -349,6 +370,7 @@ int main(void)
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, folder_set_up, folder_tear_down)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(paragraphs_become_prompts),
+        IN_FOLDER(questions_are_in_the_language_of_the_text),
         IN_FOLDER(solved_paragraphs_are_not_asked_about),
         IN_FOLDER(a_seed_draws_paragraphs),
         cmocka_unit_test(damage_is_told_with_its_place),
