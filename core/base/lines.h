@@ -19,7 +19,7 @@ TextLine lines_of(const char *text, int64_t bytes);
 /* false when there is no further line. A feed at the end of the text begins none. */
 bool lines_next(TextLine *line);
 
-/* TextLine feeds in a text. */
+/* Line feeds in a text. */
 int64_t lines_count_feeds(const char *text, int64_t bytes);
 
 #endif

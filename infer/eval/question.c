@@ -25,6 +25,11 @@ void question_add_choice(Question *question, const char *choice)
     question->choices[count] = xstrdup(choice);
 }
 
+void question_put_solved(StrBuf *out, const Question *question, const char *answer)
+{
+    strbuf_printf(out, "%s %s\n\n", question->context, answer);
+}
+
 static void question_clear(Question *question)
 {
     for (int64_t i = 0; i < question->n_choices; i++)

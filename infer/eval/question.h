@@ -32,6 +32,8 @@ typedef struct QuestionList {
  * next one. */
 Question *question_list_add(QuestionList *list, const char *id, const char *context);
 void question_add_choice(Question *question, const char *choice);
+/* Appends the question as it is asked, with its answer: a solved example. */
+void question_put_solved(StrBuf *out, const Question *question, const char *answer);
 /* Takes question `index` out of the list and releases it. */
 void question_list_drop(QuestionList *list, int64_t index);
 /* Keeps the first `count`. */

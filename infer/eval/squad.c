@@ -147,8 +147,9 @@ Status squad_take_shots(QuestionGroups *groups, int64_t shots, int64_t seed, con
         const QuestionGroup *paragraph = &groups->items[index];
         if (paragraph->questions.count > 0) {
             const Question *shot = example_of(paragraph, taken++ % 2 == 0);
-            strbuf_printf(&examples, "%s%s %s\n\n", paragraph->prefix, shot->context,
-                          shot->n_choices > 0 ? shot->choices[0] : squad_no_answer);
+            strbuf_puts(&examples, paragraph->prefix);
+            question_put_solved(&examples, shot,
+                                shot->n_choices > 0 ? shot->choices[0] : squad_no_answer);
         }
         question_groups_drop(groups, index);
     }

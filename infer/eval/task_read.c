@@ -55,12 +55,6 @@ static Status find_file(TaskRun *run, const TaskSettings *settings, char **out, 
 
 /* ---- shots ----------------------------------------------------------------------------------- */
 
-/* Solved examples as a text: as questions are asked, each with its answer. */
-static void add_shot(StrBuf *out, const Question *shot)
-{
-    strbuf_printf(out, "%s %s\n\n", shot->context, shot->choices[shot->gold]);
-}
-
 /* Moves `shots` questions of the list into the group's prefix: the first ones, or drawn ones. */
 static Status take_shots(QuestionGroup *group, QuestionList *list, int64_t shots, int64_t seed,
                          const char *name, Err *err)
@@ -74,7 +68,8 @@ static Status take_shots(QuestionGroup *group, QuestionList *list, int64_t shots
     strbuf_puts(&prefix, group->prefix);
     for (int64_t i = 0; i < shots; i++) {
         int64_t index = seed ? rng_below(&rng, list->count) : 0;
-        add_shot(&prefix, &list->items[index]);
+        const Question *shot = &list->items[index];
+        question_put_solved(&prefix, shot, shot->choices[shot->gold]);
         question_list_drop(list, index);
     }
     free(group->prefix);
