@@ -225,7 +225,10 @@ static Status find_param(void *context, const char *param, const Tensor *shape, 
     CHECK(param_name(NAMES_GGUF, param, name), "parameter %s", param);
     const GgufTensor *tensor = gguf_find_tensor(model->file, name);
     if (!tensor)
-        return err_set(err, "%s has no tensor '%s'", gguf_name(model->file), name);
+        return err_set(err,
+                       "%s has no tensor '%s', which its settings ask for; fetch the file again, "
+                       "whole",
+                       gguf_name(model->file), name);
     bool fits = tensor->n_dims == shape->n_dims;
     for (int i = 0; i < shape->n_dims && fits; i++)
         fits = tensor->shape[i] == shape->shape[i];

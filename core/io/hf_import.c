@@ -105,13 +105,18 @@ static Status find_param(void *context, const char *param, const Tensor *shape, 
     CHECK(param_name(NAMES_HF, param, name), "parameter %s", param);
     const SafeEntry *entry = find_entry(model, name);
     if (!entry)
-        return err_set(err, "%s has no tensor '%s'", model->folder, name);
+        return err_set(err,
+                       "%s has no tensor '%s', which its config.json asks for; fetch the shard "
+                       "that holds it, or the config.json that belongs to these weights",
+                       model->folder, name);
     bool fits = entry->n_dims == shape->n_dims;
     for (int i = 0; i < shape->n_dims && fits; i++)
         fits = entry->shape[i] == shape->shape[i];
     if (!fits)
-        return err_set(err, "%s: '%s' has not the shape that config.json asks for", model->folder,
-                       name);
+        return err_set(err,
+                       "%s: '%s' has not the shape that config.json asks for; fetch the "
+                       "config.json that belongs to these weights",
+                       model->folder, name);
     if (!stored_is_float(entry->type))
         return err_set(err, "%s: '%s' is of type %s; F32, F16 and BF16 are read", model->folder,
                        name, stored_name(entry->type));

@@ -64,6 +64,11 @@ check "refuses a cut shard" refused "model-00002" "$CAMBIUM" import "$folder/hf"
 rm "$folder/hf/model-00002-of-00003.safetensors"
 check "names a missing tensor" refused "has no tensor" \
     "$CAMBIUM" import "$folder/hf" -o "$folder/never.h5"
+sed 's/"num_hidden_layers": 2/"num_hidden_layers": 3/' tests/golden/hf_llama/config.json \
+    >"$folder/hf/config.json"
+cp tests/golden/hf_llama/*.safetensors "$folder/hf"
+check "names the settings that ask for a layer too many" refused "weight', which its config.json asks for" \
+    "$CAMBIUM" import "$folder/hf" -o "$folder/never.h5"
 sed -i 's/LlamaForCausalLM/BertModel/' "$folder/hf/config.json"
 check "names an unknown architecture" refused "BertModel" \
     "$CAMBIUM" import "$folder/hf" -o "$folder/never.h5"
