@@ -10,6 +10,8 @@
 #include "core/base/mem.h"
 
 const char items_format[] = "cambium-items";
+/* What every file begins with, as write_line() writes a header. */
+static const char beginning[] = "{\"format\":\"cambium-items\"";
 
 struct ItemsFile {
     char *path;
@@ -33,41 +35,46 @@ static Status write_line(ItemsFile *items, const json_t *line, Err *err)
     return fine ? STATUS_OK : write_failed(items, err);
 }
 
-/* The name of the first member that differs, or NULL. */
+/* The name of the first member of either that differs, or NULL. */
 static const char *difference(const json_t *a, const json_t *b)
 {
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)a, key, value)
-    {
-        const json_t *other = json_object_get(b, key);
-        if (json_is_object(value) && json_is_object(other) && !json_equal(value, other)) {
-            const char *inner = difference(value, other);
-            if (!inner)
-                inner = difference(other, value);
-            return inner ? inner : key;
+    const json_t *objects[] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        const char *key;
+        json_t *value;
+        json_object_foreach((json_t *)(uintptr_t)objects[i], key, value)
+        {
+            if (!json_equal(value, json_object_get(objects[1 - i], key)))
+                return key;
         }
-        if (!json_equal(value, other))
-            return key;
     }
     return NULL;
+}
+
+/* A file may end anywhere in what every one begins with: it was cut off. */
+static Status check_beginning(const ItemsFile *items, const StrBuf *text, Err *err)
+{
+    size_t size = (size_t)text->size, whole = sizeof beginning - 1;
+    if (size == 0 || memcmp(text->data, beginning, size < whole ? size : whole) == 0)
+        return STATUS_OK;
+    return err_set(err, "%s is not a file of --save-items; name another", items->path);
 }
 
 static Status check_header(const ItemsFile *items, const json_t *found, const json_t *wanted,
                            Err *err)
 {
-    const char *format = json_string_value(json_object_get(found, "format"));
-    if (!format || strcmp(format, items_format) != 0)
-        return err_set(err, "%s is not a file of --save-items", items->path);
     const char *key = difference(wanted, found);
     if (!key)
-        key = difference(found, wanted);
-    if (!key)
         return STATUS_OK;
+    /* "settings" holds "seed", "shots" and "questions" hold what belongs to "arc_easy". */
+    const json_t *inner[] = {json_object_get(wanted, key), json_object_get(found, key)};
+    const char *what = json_is_object(inner[0]) && json_is_object(inner[1])
+                           ? difference(inner[0], inner[1])
+                           : NULL;
     return err_set(err,
-                   "%s was made with another '%s'; --resume goes on with the same settings, or "
-                   "remove the file",
-                   items->path, key);
+                   "%s differs in %s%s%s; --resume goes on with the same settings, or remove the "
+                   "file",
+                   items->path, key, what ? ": " : "", what ? what : "");
 }
 
 static void add_offset(ItemsFile *items, int64_t index, int64_t offset)
@@ -81,6 +88,8 @@ static Status read_lines(ItemsFile *items, const json_t *header, Err *err)
 {
     StrBuf text = {0};
     Status status = file_read(items->path, 0, &text, err);
+    if (status == STATUS_OK)
+        status = check_beginning(items, &text, err);
     bool headed = false;
     TextLine line = lines_of(text.data, text.size);
     add_offset(items, 0, 0);
@@ -118,8 +127,10 @@ static Status open_file(ItemsFile *items, const json_t *header, bool resume, Err
     items->file = fopen(items->path, there ? "r+" : "w");
     if (!items->file)
         return err_set(err, "%s: %s", items->path, strerror(errno));
+    if (there)
+        TRY(items_cut(items, items_count(items), err));
     if (there && items->offsets[0] > 0)
-        return items_cut(items, items_count(items), err);
+        return STATUS_OK;
     TRY(write_line(items, header, err));
     TRY(items_flush(items, err));
     add_offset(items, 0, ftell(items->file));

@@ -48,7 +48,7 @@ torn() {
     done
 }
 check "resumed it ends with the same files" torn
-check "one protocol does not go on with the other's answers" fails_with "was made with another" "$C" "${e[@]}" --resume --save-items whole.jsonl
+check "one protocol does not go on with the other's answers" fails_with "differs in tasks" "$C" "${e[@]}" --resume --save-items whole.jsonl
 check "--limit cuts the subset" says '"questions": 7,' "$C" "${e[@]/mmlu,squad2/squad2}" --protocol author --limit 7 --json
 check "solved examples are refused" fails_with "leave --shots out" "$C" "${e[@]}" --protocol author --shots 2
 check "so is a task that it does not have" fails_with "is for mmlu, squad and squad2" "$C" "${e[@]}" --tasks bpb --protocol author

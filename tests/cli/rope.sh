@@ -55,9 +55,9 @@ e+=(--lengths $((8 * context)) --context $((8 * context)))
 check "answers are kept" "$C" "${e[@]}" --rope-scaling yarn --save-items items.jsonl
 check "their file tells how it was stretched" grep -q '"rope_scaling":"yarn","rope_factor":0.0' items.jsonl
 check "it goes on as it began" "$C" "${e[@]}" --rope-scaling yarn --save-items items.jsonl --resume
-check "not with another scaling" fails_with "was made with another 'rope_scaling'" "$C" "${e[@]}" --rope-scaling ntk --save-items items.jsonl --resume
-check "nor with none" fails_with "was made with another 'rope_scaling'" "$C" "${e[@]}" --save-items items.jsonl --resume
-check "nor with another factor" fails_with "was made with another 'rope_factor'" "$C" "${e[@]}" --rope-scaling yarn --rope-factor 9 --save-items items.jsonl --resume
+check "not with another scaling" fails_with "differs in settings: rope_scaling" "$C" "${e[@]}" --rope-scaling ntk --save-items items.jsonl --resume
+check "nor with none" fails_with "differs in settings: rope_scaling" "$C" "${e[@]}" --save-items items.jsonl --resume
+check "nor with another factor" fails_with "differs in settings: rope_factor" "$C" "${e[@]}" --rope-scaling yarn --rope-factor 9 --save-items items.jsonl --resume
 windows() { # of the stretched context
     local b=(eval both.h5 --data a.txt --limit 3 -q --json --weights float32 --rope-scaling linear --rope-factor 2)
     "$C" "${b[@]}" >wide.json && "$C" "${b[@]}" --context $twice | cmp - wide.json && ! "$C" "${b[@]}" --context $context | cmp -s - wide.json
