@@ -135,9 +135,9 @@ static Status next_text(CorpusReader *reader, StrBuf *out, bool *found, Err *err
             return STATUS_OK;
         TRY(check_utf8(reader, piece, bytes, err));
         int64_t lines = lines_count_feeds(piece, bytes);
-        if (!is_blank(piece, bytes)) {
-            bool marked = bytes >= 3 && memcmp(piece, "\xef\xbb\xbf", 3) == 0;
-            strbuf_append(out, piece + (marked ? 3 : 0), (size_t)(bytes - (marked ? 3 : 0)));
+        int64_t mark = bytes >= 3 && memcmp(piece, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+        if (!is_blank(piece + mark, bytes - mark)) {
+            strbuf_append(out, piece + mark, (size_t)(bytes - mark));
             reader->line += lines;
             return STATUS_OK;
         }

@@ -117,6 +117,15 @@ Interval bootstrap_interval(double *scores, int64_t resamples)
     return (Interval){scores[outside], scores[resamples - 1 - outside]};
 }
 
+bool bootstrap_is_blind(const double *differences, int64_t resamples)
+{
+    double first = differences[0], near = fabs(first) * 1e-9; /* sums in another order */
+    for (int64_t i = 1; i < resamples; i++)
+        if (fabs(differences[i] - first) > near)
+            return false;
+    return first != 0.0;
+}
+
 double bootstrap_p_value(const double *differences, int64_t resamples, double observed)
 {
     int64_t as_far = 0;

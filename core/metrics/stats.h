@@ -3,6 +3,7 @@
 #ifndef CAMBIUM_CORE_METRICS_STATS_H
 #define CAMBIUM_CORE_METRICS_STATS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct Interval {
@@ -49,6 +50,10 @@ void bootstrap_scores(const Bootstrap *bootstrap, const double *counts, int64_t 
 
 /* The middle 95 % of the scores; sorts them. */
 Interval bootstrap_interval(double *scores, int64_t resamples);
+
+/* Whether all draws of a difference are the same and not 0: then the items are too few or too much
+ * alike for the bootstrap, whose interval would have no width and whose p would be the least. */
+bool bootstrap_is_blind(const double *differences, int64_t resamples);
 
 /* Two-sided: how often draws, centred on the observed difference of the systems, lie as far from 0
  * as it (Efron and Tibshirani, 1993, chapter 16), the observation itself counted. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/io/json_put.h"
 
 BpbTable bpb_table_new(int64_t n_files)
 {
@@ -18,7 +19,10 @@ static BpbRow *table_add(BpbTable *table, char *label)
     BpbRow *row = &table->rows[table->n_rows++];
     *row = (BpbRow){.label = label,
                     .bpb = xcalloc((size_t)table->n_files, sizeof *row->bpb),
-                    .places = xcalloc((size_t)table->n_files, sizeof *row->places)};
+                    .places = xcalloc((size_t)table->n_files, sizeof *row->places),
+                    .tokens = xcalloc((size_t)table->n_files, sizeof *row->tokens)};
+    for (int64_t f = 0; f < table->n_files; f++)
+        row->tokens[f] = table->files[f].tokens.count;
     return row;
 }
 
@@ -28,6 +32,7 @@ void bpb_table_clear(BpbTable *table)
         free(table->rows[i].label);
         free(table->rows[i].bpb);
         free(table->rows[i].places);
+        free(table->rows[i].tokens);
     }
     for (int64_t i = 0; i < table->n_files; i++)
         bpb_file_clear(&table->files[i]);
@@ -115,6 +120,8 @@ Status bpb_table_measure(BpbTable *table, const LoadedModel *model, const char *
                          const BpbRequest *request, Err *err)
 {
     const BpbOptions *options = &request->options;
+    if ((request->experts || request->rules) && model->ensemble->n_experts == 1)
+        return err_set(err, "%s is not merged of experts; leave --experts and --rules out", name);
     if (request->experts && options->source)
         return err_set(err, "--experts measures each expert on one rank; leave --ranks out");
     /* Texts are tokenized anew for each model: their vocabularies may differ. */
@@ -123,7 +130,7 @@ Status bpb_table_measure(BpbTable *table, const LoadedModel *model, const char *
     for (int64_t f = 0; f < table->n_files; f++)
         TRY(bpb_file_read(&table->files[f], request->paths->items[f], request->field,
                           request->limit, model->tokenizer, err));
-    if (request->experts && model->ensemble->n_experts > 1)
+    if (request->experts)
         TRY(measure_experts(table, model->ensemble, model->tokenizer, options, err));
     return measure_rules(table, model->ensemble, name, request->rules, model->tokenizer, options,
                          err);
@@ -199,19 +206,21 @@ json_t *bpb_table_json(const BpbTable *table, bool with_places)
     json_t *rows = json_array();
     for (int64_t r = 0; r < table->n_rows; r++)
         for (int64_t f = 0; f < table->n_files; f++) {
+            const BpbRow *own = &table->rows[r];
             const BpbFile *file = &table->files[f];
             int64_t bytes = 0;
             for (int64_t d = 0; d < file->n_documents; d++)
                 bytes += file->bytes[d];
             json_t *row =
-                json_pack("{s:s, s:s, s:s, s:f, s:I, s:I, s:I}", "task", "bpb", "model",
-                          table->rows[r].label, "data", file->name, "bits_per_byte",
-                          table->rows[r].bpb[f], "documents", (json_int_t)file->n_documents,
-                          "bytes", (json_int_t)bytes, "tokens", (json_int_t)file->tokens.count);
-            if (table->rows[r].layers > 0)
-                json_object_set_new(row, "layers", json_integer(table->rows[r].layers));
+                json_pack("{s:s, s:o, s:o, s:f, s:I, s:I, s:I}", "task", "bpb", "model",
+                          json_name(own->label), "data", json_name(file->name), "bits_per_byte",
+                          own->bpb[f], "documents", (json_int_t)file->n_documents, "bytes",
+                          (json_int_t)bytes, "tokens", (json_int_t)own->tokens[f]);
+            CHECK(row, "a result that is no JSON");
+            if (own->layers > 0)
+                json_object_set_new(row, "layers", json_integer(own->layers));
             if (with_places)
-                json_object_set_new(row, "places", places_json(&table->rows[r].places[f]));
+                json_object_set_new(row, "places", places_json(&own->places[f]));
             json_array_append_new(rows, row);
         }
     return rows;

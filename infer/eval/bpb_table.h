@@ -13,6 +13,7 @@ typedef struct BpbRow {
     int64_t layers;    /* of the (first) model; 0 for the oracle */
     double *bpb;       /* (files) */
     BpbPlaces *places; /* (files): by position in the context; empty for the oracle */
+    int64_t *tokens;   /* (files): that the model's tokenizer makes of them */
 } BpbRow;
 
 typedef struct BpbTable {

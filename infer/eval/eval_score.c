@@ -1,4 +1,5 @@
 /* `cambium eval score`: translations against references. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -169,8 +170,10 @@ static void draw(const ScoreRun *run, Measure *m)
         double *differences = xcalloc((size_t)bootstrap.resamples, sizeof *differences);
         for (int64_t k = 0; k < bootstrap.resamples; k++)
             differences[k] = scores[1][k] - scores[0][k];
-        m->p = bootstrap_p_value(differences, bootstrap.resamples, m->score[1] - m->score[0]);
-        m->difference_interval = bootstrap_interval(differences, bootstrap.resamples);
+        if (!bootstrap_is_blind(differences, bootstrap.resamples)) {
+            m->p = bootstrap_p_value(differences, bootstrap.resamples, m->score[1] - m->score[0]);
+            m->difference_interval = bootstrap_interval(differences, bootstrap.resamples);
+        }
         free(differences);
     }
     for (int i = 0; i < run->n_systems; i++) {
@@ -188,7 +191,10 @@ static Status measure(ScoreRun *run, Measure *m, Err *err)
         corpus_metric_sum(&m->metric, m->stats[i], run->lines, m->sums[i]);
         m->score[i] = corpus_metric_score(&m->metric, m->sums[i]);
     }
-    if (run->draws)
+    m->p = m->difference_interval.low = m->difference_interval.high = (double)NAN;
+    for (int i = 0; i < run->n_systems; i++)
+        m->interval[i] = m->difference_interval;
+    if (run->draws && run->lines > 1)
         draw(run, m);
     return STATUS_OK;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/io/json_put.h"
 #include "infer/eval/items.h"
 
 /* The tasks' names, their shots, and the hash of each one's prompts. */
@@ -40,8 +41,8 @@ Status items_header(json_t **out, const ItemsSettings *s, Err *err)
         json_object_set_new(settings, "rope_scaling", json_string(s->rope->scaling));
         json_object_set_new(settings, "rope_factor", json_real(s->rope->factor));
     }
-    *out = json_pack("{s:s, s:i, s:s, s:{s:I, s:I}, s:o, s:o, s:o, s:o}", "format", items_format,
-                     "version", 1, "model", s->model_name, "model_file", "bytes",
+    *out = json_pack("{s:s, s:i, s:o, s:{s:I, s:I}, s:o, s:o, s:o, s:o}", "format", items_format,
+                     "version", 1, "model", json_name(s->model_name), "model_file", "bytes",
                      (json_int_t)info.st_size, "modified", (json_int_t)info.st_mtime, "tasks",
                      names, "settings", settings, "shots", shots, "questions", hashes);
     CHECK(*out, "a header that is no JSON");

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/text/utf8.h"
 #include "infer/eval/csv.h"
 #include "infer/eval/data_text.h"
 
@@ -200,7 +201,10 @@ Status mmlu_read(QuestionGroups *out, const char *folder, const char *split, con
     Status status = file_list(path, &files, err);
     for (int64_t i = 0; i < files.count && status == STATUS_OK; i++) {
         char *subject = subject_of(files.items[i], split);
-        if (subject && is_wanted(subject, mmlu_category(subject), part))
+        int64_t bytes = subject ? (int64_t)strlen(subject) : 0;
+        if (subject && utf8_valid_prefix(subject, bytes) != bytes)
+            status = err_set(err, "%s: the file's name is not UTF-8; rename it", files.items[i]);
+        else if (subject && is_wanted(subject, mmlu_category(subject), part))
             status = read_subject(out, files.items[i], subject, protocol, err);
         free(subject);
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/io/json_put.h"
 #include "core/metrics/stats.h"
 
 static void add(Tally *tally, const TaskRun *run, const Outcome *outcome)
@@ -232,8 +233,9 @@ static void add_translation_json(json_t *row, const TaskResult *result)
     for (int m = 0; m < TRANSLATION_METRICS; m++) {
         const CorpusFigure *figure = &result->translation.figures[m];
         json_object_set_new(row, translation_metrics[m],
-                            json_pack("{s:f, s:[f, f], s:s}", "score", figure->score, "interval",
-                                      figure->interval.low, figure->interval.high, "signature",
+                            json_pack("{s:f, s:[o, o], s:s}", "score", figure->score, "interval",
+                                      json_number(figure->interval.low),
+                                      json_number(figure->interval.high), "signature",
                                       figure->signature));
     }
 }
@@ -244,9 +246,10 @@ json_t *task_result_json(const TaskResult *result)
     const Tally *all = &result->all;
     double chance = task_chance(run);
     bool author = run->protocol == PROTOCOL_AUTHOR;
-    json_t *row = json_pack("{s:s, s:s, s:I, s:I, s:f}", "task", run->name, "model", result->model,
-                            "questions", (json_int_t)all->n, "shots", (json_int_t)run->shots,
-                            "accuracy", tally_accuracy(all));
+    json_t *row = json_pack("{s:s, s:o, s:I, s:I, s:f}", "task", run->name, "model",
+                            json_name(result->model), "questions", (json_int_t)all->n, "shots",
+                            (json_int_t)run->shots, "accuracy", tally_accuracy(all));
+    CHECK(row, "a result that is no JSON");
     add_error(row, "stderr", tally_error(all));
     json_object_set_new(row, "cut", json_integer(all->cut));
     json_object_set_new(row, "protocol", json_string(protocol_name(run->protocol)));
@@ -357,9 +360,10 @@ static void print_result(const TaskResult *result)
         strbuf_puts(&more, "  chrF of lines");
         for (int m = 0; m < TRANSLATION_METRICS; m++) {
             const CorpusFigure *figure = &result->translation.figures[m];
-            strbuf_printf(&more, "; %.*s %.1f [%.1f, %.1f]", (int)strcspn(figure->signature, "|"),
-                          figure->signature, figure->score, figure->interval.low,
-                          figure->interval.high);
+            strbuf_printf(&more, "; %.*s %.1f", (int)strcspn(figure->signature, "|"),
+                          figure->signature, figure->score);
+            if (!isnan(figure->interval.low))
+                strbuf_printf(&more, " [%.1f, %.1f]", figure->interval.low, figure->interval.high);
         }
     }
     if (all->cut)

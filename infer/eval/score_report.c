@@ -1,9 +1,10 @@
 #include "infer/eval/score_report.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <jansson.h>
+#include "core/io/json_put.h"
 
 static double line_score(const Measure *m, int64_t line)
 {
@@ -25,8 +26,11 @@ static void print_sentences(const ScoreRun *run)
 static void put_interval(StrBuf *row, Interval interval, bool sign)
 {
     char text[64];
-    snprintf(text, sizeof text, sign ? "[%+.2f, %+.2f]" : "[%.2f, %.2f]", interval.low,
-             interval.high);
+    if (isnan(interval.low))
+        snprintf(text, sizeof text, "-");
+    else
+        snprintf(text, sizeof text, sign ? "[%+.2f, %+.2f]" : "[%.2f, %.2f]", interval.low,
+                 interval.high);
     strbuf_printf(row, "  %-18s", text);
 }
 
@@ -63,7 +67,10 @@ static void put_scores(const ScoreRun *run, const Measure *m, StrBuf *row)
     if (run->n_systems > 1) {
         strbuf_printf(row, "  %+7.2f", m->score[1] - m->score[0]);
         put_interval(row, m->difference_interval, true);
-        strbuf_printf(row, "  %7.4f", m->p);
+        if (isnan(m->p))
+            strbuf_printf(row, "  %7s", "-");
+        else
+            strbuf_printf(row, "  %7.4f", m->p);
     }
 }
 
@@ -98,15 +105,13 @@ static void print_scores(const ScoreRun *run)
 
 static json_t *interval_json(Interval interval)
 {
-    return json_pack("[f, f]", interval.low, interval.high);
+    return json_pack("[o, o]", json_number(interval.low), json_number(interval.high));
 }
 
 static json_t *system_json(const ScoreRun *run, const Measure *m, int i)
 {
-    json_t *json =
-        json_pack("{s:s, s:f}", "hypotheses", run->paths->items[i], "score", m->score[i]);
-    if (!json) /* a file's name need not be UTF-8 */
-        json = json_pack("{s:n, s:f}", "hypotheses", "score", m->score[i]);
+    json_t *json = json_pack("{s:o, s:f}", "hypotheses", json_name(run->paths->items[i]), "score",
+                             m->score[i]);
     if (run->draws)
         json_object_set_new(json, "interval", interval_json(m->interval[i]));
     if (m->metric.kind == METRIC_BLEU) {
@@ -142,7 +147,7 @@ void score_report_json(const ScoreRun *run)
         if (run->n_systems > 1) {
             json_object_set_new(json, "difference", json_real(m->score[1] - m->score[0]));
             json_object_set_new(json, "interval", interval_json(m->difference_interval));
-            json_object_set_new(json, "p", json_real(m->p));
+            json_object_set_new(json, "p", json_number(m->p));
         }
         if (run->draws) {
             json_object_set_new(json, "resamples", json_integer(run->bootstrap.resamples));

@@ -17,6 +17,8 @@ typedef struct Measure {
     double *stats[SYSTEMS_MAX]; /* (lines, width) */
     double sums[SYSTEMS_MAX][CORPUS_STATS_MAX];
     double score[SYSTEMS_MAX];
+    /* NaN where the lines say nothing of others: there is one, or the systems differ in the same
+     * way however lines are drawn. */
     Interval interval[SYSTEMS_MAX];
     Interval difference_interval; /* of the second system less the first */
     double p;

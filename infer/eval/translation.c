@@ -1,5 +1,6 @@
 #include "infer/eval/translation.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,6 +127,8 @@ static Status score_with(CorpusFigure *out, const CorpusMetric *metric, const Co
         out->score = corpus_metric_score(metric, sums);
         corpus_metric_draw(metric, counts, corpus->n, &bootstrap, draws);
         out->interval = bootstrap_interval(draws, bootstrap.resamples);
+        if (corpus->n == 1)
+            out->interval = (Interval){(double)NAN, (double)NAN};
     }
     free(draws);
     free(counts);

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "infer/serve/json_text.h"
+#include "core/io/json_put.h"
 
 static void set(ApiError *error, int status, const char *code, const char *format,
                 va_list arguments)

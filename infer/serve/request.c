@@ -9,7 +9,7 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "infer/serve/json_text.h"
+#include "core/io/json_put.h"
 #include "infer/serve/request_fields.h"
 
 void request_clear(Request *r)

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/io/json_put.h"
 #include "core/text/utf8.h"
-#include "infer/serve/json_text.h"
 
 /* One text: what has been taken and, of a stream, not yet sent. */
 typedef struct Choice {

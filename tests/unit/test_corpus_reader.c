@@ -56,6 +56,7 @@ static void text_is_cut_at_form_feeds(void **state)
     assert_reads("a.txt", "", 0, "");
     assert_reads("a.txt", "\f\f\n", -1, "");
     assert_reads("a.txt", "\xef\xbb\xbfmarked", -1, "marked|");
+    assert_reads("a.txt", "\xef\xbb\xbf\n", -1, "");
     assert_reads("noname", "plain", -1, "plain|");
 }
 

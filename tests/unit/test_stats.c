@@ -193,6 +193,16 @@ static void p_values_tell_chance_from_difference(void **state)
     assert_in_range(seen, 2, 22);
 }
 
+static void draws_without_deviation_tell_nothing(void **state)
+{
+    (void)state;
+    double same[] = {0.3, 0.1 + 0.2, 0.3}, none[] = {0, 0, 0}, other[] = {0.3, 0.3, 0.2};
+    assert_true(bootstrap_is_blind(same, 3)); /* 0.1 + 0.2 is 0.3 in another order */
+    assert_true(bootstrap_is_blind(same, 1));
+    assert_false(bootstrap_is_blind(none, 3)); /* answers that are all equal do tell */
+    assert_false(bootstrap_is_blind(other, 3));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +214,7 @@ int main(void)
         cmocka_unit_test(draws_are_the_same_for_any_number_of_threads),
         cmocka_unit_test(the_interval_is_that_of_the_mean),
         cmocka_unit_test(p_values_tell_chance_from_difference),
+        cmocka_unit_test(draws_without_deviation_tell_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

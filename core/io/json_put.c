@@ -1,4 +1,7 @@
-#include "infer/serve/json_text.h"
+#include "core/io/json_put.h"
+
+#include <math.h>
+#include <string.h>
 
 #include "core/text/utf8.h"
 
@@ -12,4 +15,14 @@ json_t *json_text(const char *bytes, int64_t count)
     text = json_stringn(clean.data, (size_t)clean.size);
     strbuf_clear(&clean);
     return text;
+}
+
+json_t *json_name(const char *name)
+{
+    return json_text(name, (int64_t)strlen(name));
+}
+
+json_t *json_number(double value)
+{
+    return isnan(value) ? json_null() : json_real(value);
 }
