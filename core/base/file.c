@@ -102,6 +102,26 @@ static Status sync_path(const char *path, int flags, Err *err)
     return status;
 }
 
+/* The folder that `path` is in; the caller frees. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? xstrndup(path, (size_t)(slash - path) + 1) : xstrdup(".");
+}
+
+Status file_check_target(const char *path, Err *err)
+{
+    FileDraft draft;
+    TRY(file_draft_init(&draft, path, err));
+    char *folder = folder_of(path);
+    Status status = STATUS_OK;
+    if (access(folder, W_OK | X_OK) != 0)
+        status = err_set(err, "cannot create %s: %s", draft.temporary, strerror(errno));
+    free(folder);
+    draft_end(&draft);
+    return status;
+}
+
 Status file_draft_commit(FileDraft *draft, Err *err)
 {
     Status status = sync_path(draft->temporary, O_RDONLY, err);
@@ -109,9 +129,7 @@ Status file_draft_commit(FileDraft *draft, Err *err)
         status = err_set(err, "cannot rename %s to %s: %s", draft->temporary, draft->path,
                          strerror(errno));
     if (status == STATUS_OK) {
-        char *slash = strrchr(draft->path, '/');
-        char *folder =
-            slash ? xstrndup(draft->path, (size_t)(slash - draft->path) + 1) : xstrdup(".");
+        char *folder = folder_of(draft->path);
         status = sync_path(folder, O_RDONLY | O_DIRECTORY, err);
         free(folder);
     } else {

@@ -33,6 +33,10 @@ Status file_draft_init(FileDraft *draft, const char *path, Err *err);
 Status file_draft_commit(FileDraft *draft, Err *err); /* ends the draft, also when it fails */
 void file_draft_abandon(FileDraft *draft); /* removes the temporary file, ends the draft */
 
+/* Whether a draft for `path` can be begun: the folder is there and may be written. For work that
+ * takes hours before it writes. */
+Status file_check_target(const char *path, Err *err);
+
 /* The common case: the whole content at once. */
 Status file_write(const char *path, const void *data, size_t bytes, Err *err);
 

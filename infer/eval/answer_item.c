@@ -4,6 +4,8 @@
 
 #include "core/base/mem.h"
 
+enum { HASH_DIGITS = 16 }; /* questions of two files with one id are equal or not: 64 bits tell */
+
 char *item_id(const QuestionGroup *group, const Question *question)
 {
     return group->name ? xasprintf("%s/%s", group->name, question->id) : xstrdup(question->id);
@@ -15,7 +17,13 @@ static json_t *start_item(const TaskRun *run, const QuestionGroup *group, const 
                           int correct, double score)
 {
     char *id = item_id(group, question);
-    json_t *item = json_pack("{s:s, s:s, s:s?}", "task", run->name, "id", id, "group", group->name);
+    char digits[SHA256_TEXT];
+    /* Models with other tokenizers get other prompts of a length, and yet the same numbers. */
+    Sha256 hash = question_hash(question, task_is_made(run->task));
+    hash_text(&hash, digits);
+    digits[HASH_DIGITS] = '\0';
+    json_t *item = json_pack("{s:s, s:s, s:s, s:s?}", "task", run->name, "id", id, "question",
+                             digits, "group", group->name);
     if (correct >= 0)
         json_object_set_new(item, "correct", json_integer(correct));
     json_object_set_new(item, "score", json_real(score));

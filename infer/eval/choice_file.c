@@ -71,7 +71,7 @@ static Status take_choices(Question *question, const json_t *choices, Err *err)
     for (size_t i = 0; i < json_array_size(choices); i++) {
         const char *choice = json_string_value(json_array_get(choices, i));
         if (!choice || !*choice)
-            return err_set(err, "choice %zu is not a text", i);
+            return err_set(err, choice ? "choice %zu is empty" : "choice %zu is not a text", i);
         question_add_choice(question, choice);
     }
     return STATUS_OK;

@@ -17,7 +17,7 @@ typedef struct EvalSettings {
     char *tasks;
     StringList data;
     char *field, *split, *protocol, *lengths;
-    int64_t depths, shots, limit, seed, context, stride;
+    int64_t depths, samples, shots, limit, seed, context, stride;
     char *rules;
     bool positions, experts, json, resume;
     char *out, *save_items;
@@ -35,14 +35,13 @@ static const Option eval_options[] = {
      NULL, 0, NULL},
     {"data", OPTION_LIST, AT(data), "PATH", NULL,
      "a folder with the tasks' files (mmlu/, choice/, squad/, parallel/ or the files themselves); "
-     "for bpb and "
-     "needle, "
-     "text, or a folder of it: documents separated by form feeds, or JSON lines; .xz and .gz "
-     "too",
+     "for bpb and needle, text, or a folder of it: documents separated by form feeds, or JSON "
+     "lines; .xz and .gz too",
      NULL, 0, NULL},
     {"limit", OPTION_INT, AT(limit), "N", "0",
-     "at most N questions of each task or subject, N documents of each text (0: all)", NULL, 0,
-     NULL},
+     "at most N questions of each task, subject or place of passkey and needle, N documents of "
+     "each text (0: all)",
+     NULL, 0, NULL},
     {"context", OPTION_INT, AT(context), "N", "0",
      "tokens that the model sees at most (0: what it was trained with)", NULL, 0, NULL},
     {"json", OPTION_FLAG, AT(json), NULL, NULL, "print JSON", NULL, 0, NULL},
@@ -69,6 +68,8 @@ static const Option eval_options[] = {
      "tokens of the prompts of passkey and needle, comma-separated: 1K,4K", NULL, 0, NULL},
     {"depths", OPTION_INT, AT(depths), "N", "5",
      "places in them where the number stands, from the beginning to the end", NULL, 0, NULL},
+    {"samples", OPTION_INT, AT(samples), "N", "5", "prompts of each length and place", NULL, 0,
+     NULL},
     {"field", OPTION_TEXT, AT(field), "NAME", "text", "the member of a JSON line that is the text",
      NULL, 0, "Bits per byte"},
     {"stride", OPTION_INT, AT(stride), "N", "0",
@@ -128,18 +129,17 @@ static int64_t context_of(const EvalSettings *s, const LoadedModel *model)
 /* The questions that are made for the model's tokenizer. */
 static Status make_questions(EvalWork *work, const LoadedModel *model, Err *err)
 {
-    enum { SAMPLES = 5 };
     const EvalSettings *s = work->settings;
     RecallSettings recall = {.lengths = s->lengths,
                              .longest = context_of(s, model),
                              .depths = s->depths,
-                             .samples = s->limit ? s->limit : SAMPLES,
+                             .samples = s->limit && s->limit < s->samples ? s->limit : s->samples,
                              .seed = s->seed};
     for (int64_t i = 0; i < work->runs.count; i++) {
         TaskRun *run = &work->runs.items[i];
         StrBuf haystack = {0};
         int64_t bytes;
-        if (run->task->kind != TASK_PASSKEY && run->task->kind != TASK_NEEDLE)
+        if (!task_is_made(run->task))
             continue;
         bool needle = run->task->kind == TASK_NEEDLE;
         recall.haystack = needle ? &haystack : NULL;
@@ -264,16 +264,35 @@ static Status report(const EvalWork *work, Err *err)
     return status;
 }
 
+static Status check_rules(const char *rules, Err *err)
+{
+    char *list = xstrdup(rules), *rest = list, *word;
+    MergeRule rule;
+    Status status = STATUS_OK;
+    while (status == STATUS_OK && (word = strsep(&rest, ",")) != NULL)
+        status = merge_rule_parse(word, &rule, err);
+    free(list);
+    return status;
+}
+
 static Status check_settings(const EvalSettings *s, int64_t n_models, Err *err)
 {
     if (s->limit < 0 || s->context < 0 || s->stride < 0 || s->seed < 0)
         return err_set(err, "--limit, --context, --stride and --seed are 0 or more");
-    if (s->context > INT32_MAX)
-        return err_set(err, "--context is at most %d", INT32_MAX);
+    if (s->context == 1 || s->context > INT32_MAX)
+        return err_set(err, "--context is from 2 to %d", INT32_MAX);
     if (s->resume && !s->save_items)
         return err_set(err, "--resume goes on from a file: name it with --save-items");
     if (s->save_items && n_models > 1)
         return err_set(err, "--save-items holds the answers of one model; measure one at a time");
+    for (int64_t i = 0; i < s->data.count && n_models > 1; i++)
+        if (strcmp(s->data.items[i], "-") == 0)
+            return err_set(err, "--data -: standard input can be read once; measure one model at a "
+                                "time, or name a file");
+    if (s->rules)
+        TRY(check_rules(s->rules, err));
+    if (s->out)
+        TRY(file_check_target(s->out, err));
     if (n_models > 1 && comm_launch().size > 1)
         return err_set(err, "under mpirun one model is measured at a time");
     return STATUS_OK;
@@ -299,6 +318,10 @@ static Status read_data(EvalWork *work, Err *err)
         others |= task->kind != TASK_BPB;
         reader = task_wants_text(task) ? task->name : reader;
     }
+    if (!work->bpb && (s->experts || s->rules || s->positions))
+        return err_set(err,
+                       "--experts, --rules and --positions are for bpb, which --tasks does not "
+                       "name");
     if (s->save_items && !others)
         return err_set(err, "--save-items is for tasks with questions, which bpb has not");
     for (int64_t d = 0; d < s->data.count && reader; d++) {

@@ -5,6 +5,7 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/io/json_put.h"
 #include "core/metrics/stats.h"
 #include "infer/eval/eval_words.h"
 #include "infer/eval/item_pairs.h"
@@ -32,7 +33,8 @@ typedef struct Comparison {
     ItemPart part;
     int64_t n;
     double mean[2], error[2];
-    /* Of the second less the first; NaN for a single question, which says nothing of others. */
+    /* Of the second less the first; NaN where the questions say nothing of others: a single one, or
+     * all with the same difference. */
     Interval difference;
     double p;
     int64_t only[2]; /* right in just this file, of the questions with right and wrong answers */
@@ -59,8 +61,10 @@ static void draw_differences(const CompareSettings *s, const double *differences
     /* The mean of differences is the difference of means, draw for draw. */
     Bootstrap bootstrap = {s->resamples, (uint64_t)s->seed};
     bootstrap_scores(&bootstrap, differences, out->n, 1, score_mean, NULL, drawn);
-    out->p = bootstrap_p_value(drawn, s->resamples, stats_mean(differences, out->n));
-    out->difference = bootstrap_interval(drawn, s->resamples);
+    if (!bootstrap_is_blind(drawn, s->resamples)) {
+        out->p = bootstrap_p_value(drawn, s->resamples, stats_mean(differences, out->n));
+        out->difference = bootstrap_interval(drawn, s->resamples);
+    }
     free(drawn);
 }
 
@@ -125,20 +129,14 @@ static void print_comparison(int width, const Comparison *c)
              100 * c->difference.high);
     printf("%*s%-*s %7lld  %-15s  %-15s  %+7.2f", indent, "", width - indent, name, (long long)c->n,
            texts[0], texts[1], 100 * (c->mean[1] - c->mean[0]));
-    if (c->n > 1)
-        printf("  %-18s %7.4f", texts[2], c->p);
-    else
+    if (isnan(c->p))
         printf("  %-18s %7s", "-", "-");
+    else
+        printf("  %-18s %7.4f", texts[2], c->p);
     if (c->n_judged > 0)
         printf("  %6lld %6lld %8.2g\n", (long long)c->only[0], (long long)c->only[1], c->p_mcnemar);
     else
         printf("  %6s %6s %8s\n", "-", "-", "-");
-}
-
-/* null for what is not known. */
-static json_t *number_json(double value)
-{
-    return isnan(value) ? json_null() : json_real(value);
 }
 
 static json_t *comparison_json(const Comparison *c)
@@ -149,12 +147,12 @@ static json_t *comparison_json(const Comparison *c)
                   "category", part->category, "group", part->group, "n", (json_int_t)c->n);
     json_object_set_new(json, "means", json_pack("[f, f]", c->mean[0], c->mean[1]));
     json_object_set_new(json, "standard_errors",
-                        json_pack("[o, o]", number_json(c->error[0]), number_json(c->error[1])));
+                        json_pack("[o, o]", json_number(c->error[0]), json_number(c->error[1])));
     json_object_set_new(json, "difference", json_real(c->mean[1] - c->mean[0]));
     json_object_set_new(
         json, "interval",
-        json_pack("[o, o]", number_json(c->difference.low), number_json(c->difference.high)));
-    json_object_set_new(json, "p", number_json(c->p));
+        json_pack("[o, o]", json_number(c->difference.low), json_number(c->difference.high)));
+    json_object_set_new(json, "p", json_number(c->p));
     if (c->n_judged > 0)
         json_object_set_new(json, "mcnemar",
                             json_pack("{s:I, s:I, s:I, s:f}", "n", (json_int_t)c->n_judged,
@@ -228,16 +226,34 @@ static void show_tasks(const Table *table)
         show(table, &(ItemPart){0});
 }
 
-static Status compare_files(const CompareSettings *s, const ItemScores files[2],
-                            const StringList *paths, Err *err)
+/* Numbers of questions, such as MMLU's, mean other questions in another split or another file. */
+static Status check_pairs(const ItemPairs *pairs, const StringList *paths, Err *err)
 {
-    ItemPairs pairs = item_pairs_new(files);
-    if (pairs.n == 0) {
-        item_pairs_clear(&pairs);
+    if (pairs->n == 0)
         return err_set(err,
                        "%s and %s have no question in common; evaluate both models on the same "
                        "tasks",
                        paths->items[0], paths->items[1]);
+    for (int64_t i = 0; i < pairs->n; i++) {
+        const ItemScore *a = pairs->items[0][i], *b = pairs->items[1][i];
+        if (a->question && b->question && strcmp(a->question, b->question) != 0)
+            return err_set(err,
+                           "%s:%lld and %s:%lld are different questions, both %s %s; evaluate both "
+                           "models with the same --data, --split and --seed",
+                           paths->items[0], (long long)a->line, paths->items[1], (long long)b->line,
+                           a->task, a->id);
+    }
+    return STATUS_OK;
+}
+
+static Status compare_files(const CompareSettings *s, const ItemScores files[2],
+                            const StringList *paths, Err *err)
+{
+    ItemPairs pairs = item_pairs_new(files);
+    Status status = check_pairs(&pairs, paths, err);
+    if (status != STATUS_OK) {
+        item_pairs_clear(&pairs);
+        return status;
     }
     for (int f = 0; f < 2; f++)
         if (pairs.alone[f] > 0)

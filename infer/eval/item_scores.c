@@ -17,6 +17,7 @@ void item_scores_clear(ItemScores *scores)
     for (int64_t i = 0; i < scores->count; i++) {
         free(scores->items[i].task);
         free(scores->items[i].id);
+        free(scores->items[i].question);
         free(scores->items[i].group);
         free(scores->items[i].category);
     }
@@ -72,11 +73,12 @@ static char *copy_of(const char *text)
 static Status add_item(ItemScores *out, const json_t *line, int64_t number, const char *where,
                        Err *err)
 {
-    const char *task, *id, *group, *category;
+    const char *task, *id, *question, *group, *category;
     double score;
     int64_t correct = -1;
     TRY(json_get_text(line, "task", where, &task, err));
     TRY(json_get_text(line, "id", where, &id, err));
+    TRY(optional_text(line, "question", where, &question, err));
     TRY(optional_text(line, "group", where, &group, err));
     TRY(optional_text(line, "category", where, &category, err));
     TRY(json_get_real(line, "score", where, &score, err));
@@ -89,6 +91,7 @@ static Status add_item(ItemScores *out, const json_t *line, int64_t number, cons
     out->items = mem_grow(out->items, &out->capacity, out->count + 1, sizeof *out->items);
     out->items[out->count++] = (ItemScore){.task = xstrdup(task),
                                            .id = xstrdup(id),
+                                           .question = copy_of(question),
                                            .group = copy_of(group),
                                            .category = copy_of(category),
                                            .score = score,
@@ -104,7 +107,9 @@ static Status add_line(ItemScores *out, const TextLine *line, const char *name, 
     json_error_t error;
     json_t *object = json_loadb(line->text, (size_t)line->bytes, 0, &error);
     if (!object)
-        return err_set(err, "%s is not JSON: %s", where, error.text);
+        return err_set(err, "%s is not JSON%s: %s", where,
+                       line->ended ? "" : ", but cut off; 'cambium eval --resume' completes it",
+                       error.text);
     Status status = !out->model ? read_header(out, object, where, err)
                                 : add_item(out, object, line->number, where, err);
     json_decref(object);

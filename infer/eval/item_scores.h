@@ -1,8 +1,8 @@
 /* The scores in an items file (`cambium eval --save-items`): JSON lines, first the object
  * {"format": "cambium-items", "version": 1, "model": ..., "tasks": [...]}, then for each question
- * {"task": ..., "id": ..., "group": "anatomy", "category": "other", "score": 0 to 1, "correct": 0
- * or 1, ...}; "correct" may be absent where answers are not just right or wrong, "group" and
- * "category" where there are none. */
+ * {"task": ..., "id": ..., "question": hash, "group": "anatomy", "category": "other", "score": 0 to
+ * 1, "correct": 0 or 1, ...}; "correct" may be absent where answers are not just right or wrong,
+ * "group" and "category" where there are none, "question" in files of older versions. */
 #ifndef CAMBIUM_INFER_EVAL_ITEM_SCORES_H
 #define CAMBIUM_INFER_EVAL_ITEM_SCORES_H
 
@@ -11,6 +11,7 @@
 
 typedef struct ItemScore {
     char *task, *id;
+    char *question;         /* its hash; NULL: the file does not say */
     char *group, *category; /* NULL: none */
     double score;
     int correct;  /* -1: the file does not say */

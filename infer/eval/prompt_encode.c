@@ -68,8 +68,7 @@ Status prompt_encode(Prompt *out, const PromptRule *rule, const char *context,
     /* The last token of a text is only ever predicted, never read. */
     int64_t room = rule->limit + 1 - longest;
     if (room < 1)
-        return err_set(err, "an answer of %lld tokens is longer than the context of %lld",
-                       (long long)longest, (long long)rule->limit);
+        return err_set(err, "the context is too short for its answer; give more with --context");
     out->cut = out->context.count > room;
     if (out->cut)
         drop_first(&out->context, out->context.count - room);

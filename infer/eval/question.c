@@ -121,6 +121,23 @@ static void hash_string(HashStream *stream, const char *text)
     hash_update(stream, text, strlen(text) + 1);
 }
 
+static void hash_answers(HashStream *stream, const Question *question)
+{
+    for (int64_t c = 0; c < question->n_choices; c++)
+        hash_string(stream, question->choices[c]);
+    int64_t numbers[] = {question->n_choices, question->gold};
+    hash_update(stream, numbers, sizeof numbers);
+}
+
+Sha256 question_hash(const Question *question, bool answers_only)
+{
+    HashStream *stream = hash_new();
+    if (!answers_only)
+        hash_string(stream, question->context);
+    hash_answers(stream, question);
+    return hash_finish_free(stream);
+}
+
 Sha256 question_groups_hash(const QuestionGroups *groups)
 {
     HashStream *stream = hash_new();
@@ -131,10 +148,7 @@ Sha256 question_groups_hash(const QuestionGroups *groups)
             const Question *q = &group->questions.items[i];
             hash_string(stream, q->id);
             hash_string(stream, q->context);
-            for (int64_t c = 0; c < q->n_choices; c++)
-                hash_string(stream, q->choices[c]);
-            int64_t numbers[] = {q->n_choices, q->gold};
-            hash_update(stream, numbers, sizeof numbers);
+            hash_answers(stream, q);
         }
     }
     return hash_finish_free(stream);

@@ -60,6 +60,8 @@ void question_groups_drop(QuestionGroups *groups, int64_t index);
 void question_groups_cut(QuestionGroups *groups, int64_t count);
 void question_groups_clear(QuestionGroups *groups);
 int64_t question_groups_total(const QuestionGroups *groups);
+/* Of the question without what its group puts before it, and of its answers; or of them alone. */
+Sha256 question_hash(const Question *question, bool answers_only);
 /* Of everything a model is asked and judged by. */
 Sha256 question_groups_hash(const QuestionGroups *groups);
 

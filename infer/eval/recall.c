@@ -12,7 +12,9 @@
 enum {
     SLACK = 16,           /* tokens by which numbers and places may change a prompt's length */
     BYTES_PER_TOKEN = 16, /* of any text, at most */
-    LENGTHS = 32,
+    LENGTHS = 32,         /* at most */
+    DEPTHS = 101,
+    SAMPLES = 100000,
 };
 
 static const char introduction[] =
@@ -134,6 +136,9 @@ static Status parse_lengths(const char *text, int64_t lengths[LENGTHS], int *n, 
             status = err_set(err, "--lengths: '%.40s' is no number of tokens", word);
         else
             ++*n;
+        for (int i = 0; i + 1 < *n && status == STATUS_OK; i++)
+            if (lengths[i] == lengths[*n - 1])
+                status = err_set(err, "--lengths: %lld is named twice", (long long)lengths[i]);
     }
     free(list);
     return status;
@@ -169,8 +174,10 @@ Status recall_make(QuestionGroups *out, const RecallSettings *s, const Tokenizer
     Rng rng;
     rng_init(&rng, (uint64_t)s->seed, s->haystack ? 1 : 0);
     TRY(parse_lengths(s->lengths, lengths, &n, err));
-    if (s->depths < 1)
-        return err_set(err, "--depths is at least 1");
+    if (s->depths < 1 || s->depths > DEPTHS)
+        return err_set(err, "--depths is from 1 to %d, a place for every percent", DEPTHS);
+    if (s->samples < 1 || s->samples > SAMPLES)
+        return err_set(err, "--samples is from 1 to %d", SAMPLES);
     for (int i = 0; i < n; i++) {
         int64_t units = 0;
         if (lengths[i] > s->longest)
@@ -208,6 +215,11 @@ static Status read_documents(StrBuf *out, const char *path, const char *field, i
     Status status = reader ? STATUS_OK : STATUS_FAIL;
     while (status == STATUS_OK && found && out->size < bytes) {
         status = corpus_reader_next(reader, &text, &found, err);
+        if (status == STATUS_OK && found && memchr(text.data, '\0', (size_t)text.size))
+            status = err_set(err,
+                             "%s: a document holds U+0000, which no prompt can; take it out, or "
+                             "give another text",
+                             path);
         if (status == STATUS_OK && found) {
             strbuf_append(out, text.data, (size_t)text.size);
             strbuf_putc(out, '\n');

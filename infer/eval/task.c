@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/cli/options.h"
 #include "infer/eval/author.h"
@@ -120,9 +121,14 @@ bool task_has_unanswerable(const Task *task)
     return task->kind == TASK_SQUAD && task->version == SQUAD_V2;
 }
 
+bool task_is_made(const Task *task)
+{
+    return task->kind == TASK_PASSKEY || task->kind == TASK_NEEDLE;
+}
+
 bool task_is_greedy(const Task *task)
 {
-    return task->kind == TASK_LAST_WORD || task->kind == TASK_PASSKEY || task->kind == TASK_NEEDLE;
+    return task->kind == TASK_LAST_WORD || task_is_made(task);
 }
 
 bool task_wants_text(const Task *task)
@@ -209,6 +215,10 @@ Status task_runs_read(TaskRuns *out, const TaskSettings *settings, Err *err)
         TaskRun *run = &out->items[i];
         run->protocol = settings->protocol;
         run->shots = settings->shots < 0 ? run->task->shots : settings->shots;
+        if (task_is_made(run->task) && run->shots > 0) {
+            log_warn("%s has no solved examples; --shots does not change it", run->name);
+            run->shots = 0;
+        }
         if (run->protocol == PROTOCOL_AUTHOR)
             status = author_check(run, settings->shots, err);
         if (status == STATUS_OK && run->task->read)

@@ -71,6 +71,8 @@ struct TaskSettings {
 bool task_has_unanswerable(const Task *task);
 /* Whether the only answer is judged by what greedy decoding gives. */
 bool task_is_greedy(const Task *task);
+/* Whether the questions are made for each model: prompts of so many of its tokens. */
+bool task_is_made(const Task *task);
 /* Whether the text of --data is used. */
 bool task_wants_text(const Task *task);
 

@@ -46,9 +46,12 @@ static Status find_file(TaskRun *run, const TaskSettings *settings, char **out, 
         *out = look_in(settings->data->items[i], run, file, settings->split);
         run->source = i;
     }
-    if (!*out)
-        err_set(err, "no --data folder holds %s%s, which %s wants", file ? file : "mmlu/",
-                file ? "" : settings->split, run->name);
+    if (!*out && settings->data->count == 0)
+        err_set(err, "%s wants --data FOLDER, with %s%s in it or in its folder %s/", run->name,
+                file ? file : settings->split, file ? "" : "/", run->task->folder);
+    else if (!*out)
+        err_set(err, "no --data folder holds %s%s, which %s wants; name the right one",
+                file ? file : "mmlu/", file ? "" : settings->split, run->name);
     free(file);
     return *out ? STATUS_OK : STATUS_FAIL;
 }
@@ -87,6 +90,9 @@ static void apply_limit(QuestionGroup *group, int64_t limit)
 
 Status task_read_mmlu(TaskRun *run, const char *folder, const TaskSettings *settings, Err *err)
 {
+    if (run->shots && strcmp(settings->split, "dev") == 0)
+        return err_set(err, "--split dev: its questions are the solved examples; take another, or "
+                            "--shots 0");
     TRY(mmlu_read(&run->groups, folder, settings->split, run->part, run->protocol, err));
     for (int64_t g = 0; g < run->groups.count; g++) {
         QuestionGroup *group = &run->groups.items[g];
@@ -147,8 +153,10 @@ Status task_read(TaskRun *run, const TaskSettings *settings, Err *err)
     char *path;
     TRY(find_file(run, settings, &path, err));
     Status status = run->task->read(run, path, settings, err);
-    free(path);
     if (status == STATUS_OK && question_groups_total(&run->groups) == 0)
-        status = err_set(err, "%s: no question is left to ask", run->name);
+        status = run->shots > 0
+                     ? err_set(err, "%s: no question is left to ask; take fewer --shots", path)
+                     : err_set(err, "%s holds no question; download it again", path);
+    free(path);
     return status;
 }

@@ -143,5 +143,16 @@ sed '3s/"group": "virology"/"group": 3/' "$dir/a.mmlu" >"$dir/broken.items"
 check "a group that is no text has its line" fails_with "line 3" compare "$dir/broken.items" "$dir/b.mmlu"
 sed 's/"category": "[a-z_]*", //' "$dir/a.mmlu" >"$dir/old.mmlu"
 check "a file without categories takes the other's" says "  social_sciences " compare "$dir/old.mmlu" "$dir/b.mmlu"
+# Two questions that just one model answers say little, however often they are drawn.
+some() { sed -n "1p;2p;4p" "$1" | sed "s/\"correct\": ./\"correct\": $2/;s/\"score\": ./\"score\": $2/"; }
+some "$dir/a.items" 0 >"$dir/a.two" && some "$dir/b.items" 1 >"$dir/b.two"
+compare "$dir/a.two" "$dir/b.two" >"$dir/table"
+check "questions that are all alike have no interval" grep -qE '^arc +2 .* \+100\.00 +- +- +0 +2 +0\.5$' "$dir/table"
+sed '5s/"id": "[^"]*"/&, "question": "aa"/' "$dir/a.items" >"$dir/a.hash"
+sed '5s/"id": "[^"]*"/&, "question": "bb"/' "$dir/b.items" >"$dir/b.hash"
+check "other questions of the same number are refused" fails_with "$dir/a.hash:5 and $dir/b.hash:5 are different questions, both squad q2" compare "$dir/a.hash" "$dir/b.hash"
+check "a file that does not say goes with either" compare "$dir/a.hash" "$dir/b.items"
+head -c -20 "$dir/a.items" >"$dir/cut.items"
+check "what an interrupted run left is to be completed" fails_with "--resume' completes it" compare "$dir/cut.items" "$dir/b.items"
 check "two files are wanted" bash -c '"$CAMBIUM" eval compare "$0/a.items" 2>/dev/null; [ $? = 2 ]' "$dir"
 exit $bad

@@ -104,17 +104,34 @@ stopped() {
         "$C" "${long[@]}" --save-items stopped.jsonl --resume -o stopped.json && cmp whole.jsonl stopped.jsonl && cmp whole.json stopped.json
 }
 check "interrupted and resumed, too" stopped
-check "other settings are refused" fails_with "was made with another 'seed'" "$C" "${long[@]}" --seed 3 --save-items whole.jsonl --resume
-check "other questions are refused" fails_with "was made with another 'openbookqa'" \
+check "other settings are refused" fails_with "differs in settings: seed" "$C" "${long[@]}" --seed 3 --save-items whole.jsonl --resume
+check "other questions are refused" fails_with "differs in questions: openbookqa" \
     "$C" eval a/model.h5 --data data --tasks mmlu,openbookqa,lambada_openai --weights float32 --save-items whole.jsonl --resume
 check "answers are not overwritten" fails_with "whole.jsonl is there already" "$C" "${long[@]}" --save-items whole.jsonl
 
 # ---- what is refused ----
+check "notes are not taken for answers" fails_with "notes.txt is not a file of --save-items" bash -c \
+    'printf "my only notes" >notes.txt; "$CAMBIUM" "$@" --save-items notes.txt --resume; status=$?; [ "$(cat notes.txt)" = "my only notes" ] || exit 9; exit $status' - "${e[@]}" --tasks copa
+cp a/model.h5 $'m\xff.h5'
+check "a name that is not UTF-8 is no obstacle" bash -c '
+    "$CAMBIUM" eval "$1" --data data --data a.txt --tasks copa,bpb --limit 2 -q --json --save-items odd.jsonl >odd.json &&
+        [ "$(grep -c "\"model\": \"m�.h5\"" odd.json)" = 2 ] && head -n 1 odd.jsonl | grep -q "\"model\":\"m�.h5\""' - $'m\xff.h5'
+check "--limit is at most" bash -c '
+    for want in 0:6 9:6 1:2; do
+        "$CAMBIUM" eval a/model.h5 --tasks passkey --shots 2 --lengths 300 --context 400 --depths 2 --samples 3 --limit ${want%:*} -q --json >r.json 2>/dev/null &&
+            grep -q "\"questions\": ${want#*:}," r.json && grep -q "\"shots\": 0," r.json || exit 1
+    done'
 check "--resume wants a file" fails_with "--save-items" "$C" "${e[@]}" --tasks copa --resume
 check "one model's answers in a file" fails_with "measure one at a time" "$C" eval a/model.h5 b/model.h5 --data data --tasks copa --save-items two.jsonl
 check "an unknown task" fails_with "did you mean boolq?" "$C" "${e[@]}" --tasks bolq
 check "a folder without the task" fails_with "holds arc_easy.jsonl" "$C" eval both.h5 --data data/mmlu --tasks arc_easy
 check "bpb without text" fails_with "bpb wants text" "$C" "${e[@]}" --tasks bpb,mmlu
+check "solved examples are not asked" fails_with "--split dev: its questions are the solved examples" "$C" "${e[@]}" --tasks mmlu --split dev
+check "--experts wants a merged model" fails_with "is not merged of experts" "$C" eval a/model.h5 --experts --data a.txt -q
+check "an unknown rule" fails_with "no merge rule 'best'" "$C" eval both.h5 --rules mean,best --data a.txt -q
+check "--rules is for bpb" fails_with "--rules and --positions are for bpb" "$C" "${e[@]}" --tasks copa --rules mean
+check "standard input is read once" fails_with "--data -: standard input can be read once" "$C" eval a/model.h5 b/model.h5 --data - -q
+check "where results go is known before they are made" fails_with "cannot create none/r.json.tmp" "$C" "${e[@]}" --tasks copa -o none/r.json
 check "too many shots" fails_with "anatomy has 6 solved examples" "$C" "${e[@]}" --tasks mmlu --shots 7
 printf '1,2,3\n' >data/mmlu/test/anatomy_test.csv
 check "a missing column names file and line" fails_with "anatomy_test.csv:1: 3 columns" "$C" "${e[@]}" --tasks mmlu

@@ -506,7 +506,7 @@ static void what_cannot_be_asked_names_its_question(void **state)
     read_task(&runs, "openbookqa");
     Ensemble *ensemble = stranger();
     assert_int_equal(answer(runs.items, ensemble, NULL, outcomes, &err), STATUS_FAIL);
-    assert_non_null(strstr(err.text, "openbookqa, question 2: an answer of 81 tokens is longer"));
+    assert_non_null(strstr(err.text, "openbookqa, question 2: the context is too short"));
     ensemble_free(ensemble);
     task_runs_clear(&runs);
 }

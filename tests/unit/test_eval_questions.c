@@ -263,7 +263,7 @@ static void requests_that_cannot_be_met_are_told(void **state)
         {"copa,copa", "named twice", 0},
         {"arc_challenge", "no --data folder holds arc_challenge.jsonl", 0},
         {"openbookqa", "--shots 9: openbookqa has 3 solved examples", 9},
-        {"openbookqa", "no question is left to ask", 3},
+        {"openbookqa", "openbook_qa.jsonl: no question is left to ask; take fewer --shots", 3},
     };
     put_numbered(3);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

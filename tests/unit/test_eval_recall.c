@@ -103,7 +103,9 @@ static void what_cannot_be_made_is_told(void **state)
         {"0", "'0' is no number", 5, false},
         {"3K", "3000 tokens are more than the context of 2000; --context", 5, false},
         {"60", "60 tokens do not hold the question", 5, false},
-        {"800", "--depths is at least 1", 0, false},
+        {"800", "--depths is from 1 to 101", 0, false},
+        {"800", "--depths is from 1 to 101", 102, false},
+        {"800,1K,800", "--lengths: 800 is named twice", 5, false},
         {"2K", "shorter than 2000 tokens; give more with --data", 5, true},
     };
     Tokenizer *tokenizer = byte_vocabulary();
@@ -143,6 +145,10 @@ static void haystacks_are_read_as_far_as_needed(void **state)
     strbuf_reset(&text);
     ASSERT_OK(recall_haystack(&text, &paths, "text", bytes, &err));
     assert_string_equal(text.data, "One.\nTwo.\nThree.\nFour.\n");
+    folder_put("c.jsonl", "{\"text\": \"Five\\u0000six.\"}\n", -1);
+    string_list_add(&paths, folder_path("c.jsonl"));
+    assert_int_equal(recall_haystack(&text, &paths, "text", bytes, &err), STATUS_FAIL);
+    assert_non_null(strstr(err.text, "c.jsonl: a document holds U+0000"));
     strbuf_clear(&text);
     string_list_clear(&paths);
 }
