@@ -5,6 +5,7 @@
 #include "core/base/log.h"
 #include "core/cli/options.h"
 #include "grow/report_page.h"
+#include "grow/report_scores_read.h"
 #include "grow/report_text.h"
 
 typedef struct ReportSettings {

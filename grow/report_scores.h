@@ -1,11 +1,10 @@
-/* Results of `cambium eval -o` for a report's page: scores with 95 % intervals, and bits per
+/* What `cambium eval -o` measured, for a report's page: scores with 95 % intervals, and bits per
  * byte. */
 #ifndef CAMBIUM_GROW_REPORT_SCORES_H
 #define CAMBIUM_GROW_REPORT_SCORES_H
 
 #include <stdbool.h>
 
-#include "core/base/file.h"
 #include "core/metrics/stats.h"
 #include "grow/report_models.h"
 
@@ -38,8 +37,8 @@ typedef struct ReportScores {
     ReportModels models;
 } ReportScores;
 
-/* Reads every file. Errors name the file and the row. Clear `out` also when this fails. */
-Status report_scores_read(ReportScores *out, const StringList *paths, Err *err);
+/* Copies the texts. The result is valid until the next one. */
+ReportScore *report_scores_add(ReportScores *out, const ReportScore *score);
 void report_scores_clear(ReportScores *scores);
 
 /* Whether both stand in one figure: the same measure of the same task or text, of all of it or of

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "grow/report_scores_page.h"
+#include "grow/report_scores_read.h"
 #include "tests/support/folder.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

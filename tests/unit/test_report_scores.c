@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "grow/report_scores_page.h"
+#include "grow/report_scores_read.h"
 #include "tests/support/assert_ok.h"
 #include "tests/support/folder.h"
 
