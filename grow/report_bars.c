@@ -1,6 +1,7 @@
 #include "grow/report_bars.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "grow/report_html.h"
@@ -41,9 +42,11 @@ static void put_counts(const ReportScores *scores, const ReportScore *first, Str
 
 static void put_caption(const ReportScores *scores, const ReportScore *first, StrBuf *out)
 {
+    char *measure = report_scores_measure(first);
     strbuf_puts(out, "<figcaption><b>");
     html_text(out, first->task);
-    strbuf_printf(out, "%s</b> %s", first->part ? " by category" : "", first->measure);
+    strbuf_printf(out, "%s</b> %s", first->part ? " by category" : "", measure);
+    free(measure);
     if (first->is_bits)
         strbuf_puts(out, ", less is better");
     put_counts(scores, first, out);

@@ -24,7 +24,15 @@ void report_scores_clear(ReportScores *scores)
 bool report_scores_alike(const ReportScore *a, const ReportScore *b)
 {
     return strcmp(a->task, b->task) == 0 && strcmp(a->measure, b->measure) == 0 &&
-           (a->part != NULL) == (b->part != NULL);
+           (a->part != NULL) == (b->part != NULL) && a->shots == b->shots;
+}
+
+char *report_scores_measure(const ReportScore *score)
+{
+    if (score->shots < 0)
+        return xstrdup(score->measure);
+    return xasprintf("%s, %lld shot%s", score->measure, (long long)score->shots,
+                     score->shots == 1 ? "" : "s");
 }
 
 ReportScore *report_scores_add(ReportScores *out, const ReportScore *score)

@@ -26,6 +26,7 @@ typedef struct ReportScore {
     double chance;     /* NaN: none */
     int64_t questions; /* 0 for bits per byte */
     int64_t cut;       /* of them, whose prompt did not fit; 0 for a category, which does not say */
+    int64_t shots;     /* solved examples before each question; -1: not said, or bits per byte */
     int64_t layers;    /* of the model; 0: not said */
     ReportPlace *places;
     int64_t n_places;
@@ -42,7 +43,10 @@ ReportScore *report_scores_add(ReportScores *out, const ReportScore *score);
 void report_scores_clear(ReportScores *scores);
 
 /* Whether both stand in one figure: the same measure of the same task or text, of all of it or of
- * its categories. */
+ * its categories, after as many solved examples. */
 bool report_scores_alike(const ReportScore *a, const ReportScore *b);
+
+/* What the figure shows: "accuracy, 5 shots", "bits per byte". The caller frees. */
+char *report_scores_measure(const ReportScore *score);
 
 #endif

@@ -103,8 +103,9 @@ static bool spans_far(const LineChart *chart)
 static void draw_depth(const ReportScores *scores, const ReportScore *first, StrBuf *out)
 {
     char *title = xasprintf("%s against depth", first->task);
+    char *measure = report_scores_measure(first);
     LineChart chart = {.title = title,
-                       .subtitle = first->measure,
+                       .subtitle = measure,
                        .axis = "layers",
                        .percent = !first->is_bits,
                        .chance = first->chance};
@@ -115,6 +116,7 @@ static void draw_depth(const ReportScores *scores, const ReportScore *first, Str
     chart.doubles = spans_far(&chart);
     line_chart_draw(&chart, out);
     line_chart_clear(&chart);
+    free(measure);
     free(title);
 }
 

@@ -8,7 +8,7 @@
 #include "core/io/json_get.h"
 
 /* Beyond what any model and any text have. */
-enum { MOST_LAYERS = 1000000, MOST_BITS = 1000, MOST_QUESTIONS = 1000000000 };
+enum { MOST_LAYERS = 1000000, MOST_BITS = 1000, MOST_QUESTIONS = 1000000000, MOST_SHOTS = 1000000 };
 
 static bool same_text(const char *a, const char *b)
 {
@@ -107,6 +107,7 @@ static Status add_questions(ReportScores *out, ReportScore score, const json_t *
     score.author = protocol && same_text(protocol, "author");
     score.measure = squad ? "exact match" : "accuracy";
     TRY(get_number(row, "chance", true, 1.0, where, &score.chance, err));
+    TRY(get_count(row, "shots", MOST_SHOTS, where, &score.shots, err));
     TRY(get_count(row, "layers", MOST_LAYERS, where, &score.layers, err));
     TRY(add_share(out, score, row, where, err));
     score.questions = out->items[out->count - 1].questions;
@@ -165,7 +166,8 @@ static Status add_row(ReportScores *out, const char *file, const json_t *row, co
     ReportScore score = {.model = report_models_add(&out->models, file, model),
                          .task = (char *)(uintptr_t)task,
                          .range = {(double)NAN, (double)NAN},
-                         .chance = (double)NAN};
+                         .chance = (double)NAN,
+                         .shots = -1};
     return same_text(task, "bpb") ? add_bits(out, score, row, where, err)
                                   : add_questions(out, score, row, where, err);
 }

@@ -146,6 +146,42 @@ static void tasks_are_bars(void **state)
     free(page);
 }
 
+/* ---- solved examples ------------------------------------------------------------------------- */
+
+static void shots_stand_apart(void **state)
+{
+    (void)state;
+    static const char *const shots[] = {
+        "\"shots\":5,", "\"shots\":5,", "\"shots\":0,", "\"shots\":1,", "", ""};
+    StrBuf text = {0};
+    for (int i = 0; i < 6; i++)
+        strbuf_printf(&text,
+                      "%c{\"task\":\"copa\",\"model\":\"m%d\",\"layers\":%d,%s"
+                      "\"questions\":4,\"accuracy\":0.5,"
+                      "\"categories\":[{\"name\":\"a\",\"questions\":4,\"accuracy\":0.5}]}",
+                      i == 0 ? '[' : ',', i, i + 1, shots[i]);
+    strbuf_putc(&text, ']');
+    char *page = page_of_text(text.data);
+    strbuf_clear(&text);
+    static const char *const figures[] = {
+        "<b>copa</b> accuracy, 5 shots, 4 questions</figcaption>",
+        "<b>copa</b> accuracy, 0 shots, 4 questions</figcaption>",
+        "<b>copa</b> accuracy, 1 shot, 4 questions</figcaption>",
+        "<b>copa</b> accuracy, 4 questions</figcaption>",
+        "<b>copa by category</b> accuracy, 5 shots, 4 questions</figcaption>",
+        "<b>copa by category</b> accuracy, 1 shot, 4 questions</figcaption>",
+        "<b>copa against depth</b> accuracy, 5 shots <span",
+        "<b>copa against depth</b> accuracy <span",
+    };
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+        if (count_of(page, figures[i]) != 1)
+            fail_msg("not once on the page: %s\n%s", figures[i], page);
+    /* Of 0 shots and of 1 there is one depth only. */
+    assert_int_equal(count_of(page, "<figure>"), 10);
+    assert_int_equal(count_of(page, "<svg"), 2);
+    free(page);
+}
+
 /* ---- who is who ------------------------------------------------------------------------------ */
 
 static void put_result(const char *file, const char *model, int layers, double accuracy)
@@ -330,6 +366,8 @@ static void bad_rows_are_named(void **state)
     expect_refusal(ROW(GOOD ",\"stderr\":\"low\""), "r.json: [0]");
     expect_refusal(ROW(GOOD ",\"chance\":2"), "'chance'");
     expect_refusal(ROW(GOOD ",\"layers\":-1"), "'layers' is between 0 and 1000000, not -1");
+    expect_refusal(ROW(GOOD ",\"shots\":-1"), "[0]: 'shots' is between 0 and 1000000, not -1");
+    expect_refusal(ROW(GOOD ",\"shots\":2.5"), "[0]: 'shots' must be an integer");
     expect_refusal(ROW(GOOD ",\"cut\":3"), "'cut' is between 0 and 2, not 3");
     expect_refusal(ROW(GOOD ",\"f1\":101"), "'f1' is between 0 and 100");
     expect_refusal(ROW(GOOD ",\"categories\":3"), "r.json: [0]");
@@ -358,6 +396,7 @@ int main(void)
         IN_FOLDER(stages_are_one_line),         IN_FOLDER(seeds_are_not),
         IN_FOLDER(bits_have_their_own_scale),   IN_FOLDER(texts_are_escaped),
         IN_FOLDER(bad_rows_are_named),          IN_FOLDER(one_f1_has_no_interval),
+        IN_FOLDER(shots_stand_apart),
     };
     return cmocka_run_group_tests(list, NULL, NULL);
 }
