@@ -61,7 +61,8 @@ const Verb verb_report = {
     .positionals_min = 1,
     .positionals_max = -1,
     .details = "RESULT is a file of `cambium eval -o`: bars with 95 % intervals, MMLU by category, "
-               "scores against depth, bits per byte also by position. RUN is a folder that "
+               "translations by BLEU, chrF and TER, scores against depth, bits per byte also by "
+               "position. RUN is a folder that "
                "`cambium train` or `cambium grow` "
                "wrote. The page stands "
                "alone (no network, no script): training loss and bits per byte over tokens and "

@@ -45,10 +45,9 @@ static void put_caption(const ReportScores *scores, const ReportScore *first, St
     char *measure = report_scores_measure(first);
     strbuf_puts(out, "<figcaption><b>");
     html_text(out, first->task);
-    strbuf_printf(out, "%s</b> %s", first->part ? " by category" : "", measure);
+    strbuf_puts(out, first->part ? " by category</b> " : "</b> ");
+    html_text(out, measure);
     free(measure);
-    if (first->is_bits)
-        strbuf_puts(out, ", less is better");
     put_counts(scores, first, out);
     if (first->author)
         strbuf_puts(out, "; sampled by the author's protocol, not comparable with other scores");
@@ -58,12 +57,10 @@ static void put_caption(const ReportScores *scores, const ReportScore *first, St
 /* What the whole width stands for. */
 static double scale_of(const ReportScores *scores, const ReportScore *first)
 {
-    double most = 0.0;
-    if (!first->is_bits)
-        return 1.0;
+    double most = first->is_bits ? 0.0 : 1.0;
     for (int64_t i = 0; i < scores->count; i++)
         if (report_scores_alike(&scores->items[i], first))
-            most = fmax(most, scores->items[i].value);
+            most = fmax(most, fmax(scores->items[i].value, scores->items[i].range.high));
     return most > 0.0 ? most : 1.0;
 }
 

@@ -6,7 +6,8 @@
 #include "grow/report_scores.h"
 
 /* Appends the figure of all scores that stand in one with `first`. Shares on a scale from 0 to
- * 100 %, with their intervals and what chance gives; bits per byte on their own, from 0 on. */
+ * 100 %, or as far as a TER goes, with their intervals and what chance gives; bits per byte on
+ * their own, from 0 on. */
 void report_bars(const ReportScores *scores, const ReportScore *first, StrBuf *out);
 
 #endif

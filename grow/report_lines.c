@@ -42,10 +42,12 @@ static bool find_ranges(const LineChart *chart, Frame *frame)
         }
     if (!(x.low < x.high))
         return false;
+    double most = y.high;
     frame_loosen(&x);
     frame_loosen(&y);
+    /* No spare room for shares below 0, or above 1 and above all that are drawn. */
     if (chart->percent)
-        y = (FrameRange){fmax(y.low, 0.0), fmin(y.high, 1.0)};
+        y = (FrameRange){fmax(y.low, 0.0), fmin(y.high, fmax(most, 1.0))};
     frame->x = x;
     frame->y = y;
     return true;

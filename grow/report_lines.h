@@ -25,7 +25,7 @@ typedef struct LineChart {
     const char *title, *subtitle; /* borrowed */
     const char *axis;             /* what `at` counts */
     bool doubles;                 /* `at` is drawn by its logarithm */
-    bool percent;                 /* values are shares */
+    bool percent;                 /* values are shares, of TER also above 1 */
     double chance;                /* NaN: none */
     Line *lines;
     int64_t count, capacity;

@@ -8,6 +8,7 @@
 static void score_clear(ReportScore *score)
 {
     free(score->task);
+    free(score->measure);
     free(score->part);
     free(score->places);
 }
@@ -29,10 +30,14 @@ bool report_scores_alike(const ReportScore *a, const ReportScore *b)
 
 char *report_scores_measure(const ReportScore *score)
 {
-    if (score->shots < 0)
-        return xstrdup(score->measure);
-    return xasprintf("%s, %lld shot%s", score->measure, (long long)score->shots,
-                     score->shots == 1 ? "" : "s");
+    StrBuf text = {0};
+    strbuf_puts(&text, score->measure);
+    if (score->less_is_better)
+        strbuf_puts(&text, ", less is better");
+    if (score->shots >= 0)
+        strbuf_printf(&text, ", %lld shot%s", (long long)score->shots,
+                      score->shots == 1 ? "" : "s");
+    return strbuf_detach(&text);
 }
 
 ReportScore *report_scores_add(ReportScores *out, const ReportScore *score)
@@ -41,6 +46,7 @@ ReportScore *report_scores_add(ReportScores *out, const ReportScore *score)
     ReportScore *added = &out->items[out->count++];
     *added = *score;
     added->task = xstrdup(score->task);
+    added->measure = xstrdup(score->measure);
     added->part = score->part ? xstrdup(score->part) : NULL;
     return added;
 }

@@ -17,9 +17,10 @@ typedef struct ReportPlace {
 typedef struct ReportScore {
     int64_t model;
     char *task;          /* of bits per byte: the text */
-    const char *measure; /* "accuracy", "exact match", "F1", "bits per byte" */
+    char *measure;       /* "accuracy", "exact match", "F1", "BLEU", "bits per byte" */
     char *part;          /* a category of the task; NULL: all of it */
-    bool is_bits;        /* bits per byte: less is better; else a share, 0 to 1 */
+    bool is_bits;        /* bits per byte; else a share, 0 to 1, of TER also above */
+    bool less_is_better; /* bits per byte, TER */
     bool author;         /* sampled by the author's protocol */
     double value;
     Interval range;    /* 95 %; NaN: none */
@@ -46,7 +47,7 @@ void report_scores_clear(ReportScores *scores);
  * its categories, after as many solved examples. */
 bool report_scores_alike(const ReportScore *a, const ReportScore *b);
 
-/* What the figure shows: "accuracy, 5 shots", "bits per byte". The caller frees. */
+/* What the figure shows: "accuracy, 5 shots", "bits per byte, less is better". The caller frees. */
 char *report_scores_measure(const ReportScore *score);
 
 #endif

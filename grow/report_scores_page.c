@@ -182,8 +182,10 @@ void report_scores_page(const ReportScores *scores, StrBuf *out)
     if (draw_figures(scores, false, "Scores", out))
         strbuf_puts(out,
                     "<p>With 95 % intervals over questions: of right and wrong answers Wilson's, "
+                    "of translations (BLEU, chrF, TER) the bootstrap's, "
                     "of other scores (F1, the author's protocol) the mean and 1.96 standard "
-                    "errors on both sides. Dashed: chance. Models whose names differ in their "
+                    "errors on both sides. Bars end at 100 %, or at the highest TER above it. "
+                    "Dashed: chance. Models whose names differ in their "
                     "last number, and that differ in depth, are one line.</p>\n");
     if (draw_figures(scores, true, "Bits per byte", out))
         strbuf_puts(

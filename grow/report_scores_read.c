@@ -6,6 +6,8 @@
 
 #include "core/base/mem.h"
 #include "core/io/json_get.h"
+#include "grow/report_row.h"
+#include "grow/report_scores_translation.h"
 
 /* Beyond what any model and any text have. */
 enum { MOST_LAYERS = 1000000, MOST_BITS = 1000, MOST_QUESTIONS = 1000000000, MOST_SHOTS = 1000000 };
@@ -15,46 +17,30 @@ static bool same_text(const char *a, const char *b)
     return strcmp(a, b) == 0;
 }
 
-/* ---- members of a row ------------------------------------------------------------------------ */
-
-/* A number from 0 to `most`. An absent `optional` one stays as it is. */
-static Status get_number(const json_t *row, const char *key, bool optional, double most,
-                         const char *where, double *out, Err *err)
+/* A text that remains another's: report_scores_add copies it. */
+static char *borrowed(const char *text)
 {
-    if (optional && !json_object_get(row, key))
-        return STATUS_OK;
-    TRY(json_get_real(row, key, where, out, err));
-    if (!(*out >= 0.0 && *out <= most))
-        return err_set(err, "%s: '%s' is between 0 and %g, not %g", where, key, most, *out);
-    return STATUS_OK;
-}
-
-/* A whole number from 0 to `most`, or `out` stays as it is. */
-static Status get_count(const json_t *row, const char *key, int64_t most, const char *where,
-                        int64_t *out, Err *err)
-{
-    if (!json_object_get(row, key))
-        return STATUS_OK;
-    TRY(json_get_int(row, key, where, out, err));
-    if (*out < 0 || *out > most)
-        return err_set(err, "%s: '%s' is between 0 and %lld, not %lld", where, key, (long long)most,
-                       (long long)*out);
-    return STATUS_OK;
+    return (char *)(uintptr_t)text;
 }
 
 /* ---- questions ------------------------------------------------------------------------------- */
+
+/* Of the task or of a category. */
+static Status get_questions(ReportScore *score, const json_t *row, const char *where, Err *err)
+{
+    TRY(json_get_int(row, "questions", where, &score->questions, err));
+    if (score->questions < 1 || score->questions > MOST_QUESTIONS)
+        return err_set(err, "%s: a score of %lld questions", where, (long long)score->questions);
+    return report_row_count(row, "cut", score->questions, where, &score->cut, err);
+}
 
 /* Accuracy, of the task or of a category. */
 static Status add_share(ReportScores *out, ReportScore score, const json_t *row, const char *where,
                         Err *err)
 {
     double error = (double)NAN;
-    TRY(get_number(row, "accuracy", false, 1.0, where, &score.value, err));
-    TRY(get_number(row, "stderr", true, 1.0, where, &error, err));
-    TRY(json_get_int(row, "questions", where, &score.questions, err));
-    TRY(get_count(row, "cut", score.questions, where, &score.cut, err));
-    if (score.questions < 1 || score.questions > MOST_QUESTIONS)
-        return err_set(err, "%s: a score of %lld questions", where, (long long)score.questions);
+    TRY(report_row_number(row, "accuracy", false, 1.0, where, &score.value, err));
+    TRY(report_row_number(row, "stderr", true, 1.0, where, &error, err));
     /* Of ten draws a question the share is no count of right answers. */
     score.range = score.author ? mean_interval(score.value, error, score.questions)
                                : wilson_interval(llround(score.value * (double)score.questions),
@@ -68,13 +54,23 @@ static Status add_f1(ReportScores *out, ReportScore score, const json_t *row, co
                      Err *err)
 {
     double percent, error = (double)NAN;
-    TRY(get_number(row, "f1", false, 100.0, where, &percent, err));
-    TRY(get_number(row, "f1_stderr", true, 100.0, where, &error, err));
-    score.measure = "F1";
+    TRY(report_row_number(row, "f1", false, 100.0, where, &percent, err));
+    TRY(report_row_number(row, "f1_stderr", true, 100.0, where, &error, err));
+    score.measure = borrowed("F1");
     score.value = percent / 100.0;
     score.range = mean_interval(score.value, error / 100.0, score.questions);
     report_scores_add(out, &score);
     return STATUS_OK;
+}
+
+static Status add_category(ReportScores *out, ReportScore score, const json_t *category,
+                           const char *where, Err *err)
+{
+    const char *name;
+    TRY(json_get_text(category, "name", where, &name, err));
+    TRY(get_questions(&score, category, where, err));
+    score.part = borrowed(name);
+    return add_share(out, score, category, where, err);
 }
 
 static Status add_categories(ReportScores *out, ReportScore score, const json_t *row,
@@ -87,34 +83,38 @@ static Status add_categories(ReportScores *out, ReportScore score, const json_t 
     TRY(json_get_array(row, "categories", where, &list, err));
     Status status = STATUS_OK;
     for (size_t i = 0; status == STATUS_OK && i < json_array_size(list); i++) {
-        const json_t *category = json_array_get(list, i);
-        const char *name;
         char *place = xasprintf("%s: categories[%zu]", where, i);
-        status = json_get_text(category, "name", place, &name, err);
-        score.part = status == STATUS_OK ? (char *)(uintptr_t)name : NULL;
-        if (status == STATUS_OK)
-            status = add_share(out, score, category, place, err);
+        status = add_category(out, score, json_array_get(list, i), place, err);
         free(place);
     }
     return status;
 }
 
-static Status add_questions(ReportScores *out, ReportScore score, const json_t *row,
-                            const char *where, Err *err)
+/* Right and wrong answers, and of SQuAD what they have in common with the right ones. */
+static Status add_answers(ReportScores *out, ReportScore score, const json_t *row,
+                          const char *where, Err *err)
 {
-    const char *protocol = json_string_value(json_object_get(row, "protocol"));
     bool squad = json_object_get(row, "f1") != NULL;
-    score.author = protocol && same_text(protocol, "author");
-    score.measure = squad ? "exact match" : "accuracy";
-    TRY(get_number(row, "chance", true, 1.0, where, &score.chance, err));
-    TRY(get_count(row, "shots", MOST_SHOTS, where, &score.shots, err));
-    TRY(get_count(row, "layers", MOST_LAYERS, where, &score.layers, err));
+    score.measure = borrowed(squad ? "exact match" : "accuracy");
     TRY(add_share(out, score, row, where, err));
-    score.questions = out->items[out->count - 1].questions;
-    score.cut = out->items[out->count - 1].cut;
     if (squad)
         TRY(add_f1(out, score, row, where, err));
     return add_categories(out, score, row, where, err);
+}
+
+/* ---- tasks ----------------------------------------------------------------------------------- */
+
+static Status add_task(ReportScores *out, ReportScore score, const json_t *row, const char *where,
+                       Err *err)
+{
+    const char *protocol = json_string_value(json_object_get(row, "protocol"));
+    score.author = protocol && same_text(protocol, "author");
+    TRY(report_row_number(row, "chance", true, 1.0, where, &score.chance, err));
+    TRY(report_row_count(row, "shots", MOST_SHOTS, where, &score.shots, err));
+    TRY(report_row_count(row, "layers", MOST_LAYERS, where, &score.layers, err));
+    TRY(get_questions(&score, row, where, err));
+    return report_is_translation(row) ? report_add_translation(out, score, row, where, err)
+                                      : add_answers(out, score, row, where, err);
 }
 
 /* ---- bits per byte --------------------------------------------------------------------------- */
@@ -132,8 +132,8 @@ static Status add_places(ReportScore *score, const json_t *row, const char *wher
         char name[300];
         snprintf(name, sizeof name, "%.200s: places[%zu]", where, i);
         TRY(json_get_int(json_array_get(list, i), "from", name, &place->from, err));
-        TRY(get_number(json_array_get(list, i), "bits_per_byte", false, MOST_BITS, name,
-                       &place->bits, err));
+        TRY(report_row_number(json_array_get(list, i), "bits_per_byte", false, MOST_BITS, name,
+                              &place->bits, err));
         if (place->from <= before)
             return err_set(err, "%s: 'from' grows from 1 on", name);
         before = place->from;
@@ -147,11 +147,11 @@ static Status add_bits(ReportScores *out, ReportScore score, const json_t *row, 
 {
     const char *text;
     TRY(json_get_text(row, "data", where, &text, err));
-    score.task = (char *)(uintptr_t)text;
-    score.measure = "bits per byte";
-    score.is_bits = true;
-    TRY(get_number(row, "bits_per_byte", false, MOST_BITS, where, &score.value, err));
-    TRY(get_count(row, "layers", MOST_LAYERS, where, &score.layers, err));
+    score.task = borrowed(text);
+    score.measure = borrowed("bits per byte");
+    score.is_bits = score.less_is_better = true;
+    TRY(report_row_number(row, "bits_per_byte", false, MOST_BITS, where, &score.value, err));
+    TRY(report_row_count(row, "layers", MOST_LAYERS, where, &score.layers, err));
     return add_places(report_scores_add(out, &score), row, where, err);
 }
 
@@ -164,12 +164,12 @@ static Status add_row(ReportScores *out, const char *file, const json_t *row, co
     TRY(json_get_text(row, "task", where, &task, err));
     TRY(json_get_text(row, "model", where, &model, err));
     ReportScore score = {.model = report_models_add(&out->models, file, model),
-                         .task = (char *)(uintptr_t)task,
+                         .task = borrowed(task),
                          .range = {(double)NAN, (double)NAN},
                          .chance = (double)NAN,
                          .shots = -1};
     return same_text(task, "bpb") ? add_bits(out, score, row, where, err)
-                                  : add_questions(out, score, row, where, err);
+                                  : add_task(out, score, row, where, err);
 }
 
 static Status add_rows(ReportScores *out, const char *path, const json_t *rows, Err *err)

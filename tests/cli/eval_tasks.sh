@@ -78,6 +78,12 @@ resumed() {
         cmp t.json half.json && cmp t.jsonl half.jsonl
 }
 check "a resumed translation, too" resumed
+drawn() {
+    sed 's/"shots": 1/"shots": 2/' t.json >two.json && "$C" report t.json two.json -o page.html -q &&
+        grep -q '<b>flores_en-ru</b> BLEU, 1 shot, 29 questions' page.html &&
+        grep -q '<b>flores_en-ru</b> TER, less is better, 2 shots, ' page.html && ! grep -q accuracy page.html
+}
+check "its page shows them, of other shots in other figures" drawn
 check "a translation wants its languages" fails_with "flores_en-ru, of en, ru and zh" "$C" "${e[@]}" --tasks flores
 rm data/parallel/flores200-devtest.ru
 check "the other language is missing" fails_with "flores200-devtest.ru" "$C" "${e[@]}" --tasks flores_en-ru

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "core/base/mem.h"
 #include "grow/report_scores_page.h"
 #include "grow/report_scores_read.h"
 #include "tests/support/assert_ok.h"
@@ -182,6 +183,93 @@ static void shots_stand_apart(void **state)
     free(page);
 }
 
+/* ---- translations ---------------------------------------------------------------------------- */
+
+/* A perfect BLEU; a TER as of a model that does not stop. */
+static const char translations[] =
+    "[{\"task\":\"flores_en-ru\",\"model\":\"a.h5\",\"questions\":20,\"shots\":0,\"cut\":3,"
+    "\"accuracy\":0.41,\"stderr\":0.02,\"layers\":2,"
+    "\"bleu\":{\"score\":27.5,\"interval\":[20,31.25],\"signature\":\"BLEU|nrefs:1\"},"
+    "\"chrf\":{\"score\":44,\"interval\":[40,48.0],\"signature\":\"chrF2++|nrefs:1|nw:2\"},"
+    "\"ter\":{\"score\":180,\"interval\":[150,200],\"signature\":\"TER\"}},"
+    "{\"task\":\"flores_en-ru\",\"model\":\"b.h5\",\"questions\":20,\"shots\":0,\"cut\":3,"
+    "\"accuracy\":0.41,\"layers\":4,"
+    "\"bleu\":{\"score\":100.0,\"interval\":[100.0,100.0],\"signature\":\"BLEU|nrefs:1\"},"
+    "\"ter\":{\"score\":0,\"interval\":[0,0],\"signature\":\"TER|nrefs:1\"}}]";
+
+static void translations_keep_intervals(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *measure;
+        double value, low, high;
+        bool less_is_better;
+    } wanted[] = {{"BLEU", 0.275, 0.2, 0.3125, false},
+                  {"chrF2++", 0.44, 0.4, 0.48, false},
+                  {"TER", 1.8, 1.5, 2.0, true},
+                  {"BLEU", 1.0, 1.0, 1.0, false},
+                  {"TER", 0.0, 0.0, 0.0, true}};
+    ReportScores scores;
+    read_text(&scores, translations);
+    assert_int_equal(scores.count, 5);
+    for (int i = 0; i < 5; i++) {
+        const ReportScore *score = &scores.items[i];
+        assert_string_equal(score->task, "flores_en-ru");
+        assert_string_equal(score->measure, wanted[i].measure);
+        assert_true(fabs(score->value - wanted[i].value) < 1e-12);
+        assert_true(fabs(score->range.low - wanted[i].low) < 1e-12);
+        assert_true(fabs(score->range.high - wanted[i].high) < 1e-12);
+        assert_int_equal(score->less_is_better, wanted[i].less_is_better);
+        assert_true(score->questions == 20 && score->cut == 3 && score->shots == 0);
+        assert_true(score->layers == (i < 3 ? 2 : 4) && !score->is_bits && isnan(score->chance));
+    }
+    assert_true(report_scores_alike(&scores.items[0], &scores.items[3]));
+    assert_false(report_scores_alike(&scores.items[0], &scores.items[2]));
+    report_scores_clear(&scores);
+}
+
+static void translations_are_figures(void **state)
+{
+    (void)state;
+    char *page = page_of_text(translations);
+    static const char *const counts =
+        "20 questions, 3 prompts longer than the context</figcaption>";
+    static const char *const figures[] = {
+        "<b>flores_en-ru</b> BLEU, 0 shots, ",
+        "<b>flores_en-ru</b> chrF2++, 0 shots, ",
+        "<b>flores_en-ru</b> TER, less is better, 0 shots, ",
+    };
+    for (int i = 0; i < 3; i++) {
+        char *caption = xasprintf("%s%s", figures[i], counts);
+        assert_has(page, caption);
+        free(caption);
+    }
+    assert_has(page, "<td>27.5 % <small>20.0–31.2</small></td>");
+    assert_has(page, "style=\"left:20.00%;width:11.25%\"");
+    assert_has(page, "<td>100.0 % <small>100.0–100.0</small></td>");
+    /* The end of the highest interval is the whole width. */
+    assert_has(page, "<td>180.0 % <small>150.0–200.0</small></td>");
+    assert_has(page, "style=\"width:90.00%;background-color:var(--c0)\"");
+    assert_has(page, "style=\"left:75.00%;width:25.00%\"");
+    assert_has(page, "of translations (BLEU, chrF, TER) the bootstrap");
+    assert_null(strstr(page, "accuracy"));
+    assert_null(strstr(page, "41.0 %"));
+    /* chrF is known at one depth only. */
+    assert_int_equal(count_of(page, "<figure>"), 5);
+    assert_has(page, "<b>flores_en-ru against depth</b> BLEU, 0 shots <span");
+    const char *depth = strstr(page, "<b>flores_en-ru against depth</b> TER, less is better, 0 ");
+    assert_non_null(depth);
+    assert_has(depth, "a.h5: 180.0 % at 2 layers");
+    assert_has(depth, ">150 %</text>");
+    /* All of the interval is inside the frame. */
+    double top, bottom, point;
+    const char *circle = strstr(depth, "<circle");
+    assert_int_equal(sscanf(circle, "<circle cx=\"%*f\" cy=\"%lf\"", &point), 1);
+    assert_int_equal(sscanf(strstr(circle, "<path"), "<path d=\"M%*f %lfV%lf\"", &bottom, &top), 2);
+    assert_true(28.0 <= top && top < point && point < bottom && bottom < 340.0 - 46.0);
+    free(page);
+}
+
 /* ---- who is who ------------------------------------------------------------------------------ */
 
 static void put_result(const char *file, const char *model, int layers, double accuracy)
@@ -322,7 +410,12 @@ static void texts_are_escaped(void **state)
         "\"categories\":[{\"name\":\"<script>\",\"questions\":4,\"accuracy\":1}]},"
         "{\"task\":\"<i>\",\"model\":\"<b>2\",\"questions\":4,\"accuracy\":1,\"layers\":2},"
         "{\"task\":\"bpb\",\"model\":\"<u>\",\"data\":\"<u>\",\"bits_per_byte\":1,"
-        "\"places\":[{\"from\":1,\"bits_per_byte\":1},{\"from\":2,\"bits_per_byte\":1}]}]");
+        "\"places\":[{\"from\":1,\"bits_per_byte\":1},{\"from\":2,\"bits_per_byte\":1}]},"
+        "{\"task\":\"flores_en-ru\",\"model\":\"a\",\"questions\":1,\"layers\":1,"
+        "\"ter\":{\"score\":1,\"interval\":[1,1],\"signature\":\"<u>|\"}},"
+        "{\"task\":\"flores_en-ru\",\"model\":\"b\",\"questions\":1,\"layers\":2,"
+        "\"ter\":{\"score\":1,\"interval\":[1,1],\"signature\":\"<u>|\"}}]");
+    assert_has(page, "<b>flores_en-ru</b> &lt;u&gt;, less is better");
     assert_has(page, "&lt;script&gt;");
     assert_has(page, "&lt;b&gt;&amp;");
     assert_null(strstr(page, "<i>"));
@@ -346,6 +439,37 @@ static void expect_refusal(const char *text, const char *words)
 #define ROW(members) "[{\"task\":\"t\",\"model\":\"m\"," members "}]"
 #define BITS(members) "[{\"task\":\"bpb\",\"model\":\"m\",\"data\":\"d\"," members "}]"
 #define GOOD "\"questions\":2,\"accuracy\":0.5"
+
+static void bad_translations_are_named(void **state)
+{
+    (void)state;
+#define METRIC(key, members) ROW("\"questions\":2,\"" key "\":{" members "}")
+#define WITH_INTERVAL(list) METRIC("bleu", "\"score\":2,\"signature\":\"BLEU\",\"interval\":" list)
+    static const char bounds[] = "[0]: bleu: 'interval' is [low, high], both between 0 and 100";
+    expect_refusal(ROW("\"bleu\":{}"), "r.json: [0] has no 'questions'");
+    expect_refusal(ROW("\"questions\":2,\"chrf\":41.5"), "r.json: [0]: chrf has no 'score'");
+    expect_refusal(ROW("\"questions\":2,\"ter\":null"), "r.json: [0]: ter has no 'score'");
+    expect_refusal(METRIC("bleu", "\"score\":\"high\""), "bleu: 'score' must be a number");
+    expect_refusal(METRIC("bleu", "\"score\":101"), "'score' is between 0 and 100, not 101");
+    expect_refusal(METRIC("chrf", "\"score\":-1"), "'score' is between 0 and 100, not -1");
+    expect_refusal(METRIC("ter", "\"score\":1e9"), "'score' is between 0 and 100000, not 1e+09");
+    expect_refusal(METRIC("ter", "\"score\":120"), "[0]: ter has no 'interval'");
+    expect_refusal(WITH_INTERVAL("{}"), "bleu: 'interval' must be a list");
+    expect_refusal(WITH_INTERVAL("[1]"), bounds);
+    expect_refusal(WITH_INTERVAL("[1,2,3]"), bounds);
+    expect_refusal(WITH_INTERVAL("[1,\"2\"]"), bounds);
+    expect_refusal(WITH_INTERVAL("[null,2]"), bounds);
+    expect_refusal(WITH_INTERVAL("[3,2]"), bounds);
+    expect_refusal(WITH_INTERVAL("[-1,2]"), bounds);
+    expect_refusal(WITH_INTERVAL("[1,100.5]"), bounds);
+    expect_refusal(METRIC("ter", "\"score\":1,\"interval\":[1,2]"), "ter has no 'signature'");
+    expect_refusal(METRIC("ter", "\"score\":1,\"interval\":[1,2],\"signature\":\"|TER\""),
+                   "[0]: ter: 'signature' begins with the metric's name");
+    /* The first metric is right, the second one is not. */
+    expect_refusal(
+        METRIC("bleu", "\"score\":1,\"interval\":[0,2],\"signature\":\"BLEU\"},\"ter\":{"),
+        "r.json: [0]: ter has no 'score'");
+}
 
 static void bad_rows_are_named(void **state)
 {
@@ -396,7 +520,8 @@ int main(void)
         IN_FOLDER(stages_are_one_line),         IN_FOLDER(seeds_are_not),
         IN_FOLDER(bits_have_their_own_scale),   IN_FOLDER(texts_are_escaped),
         IN_FOLDER(bad_rows_are_named),          IN_FOLDER(one_f1_has_no_interval),
-        IN_FOLDER(shots_stand_apart),
+        IN_FOLDER(shots_stand_apart),           IN_FOLDER(bad_translations_are_named),
+        IN_FOLDER(translations_keep_intervals), IN_FOLDER(translations_are_figures),
     };
     return cmocka_run_group_tests(list, NULL, NULL);
 }
