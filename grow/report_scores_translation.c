@@ -1,5 +1,6 @@
 #include "grow/report_scores_translation.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,12 +30,16 @@ bool report_is_translation(const json_t *row)
     return false;
 }
 
-/* [low, high] in percent. */
+/* [low, high] in percent; of a single line [null, null], and NaN. */
 static Status get_interval(const json_t *figure, double most, const char *where, Interval *out,
                            Err *err)
 {
     json_t *list;
     TRY(json_get_array(figure, "interval", where, &list, err));
+    if (json_unpack(list, "[n, n!]") == 0) {
+        *out = (Interval){(double)NAN, (double)NAN};
+        return STATUS_OK;
+    }
     if (json_unpack(list, "[F, F!]", &out->low, &out->high) != 0 ||
         !(0.0 <= out->low && out->low <= out->high && out->high <= most))
         return err_set(err, "%s: 'interval' is [low, high], both between 0 and %g", where, most);

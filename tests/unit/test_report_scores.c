@@ -107,8 +107,8 @@ static void intervals_are_of_their_kind(void **state)
     report_scores_clear(&scores);
 }
 
-/* Nothing is known of a single F1 in between. */
-static void one_f1_has_no_interval(void **state)
+/* Nothing is known of a single F1 in between, nor of a single line. */
+static void a_single_score_has_no_interval(void **state)
 {
     (void)state;
     char *page = page_of_text("[{\"task\":\"squad\",\"model\":\"m\",\"questions\":1,"
@@ -117,6 +117,12 @@ static void one_f1_has_no_interval(void **state)
     assert_has(page, "<td>0.0 % <small>0.0–79.3</small></td>");
     assert_has(page, "<td>40.0 %</td>");
     assert_int_equal(count_of(page, "class=\"range\""), 1);
+    free(page);
+    page =
+        page_of_text("[{\"task\":\"flores_en-ru\",\"model\":\"m\",\"questions\":1,\"accuracy\":0.3,"
+                     "\"bleu\":{\"score\":12.5,\"interval\":[null,null],\"signature\":\"BLEU\"}}]");
+    assert_has(page, "<td>12.5 %</td>");
+    assert_int_equal(count_of(page, "class=\"range\""), 0);
     free(page);
 }
 
@@ -519,7 +525,7 @@ int main(void)
         IN_FOLDER(names_tell_models_apart),     cmocka_unit_test(more_models_than_colours_differ),
         IN_FOLDER(stages_are_one_line),         IN_FOLDER(seeds_are_not),
         IN_FOLDER(bits_have_their_own_scale),   IN_FOLDER(texts_are_escaped),
-        IN_FOLDER(bad_rows_are_named),          IN_FOLDER(one_f1_has_no_interval),
+        IN_FOLDER(bad_rows_are_named),          IN_FOLDER(a_single_score_has_no_interval),
         IN_FOLDER(shots_stand_apart),           IN_FOLDER(bad_translations_are_named),
         IN_FOLDER(translations_keep_intervals), IN_FOLDER(translations_are_figures),
     };
