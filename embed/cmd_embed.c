@@ -226,6 +226,19 @@ static Status show(const EmbedSettings *settings, const EmbedTable *table, doubl
     return status;
 }
 
+/* Before minutes of work: `output` can be written, and is nothing that is read. */
+static Status check_output(const EmbedSettings *s, const char *input, const char *output, Err *err)
+{
+    const StringList *lists[] = {&s->ngrams, &s->corpora, &s->fonts, &s->measure};
+    TRY(file_check_target(output, err));
+    TRY(file_check_apart(output, input, err));
+    TRY(file_check_apart(output, s->tokenizer, err));
+    for (size_t k = 0; k < sizeof lists / sizeof *lists; k++)
+        for (int64_t i = 0; i < lists[k]->count; i++)
+            TRY(file_check_apart(output, lists[k]->items[i], err));
+    return STATUS_OK;
+}
+
 static Status embed_run(const void *any, const StringList *positionals, Err *err)
 {
     const EmbedSettings *settings = any;
@@ -237,6 +250,10 @@ static Status embed_run(const void *any, const StringList *positionals, Err *err
                        "%s is only looked at: leave out --output, or take its vocabulary with "
                        "--tokenizer %s",
                        input, input);
+    if (settings->output)
+        TRY(check_output(settings, input, settings->output, err));
+    if (settings->preview)
+        TRY(check_output(settings, input, settings->preview, err));
     EmbedTable table = {0};
     Status status = STATUS_OK;
     double seconds_written = 0;

@@ -5,6 +5,7 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/io/json_put.h"
 #include "core/io/table.h"
 #include "embed/cmd_embed.h"
 #include "embed/codes.h"
@@ -123,7 +124,7 @@ static json_t *base_names(const StringList *paths)
 {
     json_t *list = json_array();
     for (int64_t i = 0; i < paths->count; i++)
-        json_array_append_new(list, json_string(file_base_name(paths->items[i])));
+        json_array_append_new(list, json_name(file_base_name(paths->items[i])));
     return list;
 }
 
@@ -172,7 +173,8 @@ static Status take_vocabulary(const EmbedSettings *settings, EmbedTable *table, 
     TokenizerSpec spec;
     if (settings->tokenizer) {
         TRY(tokenizer_spec_load(settings->tokenizer, &spec, err));
-        table->vocabulary_facts = json_pack("{s:s}", "from", file_base_name(settings->tokenizer));
+        table->vocabulary_facts =
+            json_pack("{s:o}", "from", json_name(file_base_name(settings->tokenizer)));
     } else {
         VocabularyOptions options = vocabulary_options(settings);
         TRY(vocabulary_build(&options, &table->fonts, &spec, &table->vocabulary_facts, err));

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/base/mem.h"
+#include "core/io/json_put.h"
 #include "core/text/utf8.h"
 #include "embed/preview.h"
 #include "embed/vocabulary.h"
@@ -37,8 +38,8 @@ Status report_file(const Tokenizer *tokenizer, const char *path, int64_t limit, 
     Status status = corpus_read(path, limit, measure_document, &m, err);
     id_list_clear(&m.ids);
     TRY(status);
-    *out = json_pack("{s:s, s:I, s:I, s:I, s:f, s:I, s:I}", "file", file_base_name(path), "bytes",
-                     (json_int_t)m.bytes, "characters", (json_int_t)m.characters, "tokens",
+    *out = json_pack("{s:o, s:I, s:I, s:I, s:f, s:I, s:I}", "file", json_name(file_base_name(path)),
+                     "bytes", (json_int_t)m.bytes, "characters", (json_int_t)m.characters, "tokens",
                      (json_int_t)m.tokens, "characters_per_token",
                      m.tokens > 0 ? (double)m.characters / (double)m.tokens : 0.0, "byte_tokens",
                      (json_int_t)m.byte_tokens, "unknown", (json_int_t)m.unknown);

@@ -1,5 +1,6 @@
 /* `cambium report`: the curves, costs and samples of runs on one page. */
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "core/base/log.h"
@@ -24,6 +25,18 @@ static bool is_file(const char *path)
     return stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
+/* The page takes no place of what it is made from. */
+static Status check_output(const char *output, const StringList *paths, Err *err)
+{
+    Status status = file_check_target(output, err);
+    for (int64_t i = 0; i < paths->count && status == STATUS_OK; i++) {
+        char *metrics = file_join(paths->items[i], "metrics.jsonl");
+        status = file_check_apart(output, is_file(metrics) ? metrics : paths->items[i], err);
+        free(metrics);
+    }
+    return status;
+}
+
 static Status report_run(const void *opaque, const StringList *paths, Err *err)
 {
     const ReportSettings *settings = opaque;
@@ -33,7 +46,9 @@ static Status report_run(const void *opaque, const StringList *paths, Err *err)
     StrBuf page = {0};
     for (int64_t i = 0; i < paths->count; i++)
         string_list_add(is_file(paths->items[i]) ? &results : &folders, paths->items[i]);
-    Status status = report_scores_read(&scores, &results, err);
+    Status status = check_output(settings->output, paths, err);
+    if (status == STATUS_OK)
+        status = report_scores_read(&scores, &results, err);
     if (status == STATUS_OK)
         status = report_read(&report, &folders, err);
     if (status == STATUS_OK) {

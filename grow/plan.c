@@ -8,6 +8,7 @@
 
 #include "core/base/mem.h"
 #include "core/cli/options.h"
+#include "core/io/json_put.h"
 #include "train/schedule.h"
 
 enum { STAGES_MAX = 1000 };
@@ -361,7 +362,7 @@ json_t *grow_plan_json(const GrowPlan *plan)
         grow_trains_text(&s->trains, trains, sizeof trains);
         json_t *data = json_array();
         for (int64_t k = 0; k < s->data.count; k++)
-            json_array_append_new(data, json_string(s->data.items[k]));
+            json_array_append_new(data, json_name(s->data.items[k]));
         json_array_append_new(
             stages,
             json_pack("{s:I, s:s, s:s, s:I, s:f, s:s, s:f, s:{s:I, s:f, s:b}, s:o}", "blocks",

@@ -1,11 +1,13 @@
 /* `cambium merge`: joins trained experts into one file, without training them. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/cli/load_model.h"
+#include "core/io/json_put.h"
 #include "merge/fit.h"
 #include "merge/parts.h"
 #include "merge/verify.h"
@@ -59,7 +61,8 @@ static Status parse_weights(const char *text, int64_t n, float *out, Err *err)
         char *end;
         out[e] = strtof(p, &end);
         bool last = e == n - 1;
-        if (end == p || *end != (last ? '\0' : ',') || !(out[e] >= 0.0f))
+        if (end == p || *end != (last ? '\0' : ',') || !(out[e] >= 0.0f) ||
+            !isfinite((double)out[e]))
             return err_set(err,
                            "--weights wants %" PRId64
                            " numbers of 0 or more, one per expert, comma-separated; not '%s'",
@@ -184,7 +187,7 @@ static void print_result(const Job *job)
         json_t *weights = json_array();
         for (int64_t e = 0; e < job->parts.n_experts && job->weights; e++)
             json_array_append_new(weights, json_real((double)job->weights[e]));
-        json_t *json = json_pack("{s:s, s:s, s:I, s:o}", "file", s->out, "rule",
+        json_t *json = json_pack("{s:o, s:s, s:I, s:o}", "file", json_name(s->out), "rule",
                                  merge_rule_name(job->write.rule), "experts",
                                  (json_int_t)job->parts.n_experts, "weights", weights);
         if (s->tune) {
@@ -235,6 +238,12 @@ static Status merge_run(const void *settings, const StringList *models, Err *err
         job.weights = xcalloc((size_t)job.parts.n_experts, sizeof *job.weights);
         status = parse_weights(s->weights, job.parts.n_experts, job.weights, err);
     }
+    for (int64_t i = 0; i < models->count && status == STATUS_OK; i++)
+        status = file_check_apart(s->out, models->items[i], err);
+    if (status == STATUS_OK)
+        status = file_check_apart(s->out, s->tune, err);
+    if (status == STATUS_OK)
+        status = file_check_apart(s->out, s->table, err);
     if (status == STATUS_OK)
         status = file_draft_init(&job.draft, s->out, err);
     job.write.path = job.draft.temporary;

@@ -3,6 +3,7 @@
 
 #include "core/base/log.h"
 #include "core/cli/options.h"
+#include "core/io/json_put.h"
 #include "core/io/tokenizer_io.h"
 #include "train/pack_build.h"
 
@@ -43,9 +44,9 @@ static void print_report(const char *output, const PackReport *report, bool json
     static const char *const names[PACK_SPLITS] = {"train", "validation"};
     if (json) {
         json_t *object =
-            json_pack("{s:s, s:I, s:o, s:o}", "file", output, "files", (json_int_t)report->files,
-                      names[PACK_TRAIN], split_json(report, PACK_TRAIN), names[PACK_VALIDATION],
-                      split_json(report, PACK_VALIDATION));
+            json_pack("{s:o, s:I, s:o, s:o}", "file", json_name(output), "files",
+                      (json_int_t)report->files, names[PACK_TRAIN], split_json(report, PACK_TRAIN),
+                      names[PACK_VALIDATION], split_json(report, PACK_VALIDATION));
         json_dumpf(object, stdout, JSON_COMPACT);
         putchar('\n');
         json_decref(object);
@@ -74,6 +75,7 @@ static Status pack_run(const void *opaque, const StringList *inputs, Err *err)
     TRY(check_settings(settings, err));
     Container *container;
     Tokenizer *tokenizer;
+    TRY(file_check_apart(settings->output, settings->table, err));
     TRY(container_open(&container, settings->table, err));
     Status status = tokenizer_read(container, &tokenizer, err);
     container_close(container);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/log.h"
+#include "core/io/json_put.h"
 #include "train/model_options.h"
 #include "train/run_dry.h"
 
@@ -97,10 +98,10 @@ static Status dry_run(const TrainSettings *s, const Run *run, const ModelConfig 
 static void print_result(const TrainSettings *s, const Run *run, const TrainerStatus *status)
 {
     if (s->json) {
-        json_t *json = json_pack("{s:s, s:I, s:I, s:f, s:f}", "model", run->model_path, "steps",
-                                 (json_int_t)status->step, "tokens", (json_int_t)status->tokens,
-                                 "loss", status->loss, "tokens_per_second",
-                                 (double)status->own_tokens / fmax(status->seconds, 1e-9));
+        json_t *json = json_pack(
+            "{s:o, s:I, s:I, s:f, s:f}", "model", json_name(run->model_path), "steps",
+            (json_int_t)status->step, "tokens", (json_int_t)status->tokens, "loss", status->loss,
+            "tokens_per_second", (double)status->own_tokens / fmax(status->seconds, 1e-9));
         if (isfinite(status->eval_bpb))
             json_object_set_new(json, "bits_per_byte", json_real(status->eval_bpb));
         char *text = json_dumps(json, JSON_COMPACT);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/file.h"
@@ -34,6 +35,15 @@ static Status keep_lines(Metrics *metrics, int64_t lines, Err *err)
         status = err_set(err, "cannot shorten %s: %s", metrics->path, strerror(errno));
     strbuf_clear(&all);
     return status;
+}
+
+bool metrics_exist(const char *folder)
+{
+    struct stat info;
+    char *path = file_join(folder, "metrics.jsonl");
+    bool any = stat(path, &info) == 0 && info.st_size > 0;
+    free(path);
+    return any;
 }
 
 Status metrics_open(Metrics **out, const char *folder, int64_t lines, Err *err)

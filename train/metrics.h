@@ -7,6 +7,7 @@
 #ifndef CAMBIUM_TRAIN_METRICS_H
 #define CAMBIUM_TRAIN_METRICS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <jansson.h>
@@ -14,6 +15,9 @@
 #include "core/base/err.h"
 
 typedef struct Metrics Metrics;
+
+/* Whether FOLDER/metrics.jsonl is there and not empty. */
+bool metrics_exist(const char *folder);
 
 /* Opens FOLDER/metrics.jsonl for appending and keeps its first `lines` lines: a run that goes on
  * from a checkpoint writes those behind it again. Fewer are left as they are. */

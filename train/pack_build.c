@@ -14,6 +14,7 @@
 #include "core/io/table.h"
 #include "core/io/corpus_file.h"
 #include "core/io/corpus_reader.h"
+#include "core/io/json_put.h"
 
 /* A batch is large enough to keep all cores busy and small enough to stay in memory. */
 enum { BATCH_DOCUMENTS = 4096, BATCH_BYTES = 16 << 20 };
@@ -252,8 +253,8 @@ static Status put_meta(const Builder *builder, ContainerWriter *writer, Err *err
     CHECK(meta, "the meta data of a pack do not fit their pattern");
     for (int64_t i = 0; i < builder->files.count; i++) {
         /* A name that is not UTF-8 cannot stand in JSON. */
-        json_t *name = json_string(file_base_name(builder->files.items[i]));
-        json_array_append_new(json_object_get(meta, "sources"), name ? name : json_string("?"));
+        json_array_append_new(json_object_get(meta, "sources"),
+                              json_name(file_base_name(builder->files.items[i])));
     }
     Status status = container_put_json(writer, "/meta", meta, err);
     json_decref(meta);
@@ -280,6 +281,8 @@ static Status write_pack(Builder *builder, const char *output, Err *err)
 static Status build(Builder *builder, const char *output, Err *err)
 {
     TRY(list_inputs(builder, err));
+    for (int64_t i = 0; i < builder->files.count; i++)
+        TRY(file_check_apart(output, builder->files.items[i], err));
     for (int split = 0; split < PACK_SPLITS; split++)
         if (!(builder->splits[split].scratch = open_scratch(output, split, err)))
             return STATUS_FAIL;

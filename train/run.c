@@ -143,6 +143,11 @@ static Status open_folder(Run *run, Err *err)
         return err_set(err,
                        "%s holds a run already; go on with it (--resume) or choose another folder",
                        s->out);
+    if (run->ranks.is_first && !exists && !s->resume && metrics_exist(s->out))
+        return err_set(err,
+                       "%s has the metrics.jsonl of a run whose checkpoint is not there; choose "
+                       "another folder, or begin anew in this one with --resume",
+                       s->out);
     if (s->resume && !exists)
         log_warn("%s holds no checkpoint yet: starting from the beginning", s->out);
     if (run->ranks.is_first)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/file.h"
+#include "core/io/json_put.h"
 
 /* Where results go, what is said on the way, what other checks compare (the table and the first
  * model by their hashes), and what changes nothing but the order of sums. */
@@ -21,7 +22,7 @@ json_t *run_options_that_decide(json_t *options, DType compute)
     for (size_t i = 0; i < json_array_size(data); i++) {
         const char *path = json_string_value(json_array_get(data, i));
         if (path)
-            json_array_set_new(data, i, json_string(file_base_name(path)));
+            json_array_set_new(data, i, json_name(file_base_name(path)));
     }
     return options;
 }

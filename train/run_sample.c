@@ -4,6 +4,7 @@
 
 #include "core/base/log.h"
 #include "core/decode/generate.h"
+#include "core/io/json_put.h"
 #include "core/text/utf8.h"
 
 enum { SAMPLE_TOKENS = 48 };
@@ -11,10 +12,10 @@ enum { SAMPLE_TOKENS = 48 };
 static void write_line(const char *prompt, const StrBuf *text, const TrainerStatus *status,
                        const json_t *fields, Metrics *metrics)
 {
-    json_t *line = json_pack("{s:s, s:I, s:I, s:f, s:f, s:s, s:s%}", "event", "sample", "step",
+    json_t *line = json_pack("{s:s, s:I, s:I, s:f, s:f, s:o, s:s%}", "event", "sample", "step",
                              (json_int_t)status->step, "tokens", (json_int_t)status->tokens,
-                             "flops", status->flops, "seconds", status->seconds, "prompt", prompt,
-                             "text", text->data, (size_t)text->size);
+                             "flops", status->flops, "seconds", status->seconds, "prompt",
+                             json_name(prompt), "text", text->data, (size_t)text->size);
     if (fields)
         json_object_update_missing(line, (json_t *)(uintptr_t)fields);
     metrics_write(metrics, line);

@@ -16,7 +16,7 @@ Status schedule_check(const Schedule *s, Err *err)
     if (s->steps < 1)
         return err_set(err, "a run of %lld steps; give --tokens or --steps", (long long)s->steps);
     if (!(s->lr > 0.0 && s->lr < 1e3))
-        return err_set(err, "the learning rate %g is not above 0", s->lr);
+        return err_set(err, "the learning rate %g is not between 0 and 1000", s->lr);
     if (!(s->floor >= 0.0 && s->floor <= 1.0))
         return err_set(err,
                        "the last learning rate, as a share of the highest, is %g; it must be "

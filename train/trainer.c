@@ -231,10 +231,12 @@ static Status not_finite(Trainer *t, const char *what, Err *err)
 {
     Err ignored;
     const char *name = optimizer_find_non_finite(t->optimizer, &ignored);
-    return err_set(err,
-                   "step %" PRId64 ": the %s is not finite (first seen in %s); the last checkpoint "
-                   "is as it was; go on from it with a lower --lr or a longer --warmup",
-                   t->status.step + 1, what, name ? name : "the loss alone");
+    return err_set(
+        err,
+        "step %" PRId64 ": the %s is not finite (first seen in %s); a "
+        "checkpoint before it is as it was; begin anew, or from that with --init, with a "
+        "lower --lr or a longer --warmup",
+        t->status.step + 1, what, name ? name : "the loss alone");
 }
 
 /* All ranks run this; of those in one process the first steps the optimizer while the others wait.

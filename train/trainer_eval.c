@@ -1,5 +1,6 @@
 #include <math.h>
 
+#include "core/io/json_put.h"
 #include "train/trainer_impl.h"
 
 /* Sums over one source's validation split. */
@@ -46,8 +47,8 @@ Status trainer_evaluate(Trainer *t, Err *err)
         all.nats += own.nats;
         all.targets += own.targets;
         all.bytes += own.bytes;
-        json_array_append_new(parts, json_pack("{s:s, s:f, s:f}", "data", info->path, "loss",
-                                               own.nats / (double)own.targets, "bpb",
+        json_array_append_new(parts, json_pack("{s:o, s:f, s:f}", "data", json_name(info->path),
+                                               "loss", own.nats / (double)own.targets, "bpb",
                                                bits_per_byte(&own)));
     }
     if (status == STATUS_OK && all.targets > 0) {

@@ -122,6 +122,15 @@ Status file_check_target(const char *path, Err *err)
     return status;
 }
 
+Status file_check_apart(const char *output, const char *input, Err *err)
+{
+    struct stat out, in;
+    if (!input || stat(output, &out) != 0 || stat(input, &in) != 0 || out.st_dev != in.st_dev ||
+        out.st_ino != in.st_ino)
+        return STATUS_OK;
+    return err_set(err, "%s would be overwritten, and it is read; name another output", input);
+}
+
 Status file_draft_commit(FileDraft *draft, Err *err)
 {
     Status status = sync_path(draft->temporary, O_RDONLY, err);

@@ -37,6 +37,10 @@ void file_draft_abandon(FileDraft *draft); /* removes the temporary file, ends t
  * takes hours before it writes. */
 Status file_check_target(const char *path, Err *err);
 
+/* Refuses an output that is one of its own inputs, by whatever name: it would be gone. `input` may
+ * be NULL, and need not be there. */
+Status file_check_apart(const char *output, const char *input, Err *err);
+
 /* The common case: the whole content at once. */
 Status file_write(const char *path, const void *data, size_t bytes, Err *err);
 

@@ -10,6 +10,7 @@
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
 #include "core/cli/config_file.h"
+#include "core/io/json_put.h"
 
 static CommonSettings common;
 static StringList given; /* names that the config file and the command line set */
@@ -367,14 +368,14 @@ json_t *options_json(const Verb *verb, const void *settings)
         case OPTION_TEXT:
         case OPTION_CHOICE: {
             const char *text = *(char *const *)at;
-            value = text ? json_string(text) : json_null();
+            value = text ? json_name(text) : json_null();
             break;
         }
         case OPTION_LIST: {
             const StringList *list = at;
             value = json_array();
             for (int64_t i = 0; i < list->count; i++)
-                json_array_append_new(value, json_string(list->items[i]));
+                json_array_append_new(value, json_name(list->items[i]));
             break;
         }
         }

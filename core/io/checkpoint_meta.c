@@ -4,6 +4,7 @@
 #include "core/base/mem.h"
 #include "core/io/checkpoint.h"
 #include "core/io/json_get.h"
+#include "core/io/json_put.h"
 
 enum { EXPERTS_MAX = 4096 };
 
@@ -13,9 +14,9 @@ json_t *checkpoint_meta_json(const CheckpointInfo *info)
     for (int64_t i = 0; i < info->n_experts; i++) {
         const CheckpointExpert *expert = &info->experts[i];
         json_t *history = expert->history ? json_deep_copy(expert->history) : json_array();
-        json_array_append_new(experts,
-                              json_pack("{s:s, s:o, s:o}", "name", expert->name, "config",
-                                        model_config_json(&expert->config), "history", history));
+        json_array_append_new(experts, json_pack("{s:o, s:o, s:o}", "name", json_name(expert->name),
+                                                 "config", model_config_json(&expert->config),
+                                                 "history", history));
         double weight = info->weights ? (double)info->weights[i] : 1.0 / (double)info->n_experts;
         json_array_append_new(weights, json_real(weight));
     }

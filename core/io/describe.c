@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "core/io/checkpoint.h"
 #include "core/io/gguf.h"
+#include "core/io/json_put.h"
 #include "core/io/npy.h"
 #include "core/io/safetensors.h"
 
@@ -264,7 +265,7 @@ Status describe_file(const char *path, bool verify, json_t **out, Err *err)
     uint8_t first[9] = {0};
     if (map.bytes >= (int64_t)sizeof first)
         memcpy(first, map.data, sizeof first);
-    json_t *json = json_pack("{s:s, s:I}", "file", path, "bytes", (json_int_t)map.bytes);
+    json_t *json = json_pack("{s:o, s:I}", "file", json_name(path), "bytes", (json_int_t)map.bytes);
     file_map_close(&map);
     Status status;
     if (memcmp(first, "\x93NUMPY", 6) == 0)

@@ -106,4 +106,38 @@ check "prompts together give what each gives alone" batch_is_alone
 check "standard input is a prompt" [ "$(echo 'b c' | text 5)" = "$(text 5 -p 'b c')" ]
 check "a context ends the text" bash -c "'$C' infer b/model.h5 -q -p 'b c d' -n 50 --context 10 --json | grep -q '\"finish\":\"length\"'"
 check "a prompt longer than the context is refused" fails_with "leaves no room" "$C" infer b/model.h5 -q -p 'b c d e f' --context 3
+
+# ---- values that nothing trains and no file has yet ----
+few=(--data a.pack --batch 4 --tokens 1K --save-every 3 --dtype bfloat16 -q)
+verified() { "$C" grow "$@" "${few[@]}" >/dev/null && "$C" inspect "${*: -1}/model.h5" --verify | grep -q 'all hashes agree'; }
+printf 'stages:\n  - {blocks: 1}\n  - {blocks: 1, train: [lora, head]}\n' >frozen.yaml
+check "a head that never trained is saved" verified -t t.h5 --heads 2 --context 32 --stages 1 --train newest -o head
+check "a block that never trained, too" verified -t t.h5 --heads 2 --context 32 --stages 1 --train head -o block
+check "also below LoRA" verified -t t.h5 --heads 2 --context 32 --plan frozen.yaml -o lora
+check "and on top of a model" verified --init b/model.h5 --stages 1 --train head -o top
+
+# ---- nothing is lost ----
+mkdir mine && echo '{"mine": 1}' >mine/metrics.jsonl
+check "metrics of another run are kept" fails_with "mine has the metrics.jsonl of a run whose checkpoint" "$C" grow -t t.h5 --heads 2 --stages 1 "${few[@]}" -o mine
+sha256sum t.h5 a.txt b/model.h5 b/metrics.jsonl mine/metrics.jsonl >sums
+lost() { fails_with "would be overwritten" "$C" "$@"; }
+check "pack: not its table" lost pack -t t.h5 a.txt -o t.h5
+check "pack: not its text" lost pack -t t.h5 a.txt -o ./a.txt
+check "embed: not its corpus" lost embed --corpus a.txt --vocab-size 300 --dim 16 -o a.txt
+check "embed: no preview over the table" lost embed t.h5 --preview t.h5
+check "merge: not an expert" lost merge b/model.h5 block/model.h5 -o b/model.h5
+check "merge: not the text that fits it" lost merge b/model.h5 block/model.h5 --rule weighted --tune-weights a.txt -o a.txt
+check "report: not the run's metrics" lost report b -o b/metrics.jsonl
+check "all are as they were" sha256sum --quiet -c sums
+
+# ---- names that are not UTF-8 ----
+odd=$'odd\xff'
+cp a.pack "$odd.pack"
+named() {
+    "$C" train -t t.h5 --heads 2 --data "$odd.pack" --layers 1 --steps 2 --batch 4 --context 32 --eval-every 1 --sample-every 1 --prompt $'\xff' -o "$odd" --json -q >odd.json &&
+        grep -q '"model":"odd�/model.h5"' odd.json && grep -q '"data":"odd�.pack"' "$odd/metrics.jsonl" && grep -q '"prompt":"�"' "$odd/metrics.jsonl" &&
+        "$C" merge "$odd/model.h5" b/model.h5 -o "$odd.h5" --json | grep -q '"file":"odd�.h5"' && "$C" inspect --json "$odd.h5" | grep -q '"name": "odd�"'
+}
+check "runs, packs and experts have them" named
+check "weights are finite" fails_with "--weights wants 2 numbers" "$C" merge b/model.h5 block/model.h5 --weights inf,1 -o never.h5
 exit $bad
