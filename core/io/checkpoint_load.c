@@ -276,9 +276,6 @@ static Status load_expert(LoadJob *job, const Substrate *shared, Err *err)
     TRY(model_allocate(job->model, err));
     job->fill = true;
     TRY(model_visit(job->model, load_param, job, err));
-    for (int64_t l = 0; l < config->n_layers; l++)
-        job->model->blocks[l].memory.from_file = true;
-    job->model->head_memory.from_file = true;
     if (param_exists(&job->model->embedding))
         model_refresh(job->model, &job->model->embedding);
     return STATUS_OK;

@@ -93,7 +93,7 @@ static void release_masters(Model *model, Param *params, int n, ParamMemory *mem
     for (int i = 0; i < n; i++)
         if (param_exists(&params[i]) && params[i].weight.dtype != DTYPE_F32 && !params[i].frozen)
             return;
-    if (!memory->masters || !memory->from_file)
+    if (!memory->masters)
         return;
     for (int i = 0; i < n; i++)
         if (params[i].weight.dtype != DTYPE_F32)

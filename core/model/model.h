@@ -15,12 +15,10 @@ typedef struct Substrate {
 
 /* Parameters that live and die together. `weights` holds what forward reads: matrices of the
  * weight type and vectors in float32. `masters` holds the float32 masters of bfloat16 matrices, and
- * may be released when the block is frozen (in float32 the weights are the masters) and
- * `from_file`: values that were only started here are nowhere else. */
+ * may be released when the block is frozen (in float32 the weights are the masters). */
 typedef struct ParamMemory {
     void *weights;
     void *masters;
-    bool from_file;
 } ParamMemory;
 
 typedef struct Block {
@@ -137,9 +135,8 @@ typedef struct TrainSet {
 } TrainSet;
 
 /* Sets `frozen` everywhere. Parameters that freeze now get their hashes; masters that nothing
- * trains any more, and that came from a file, are released (a checkpoint writer then copies those
- * values from there). Fails when a parameter is to train whose master is gone: load the model
- * again. */
+ * trains any more are released (a checkpoint writer then copies those values from the file they
+ * came from). Fails when a parameter is to train whose master is gone: load the model again. */
 Status model_set_trained(Model *model, const TrainSet *set, Err *err);
 
 /* Fails with the name of the first frozen parameter whose values are not what they were. */
