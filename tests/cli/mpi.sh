@@ -108,7 +108,7 @@ check "a batch that cannot be shared is refused" told "cannot be shared by 4 ran
 check "a folder that holds a run is refused" told "holds a run already" 2 "$C" "${train[@]}" --steps 4 -o trained
 check "NCCL wants GPUs" told "NCCL joins GPUs" 2 "$C" "${train[@]}" --steps 4 --comm nccl --device cpu -o x
 check "what fails in one process is told with its name" told "error: rank 1 of 2" \
-    1 "$C" "${train[@]}" --steps 4 -o x : -n 1 "$C" "${train[@]}" --data missing.pack --steps 4 -o x
+    1 "$C" "${train[@]}" --steps 4 -o y : -n 1 "$C" "${train[@]}" --data missing.pack --steps 4 -o y
 check "a loss that is not finite ends all" told "is not finite" 2 "$C" "${train[@]}" --steps 400 --lr 999 --warmup 0 --clip 0 -o nan
 vanished() { # the folder vanishes under the first process
     (mpi 2 "$C" "${train[@]}" --steps 100000 -o gone) >said 2>&1 &
