@@ -10,6 +10,7 @@
 #include "core/io/model_import.h"
 #include "core/io/param_names.h"
 #include "core/io/safetensors.h"
+#include "core/text/json_read.h"
 #include "core/text/tokenizer_json.h"
 
 enum { SHARDS_MAX = 4096 };
@@ -67,8 +68,7 @@ static Status read_json(const HfModel *model, const char *name, json_t **out, ch
     Status status = file_read(*path, 1 << 24, &content, err);
     if (status == STATUS_OK) {
         json_error_t fault;
-        *out = json_loadb(content.data ? content.data : "", (size_t)content.size,
-                          JSON_REJECT_DUPLICATES, &fault);
+        *out = json_read(content.data ? content.data : "", content.size, 0, &fault);
         if (!json_is_object(*out))
             status = err_set(err, "%s is not a JSON object: %s", *path, *out ? "" : fault.text);
     }

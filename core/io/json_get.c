@@ -1,5 +1,9 @@
 #include "core/io/json_get.h"
 
+#include <string.h>
+
+#include "core/text/json_read.h"
+
 typedef enum Wanted { WANT_OBJECT, WANT_ARRAY, WANT_TEXT, WANT_INT, WANT_NUMBER, WANT_BOOL } Wanted;
 
 static const char *const wanted_names[] = {
@@ -32,6 +36,8 @@ static Status get(const json_t *object, const char *key, const char *where, Want
     *out = json_object_get(object, key);
     if (!*out)
         return err_set(err, "%s has no '%s'", where, key);
+    if (json_unreadable(*out))
+        return err_set(err, "%s: '%s' is %s", where, key, json_unreadable(*out));
     if (!is_wanted(*out, wanted))
         return err_set(err, "%s: '%s' must be %s", where, key, wanted_names[wanted]);
     return STATUS_OK;
@@ -55,7 +61,9 @@ Status json_get_text(const json_t *object, const char *key, const char *where, c
     json_t *value;
     TRY(get(object, key, where, WANT_TEXT, &value, err));
     *out = json_string_value(value);
-    return STATUS_OK;
+    return strlen(*out) == json_string_length(value)
+               ? STATUS_OK
+               : err_set(err, "%s: '%s' holds a zero byte", where, key);
 }
 
 Status json_get_int(const json_t *object, const char *key, const char *where, int64_t *out,

@@ -5,6 +5,7 @@
 
 #include "core/base/file.h"
 #include "core/base/mem.h"
+#include "core/text/json_read.h"
 
 enum { HEADER_MAX = 100 << 20, LENGTH_BYTES = 8 };
 
@@ -113,7 +114,7 @@ static Status parse(SafeFile *file, const char *bytes, int64_t size, const char 
         return err_set(err, "%s is not safetensors: a header of %llu bytes in a file of %lld", name,
                        (unsigned long long)length, (long long)size);
     json_error_t fault;
-    file->header = json_loadb(bytes + LENGTH_BYTES, (size_t)length, JSON_REJECT_DUPLICATES, &fault);
+    file->header = json_read(bytes + LENGTH_BYTES, (int64_t)length, JSON_REJECT_DUPLICATES, &fault);
     if (!json_is_object(file->header))
         return err_set(err, "%s is not safetensors: its header is not a JSON object (%s)", name,
                        file->header ? "a list" : fault.text);

@@ -7,6 +7,7 @@
 #include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/text/byte_alphabet.h"
+#include "core/text/json_read.h"
 #include "core/text/tokenizer_json.h"
 #include "core/text/utf8.h"
 
@@ -613,7 +614,7 @@ Status tokenizer_json_parse(const char *json, int64_t bytes, TokenizerSpec *spec
         json = replaced.data;
         bytes = replaced.size;
     }
-    reader.root = json_loadb(json, (size_t)bytes, JSON_REJECT_DUPLICATES, &fault);
+    reader.root = json_read(json, bytes, JSON_REJECT_DUPLICATES, &fault);
     if (!reader.root)
         status = err_set(err, "tokenizer.json: not JSON: %s (line %d, column %d)", fault.text,
                          fault.line, fault.column);
