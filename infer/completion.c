@@ -204,22 +204,22 @@ static bool encode(const Tokenizer *tokenizer, const Completion *c, const Comple
     return begins;
 }
 
-static Generation generation_of(const Completion *c, const IdList *prompt,
-                                const TokenizerSpec *spec, const CompletionOptions *o)
+/* Which tokens end the text: what the model's files say, and bos, which begins another, or the end
+ * of the chat template's turns. */
+static void name_ends(const Completion *c, const Tokenizer *tokenizer, IdList *out)
 {
-    int32_t end = c->prompt_ids ? c->turn_end : spec->bos;
-    return (Generation){.prompt = prompt->items,
-                        .n_prompt = prompt->count,
-                        .max_tokens = o->max_tokens,
-                        .ends = {o->ignore_end ? -1 : spec->eos, o->ignore_end ? -1 : end}};
+    int32_t more = c->prompt_ids ? c->turn_end : tokenizer_spec(tokenizer)->bos;
+    tokenizer_ends(tokenizer, out);
+    if (more >= 0 && !id_list_has(out, more))
+        id_list_add(out, more);
 }
 
 Status complete(const Ensemble *ensemble, const Tokenizer *tokenizer, const CompletionOptions *o,
                 Completion *completions, int64_t n, CompletionRates *rates, Err *err)
 {
-    const TokenizerSpec *spec = tokenizer_spec(tokenizer);
     Generation *generations = xcalloc((size_t)n, sizeof *generations);
     IdList *prompts = xcalloc((size_t)n, sizeof *prompts);
+    IdList *ends = xcalloc((size_t)n, sizeof *ends);
     Run run = {.options = o,
                .channels = xcalloc((size_t)n, sizeof *run.channels),
                .n_experts = ensemble->n_experts};
@@ -234,7 +234,12 @@ Status complete(const Ensemble *ensemble, const Tokenizer *tokenizer, const Comp
         bool begins = encode(tokenizer, &completions[i], o, &prompts[i]);
         if (prompts[i].count == 0 && status == STATUS_OK)
             status = err_set(err, "an empty prompt, and the tokenizer has no token to begin with");
-        generations[i] = generation_of(&completions[i], &prompts[i], spec, o);
+        if (!o->ignore_end)
+            name_ends(&completions[i], tokenizer, &ends[i]);
+        generations[i] = (Generation){.prompt = prompts[i].items,
+                                      .n_prompt = prompts[i].count,
+                                      .max_tokens = o->max_tokens,
+                                      .ends = &ends[i]};
         completions[i].n_prompt = prompts[i].count;
         run.channels[i].completion = &completions[i];
         token_text_init(&run.channels[i].text, tokenizer, begins, o->stops);
@@ -253,10 +258,12 @@ Status complete(const Ensemble *ensemble, const Tokenizer *tokenizer, const Comp
         }
         id_list_clear(&generations[i].output);
         id_list_clear(&prompts[i]);
+        id_list_clear(&ends[i]);
     }
     strbuf_clear(&run.fresh);
     free(run.channels);
     free(generations);
     free(prompts);
+    free(ends);
     return status;
 }

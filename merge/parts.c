@@ -190,11 +190,24 @@ static Status put_meta(ContainerWriter *writer, const MergeParts *parts, const M
     return status;
 }
 
+/* What ends a text for one expert ends it for all. */
+static Status add_ends(const MergePart *part, TokenizerSpec *spec, Err *err)
+{
+    TokenizerSpec other = {0};
+    TRY(tokenizer_spec_read(part->container, &other, err));
+    for (int64_t i = 0; i < other.n_ends; i++)
+        tokenizer_spec_add_end(spec, other.ends[i]);
+    tokenizer_spec_clear(&other);
+    return STATUS_OK;
+}
+
 static Status put_shared(ContainerWriter *writer, const MergeParts *parts, Err *err)
 {
     const MergePart *holder = table_holder(parts);
     TokenizerSpec spec = {0};
     Status status = tokenizer_spec_read(parts->items[0].container, &spec, err);
+    for (int64_t i = 1; i < parts->count && status == STATUS_OK; i++)
+        status = add_ends(&parts->items[i], &spec, err);
     if (status == STATUS_OK)
         status = tokenizer_put(writer, &spec, err);
     tokenizer_spec_clear(&spec);

@@ -26,12 +26,16 @@ Status run_sample(Model *model, const Tokenizer *tokenizer, const char *prompt,
 {
     Ensemble alone = {.n_experts = 1, .experts = &model};
     IdList ids = {0};
+    IdList ends = {0};
     int32_t eos = tokenizer_spec(tokenizer)->eos;
+    tokenizer_ends(tokenizer, &ends);
     if (eos >= 0)
         id_list_add(&ids, eos);
     tokenizer_encode(tokenizer, prompt, (int64_t)strlen(prompt), &ids);
-    if (ids.count == 0)
+    if (ids.count == 0) {
+        id_list_clear(&ends);
         return STATUS_OK;
+    }
     DecoderOptions options = {.max_sequences = 1,
                               .max_positions = ids.count + SAMPLE_TOKENS,
                               .chunk = 64,
@@ -44,10 +48,8 @@ Status run_sample(Model *model, const Tokenizer *tokenizer, const char *prompt,
         /* A wish to stop is the trainer's to see, after this step; a resumed run does not come
          * back to this sample. */
         sampling.finish = true;
-        Generation generation = {.prompt = ids.items,
-                                 .n_prompt = ids.count,
-                                 .max_tokens = SAMPLE_TOKENS,
-                                 .ends = {eos, -1}};
+        Generation generation = {
+            .prompt = ids.items, .n_prompt = ids.count, .max_tokens = SAMPLE_TOKENS, .ends = &ends};
         result = generate(decoder, 1, &sampling, &generation, 1, NULL, NULL, err);
         /* A token may be a single byte, and bytes that are no character have no JSON form. */
         StrBuf raw = {0}, text = {0};
@@ -63,5 +65,6 @@ Status run_sample(Model *model, const Tokenizer *tokenizer, const char *prompt,
         decoder_free(decoder);
     }
     id_list_clear(&ids);
+    id_list_clear(&ends);
     return result;
 }

@@ -77,6 +77,23 @@ static void print_expert(const json_t *expert, size_t index)
     }
 }
 
+/* Which tokens end a text. */
+static void print_ends(const json_t *ends)
+{
+    size_t i;
+    json_t *end;
+    if (json_array_size(ends) == 0)
+        return;
+    printf("%-10s", "ends at");
+    json_array_foreach(ends, i, end)
+    {
+        char *token = json_dumps(json_object_get(end, "token"), JSON_ENCODE_ANY);
+        printf(" %lld %s", int_of(end, "id"), token ? token : "");
+        free(token);
+    }
+    printf("\n");
+}
+
 static void print_head(const json_t *file)
 {
     const json_t *table = json_object_get(file, "table"), *t = json_object_get(file, "tokenizer");
@@ -103,6 +120,8 @@ static void print_head(const json_t *file)
                "%.12s...\n",
                text_of(t, "name"), int_of(t, "tokens"), int_of(t, "byte_tokens"),
                int_of(t, "special_tokens"), int_of(t, "merges"), text_of(t, "sha256"));
+    if (t)
+        print_ends(json_object_get(t, "ends"));
     const char *const others[] = {"meta", "statistics"};
     for (int k = 0; k < 2; k++) {
         const json_t *other = json_object_get(file, others[k]);

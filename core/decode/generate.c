@@ -87,7 +87,7 @@ static void take_tokens(Run *run, int64_t n, GenerationToken *token, void *conte
         Seat *seat = &run->seats[run->item_seat[i]];
         Generation *g = &run->generations[seat->generation];
         int32_t id = run->ids[i];
-        if (id == g->ends[0] || id == g->ends[1]) {
+        if (g->ends && id_list_has(g->ends, id)) {
             g->ended = true;
             seat_free(run, seat);
             continue;

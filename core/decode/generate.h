@@ -14,7 +14,7 @@ typedef struct Generation {
      */
     bool is_open;
     int64_t sequence;
-    int32_t ends[2]; /* tokens that end the text (not reported), or -1 */
+    const IdList *ends; /* tokens that end the text (not reported); borrowed; NULL: none */
     IdList output;
     bool ended; /* by the end token, not by max_tokens or by the callback */
 } Generation;

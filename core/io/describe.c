@@ -9,6 +9,7 @@
 #include "core/io/json_put.h"
 #include "core/io/npy.h"
 #include "core/io/safetensors.h"
+#include "core/text/utf8.h"
 
 static json_t *shape_json(const int64_t *shape, int n_dims)
 {
@@ -53,6 +54,24 @@ static void add_entries(const Container *file, json_t *out)
     json_object_set_new(out, "texts", texts);
 }
 
+/* All tokens that end a text, each with its id and its bytes as far as they are text. */
+static json_t *ends_json(const TokenizerSpec *spec)
+{
+    json_t *ends = json_array();
+    for (int64_t i = -1; i < spec->n_ends; i++) {
+        int32_t id = i < 0 ? spec->eos : spec->ends[i];
+        if (id < 0 || id >= spec->n_tokens)
+            continue;
+        StrBuf text = {0};
+        int64_t start = spec->offsets[id];
+        utf8_append_clean(&text, spec->text + start, spec->offsets[id + 1] - start);
+        json_array_append_new(
+            ends, json_pack("{s:i, s:s}", "id", id, "token", text.data ? text.data : ""));
+        strbuf_clear(&text);
+    }
+    return ends;
+}
+
 static Status add_tokenizer(const Container *file, json_t *out, Err *err)
 {
     TokenizerSpec spec;
@@ -72,6 +91,15 @@ static Status add_tokenizer(const Container *file, json_t *out, Err *err)
                   (json_int_t)spec.n_tokens, "byte_tokens", (json_int_t)counts[TOKEN_BYTE],
                   "special_tokens", (json_int_t)counts[TOKEN_SPECIAL], "merges",
                   (json_int_t)spec.n_merges, "byte_level", spec.byte_level, "sha256", digest);
+    const struct {
+        const char *name;
+        int32_t id;
+    } roles[] = {{"bos", spec.bos}, {"eos", spec.eos}, {"pad", spec.pad}, {"unk", spec.unk}};
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
+        json_object_set_new(json, roles[i].name,
+                            roles[i].id >= 0 ? json_integer(roles[i].id) : json_null());
+    json_object_set_new(json, "begins_with_bos", json_boolean(!spec.bare_start && spec.bos >= 0));
+    json_object_set_new(json, "ends", ends_json(&spec));
     json_object_set_new(out, "tokenizer", json);
     tokenizer_spec_clear(&spec);
     return STATUS_OK;

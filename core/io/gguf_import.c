@@ -243,17 +243,14 @@ static Status find_param(void *context, const char *param, const Tensor *shape, 
 
 /* ---- all ------------------------------------------------------------------------------------ */
 
-/* A tokenizer.json that stands for the file's vocabulary has no chat template. */
+/* A tokenizer.json that stands for the file's vocabulary does not say what its tokens are for. */
 static Status read_tokenizer(const GgufModel *model, const char *path, TokenizerSpec *spec,
                              Err *err)
 {
-    static const char key[] = "tokenizer.chat_template";
     if (!path)
         return gguf_tokenizer_read(model->file, spec, err);
     TRY(tokenizer_json_read(path, spec, err));
-    Status status = STATUS_OK;
-    if (gguf_find(model->file, key))
-        status = gguf_get_text(model->file, key, &spec->chat_template, err);
+    Status status = gguf_roles_read(model->file, spec, err);
     if (status != STATUS_OK)
         tokenizer_spec_clear(spec);
     return status;

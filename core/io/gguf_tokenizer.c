@@ -8,6 +8,7 @@
 #include "core/io/gguf_vocabulary.h"
 #include "core/text/byte_alphabet.h"
 #include "core/text/token_index.h"
+#include "core/text/token_roles.h"
 
 static Status find_pre(const GgufFile *file, const PreTokenizer **out, Err *err)
 {
@@ -178,12 +179,11 @@ static Status read_merges(const GgufFile *file, TokenizerSpec *spec, Err *err)
     return status;
 }
 
-/* A token that may be missing: -1. */
+/* A token that may be missing: then `*out` stays. */
 static Status read_id(const GgufFile *file, const char *key, const TokenizerSpec *spec,
                       int32_t *out, Err *err)
 {
     int64_t id;
-    *out = -1;
     if (!gguf_find(file, key))
         return STATUS_OK;
     TRY(gguf_get_int(file, key, &id, err));
@@ -194,9 +194,30 @@ static Status read_id(const GgufFile *file, const char *key, const TokenizerSpec
     return STATUS_OK;
 }
 
-static Status read_specials(const GgufFile *file, bool begins_with_bos, TokenizerSpec *spec,
-                            Err *err)
+/* The end of a turn and of a message end a text as eos does. */
+static Status read_ends(const GgufFile *file, TokenizerSpec *spec, Err *err)
 {
+    static const char *const keys[] = {"tokenizer.ggml.eot_token_id",
+                                       "tokenizer.ggml.eom_token_id"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        int32_t id = -1;
+        TRY(read_id(file, keys[i], spec, &id, err));
+        if (id >= 0)
+            tokenizer_spec_add_end(spec, id);
+    }
+    const GgufValue *more;
+    if (gguf_find(file, GGUF_ENDS)) {
+        TRY(get_array(file, GGUF_ENDS, GGUF_I32, 0, &more, err));
+        for (int64_t i = 0; i < more->count; i++)
+            tokenizer_spec_add_end(spec, (int32_t)gguf_int_at(more, i));
+    }
+    token_roles_settle(spec);
+    return STATUS_OK;
+}
+
+Status gguf_roles_read(const GgufFile *file, TokenizerSpec *spec, Err *err)
+{
+    bool begins_with_bos = !spec->bare_start;
     TRY(read_id(file, "tokenizer.ggml.bos_token_id", spec, &spec->bos, err));
     TRY(read_id(file, "tokenizer.ggml.eos_token_id", spec, &spec->eos, err));
     TRY(read_id(file, "tokenizer.ggml.unknown_token_id", spec, &spec->unk, err));
@@ -204,8 +225,12 @@ static Status read_specials(const GgufFile *file, bool begins_with_bos, Tokenize
     if (gguf_find(file, "tokenizer.ggml.add_bos_token"))
         TRY(gguf_get_bool(file, "tokenizer.ggml.add_bos_token", &begins_with_bos, err));
     spec->bare_start = !begins_with_bos;
-    if (gguf_find(file, "tokenizer.chat_template"))
+    TRY(read_ends(file, spec, err));
+    if (gguf_find(file, "tokenizer.chat_template")) {
+        free(spec->chat_template);
+        spec->chat_template = NULL;
         TRY(gguf_get_text(file, "tokenizer.chat_template", &spec->chat_template, err));
+    }
     return STATUS_OK;
 }
 
@@ -236,7 +261,8 @@ static Status read_kind(const GgufFile *file, const char *kind, TokenizerSpec *s
     }
     if (gguf_find(file, "tokenizer.ggml.add_space_prefix"))
         TRY(gguf_get_bool(file, "tokenizer.ggml.add_space_prefix", &spec->add_prefix_space, err));
-    return read_specials(file, bos, spec, err);
+    spec->bare_start = !bos;
+    return gguf_roles_read(file, spec, err);
 }
 
 Status gguf_tokenizer_read(const GgufFile *file, TokenizerSpec *spec, Err *err)

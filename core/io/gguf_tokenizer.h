@@ -11,6 +11,10 @@
  * fails. */
 Status gguf_tokenizer_read(const GgufFile *file, TokenizerSpec *spec, Err *err);
 
+/* Only the roles: which tokens begin, end and pad, the chat template, and whether texts begin with
+ * bos. What the file does not state stays in `spec`, whose tokens may come from elsewhere. */
+Status gguf_roles_read(const GgufFile *file, TokenizerSpec *spec, Err *err);
+
 /* The reverse, for a model whose table has `rows` rows: rows without a token get unused ones. Fails
  * on vocabularies that the format cannot hold, such as those with a pattern that has no name there.
  */

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/io/gguf_tokenizer.h"
 #include "core/io/gguf_vocabulary.h"
@@ -130,6 +131,21 @@ static Status put_pre(GgufWriter *writer, const TokenizerSpec *spec, Err *err)
     return err_set(err, "GGUF cannot hold this vocabulary: its pre-tokenizer has no name there");
 }
 
+/* The format has two keys besides eos; where there are more ends, all go under a key of our own. */
+static void put_ends(GgufWriter *writer, const TokenizerSpec *spec)
+{
+    static const char *const keys[] = {"tokenizer.ggml.eot_token_id",
+                                       "tokenizer.ggml.eom_token_id"};
+    for (int64_t i = 0; i < spec->n_ends && i < 2; i++)
+        gguf_put_u32(writer, keys[i], (uint32_t)spec->ends[i]);
+    if (spec->n_ends <= 2)
+        return;
+    gguf_put_i32s(writer, GGUF_ENDS, spec->ends, spec->n_ends);
+    log_warn("GGUF has a place for two end tokens besides eos: other programs will not see %lld of "
+             "the model's",
+             (long long)spec->n_ends - 2);
+}
+
 static void put_specials(GgufWriter *writer, const TokenizerSpec *spec)
 {
     const struct {
@@ -144,6 +160,7 @@ static void put_specials(GgufWriter *writer, const TokenizerSpec *spec)
     for (int i = 0; i < 4; i++)
         if (ids[i].id >= 0)
             gguf_put_u32(writer, ids[i].key, (uint32_t)ids[i].id);
+    put_ends(writer, spec);
     gguf_put_bool(writer, "tokenizer.ggml.add_bos_token", !spec->bare_start && spec->bos >= 0);
     gguf_put_bool(writer, "tokenizer.ggml.add_eos_token", false);
     gguf_put_bool(writer, "tokenizer.ggml.add_space_prefix", spec->add_prefix_space);

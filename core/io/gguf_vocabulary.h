@@ -9,6 +9,9 @@
 /* What a row of the table that no token has is named, with its number. */
 #define GGUF_PADDING_NAME "[PAD%lld]"
 
+/* Our own key: the ids of all end tokens, where there are more than the format's keys hold. */
+#define GGUF_ENDS "cambium.end_token_ids"
+
 /* llama.cpp's numbers of token types. */
 enum { KIND_TEXT = 1, KIND_UNKNOWN, KIND_CONTROL, KIND_USER, KIND_UNUSED, KIND_BYTE };
 

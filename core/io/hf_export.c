@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "core/io/export_tensor.h"
 #include "core/io/hf_config.h"
+#include "core/io/hf_tokenizer.h"
 #include "core/io/param_names.h"
 #include "core/io/safetensors.h"
 #include "core/text/tokenizer_json.h"
@@ -248,7 +249,8 @@ static Status write_small_files(const ExportJob *job, const Tokenizer *tokenizer
     name_token(tokenizer, names, "pad_token", spec->pad);
     if (spec->chat_template)
         json_object_set_new(names, "chat_template", json_string(spec->chat_template));
-    return write_json(job, "tokenizer_config.json", names, err);
+    TRY(write_json(job, "tokenizer_config.json", names, err));
+    return write_json(job, "generation_config.json", hf_generation_json(tokenizer), err);
 }
 
 /* modeling_cambium.py knows no rope scaling. */

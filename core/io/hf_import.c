@@ -6,12 +6,10 @@
 #include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/io/hf_config.h"
-#include "core/io/json_get.h"
+#include "core/io/hf_tokenizer.h"
 #include "core/io/model_import.h"
 #include "core/io/param_names.h"
 #include "core/io/safetensors.h"
-#include "core/text/json_read.h"
-#include "core/text/tokenizer_json.h"
 
 enum { SHARDS_MAX = 4096 };
 
@@ -57,30 +55,11 @@ static Status open_weights(HfModel *model, Err *err)
     return status;
 }
 
-/* A JSON object of the folder; `*out` is NULL when there is no such file. */
-static Status read_json(const HfModel *model, const char *name, json_t **out, char **path, Err *err)
-{
-    StrBuf content = {0};
-    *out = NULL;
-    *path = file_join(model->folder, name);
-    if (!file_exists(*path))
-        return STATUS_OK;
-    Status status = file_read(*path, 1 << 24, &content, err);
-    if (status == STATUS_OK) {
-        json_error_t fault;
-        *out = json_read(content.data ? content.data : "", content.size, 0, &fault);
-        if (!json_is_object(*out))
-            status = err_set(err, "%s is not a JSON object: %s", *path, *out ? "" : fault.text);
-    }
-    strbuf_clear(&content);
-    return status;
-}
-
 static Status read_config(HfModel *model, Err *err)
 {
     char *path;
     json_t *json;
-    Status status = read_json(model, "config.json", &json, &path, err);
+    Status status = hf_read_json(model->folder, "config.json", &json, &path, err);
     if (status == STATUS_OK)
         status = json ? hf_config_parse(json, path, &model->config, err)
                       : err_set(err, "%s has no config.json", model->folder);
@@ -150,85 +129,6 @@ static Status check_names(const HfModel *model, Err *err)
     return STATUS_OK;
 }
 
-/* ---- the vocabulary ---------------------------------------------------------------------------
- */
-
-/* The id of a token of this name (a text, or an object with the text as "content"), or `standard`.
- */
-static int32_t named_id(const TokenizerSpec *spec, const json_t *json, const char *key,
-                        int32_t standard)
-{
-    const json_t *value = json_object_get(json, key);
-    if (json_is_object(value))
-        value = json_object_get(value, "content");
-    if (!json_is_string(value))
-        return standard;
-    for (int64_t id = 0; id < spec->n_tokens; id++) {
-        int64_t bytes = spec->offsets[id + 1] - spec->offsets[id];
-        if (spec->types[id] == TOKEN_SPECIAL && bytes == (int64_t)json_string_length(value) &&
-            memcmp(spec->text + spec->offsets[id], json_string_value(value), (size_t)bytes) == 0)
-            return (int32_t)id;
-    }
-    return standard;
-}
-
-/* The template, or the one named "default" of several. */
-static const char *chat_template_in(const json_t *json)
-{
-    const json_t *value = json_object_get(json, "chat_template"), *one;
-    size_t i;
-    json_array_foreach(value, i, one)
-    {
-        const char *name = json_string_value(json_object_get(one, "name"));
-        if (name && strcmp(name, "default") == 0)
-            return json_string_value(json_object_get(one, "template"));
-    }
-    return json_string_value(value);
-}
-
-/* What tokenizer.json leaves open: which special token is which, whether texts begin with bos, and
- * the chat template, which newer folders keep in a file of its own. */
-static Status read_tokenizer_config(const HfModel *model, TokenizerSpec *spec, Err *err)
-{
-    char *path;
-    json_t *json;
-    Status status = read_json(model, "tokenizer_config.json", &json, &path, err);
-    free(path);
-    if (status == STATUS_OK && json) {
-        const json_t *add = json_object_get(json, "add_bos_token");
-        const char *jinja = chat_template_in(json);
-        spec->bos = named_id(spec, json, "bos_token", spec->bos);
-        spec->eos = named_id(spec, json, "eos_token", spec->eos);
-        spec->pad = named_id(spec, json, "pad_token", spec->pad);
-        if (json_is_boolean(add) && spec->bos >= 0)
-            spec->bare_start = json_is_false(add);
-        if (jinja)
-            spec->chat_template = xstrdup(jinja);
-    }
-    json_decref(json);
-    path = file_join(model->folder, "chat_template.jinja");
-    if (status == STATUS_OK && file_exists(path)) {
-        StrBuf content = {0};
-        status = file_read(path, 1 << 24, &content, err);
-        if (status == STATUS_OK && content.size > 0 &&
-            memchr(content.data, '\0', (size_t)content.size))
-            status = err_set(err, "%s holds a zero byte", path);
-        free(spec->chat_template);
-        spec->chat_template = strbuf_detach(&content);
-    }
-    free(path);
-    return status;
-}
-
-static Status read_tokenizer(const HfModel *model, const char *path, TokenizerSpec *spec, Err *err)
-{
-    TRY(tokenizer_json_read(path, spec, err));
-    Status status = read_tokenizer_config(model, spec, err);
-    if (status != STATUS_OK)
-        tokenizer_spec_clear(spec);
-    return status;
-}
-
 /* `tokenizer`, `config`: their files. */
 static Status import_open(HfModel *model, const char *tokenizer, const char *config,
                           const char *out, Err *err)
@@ -237,7 +137,7 @@ static Status import_open(HfModel *model, const char *tokenizer, const char *con
     TRY(open_weights(model, err));
     TRY(check_names(model, err));
     TokenizerSpec spec;
-    TRY(read_tokenizer(model, tokenizer, &spec, err));
+    TRY(hf_tokenizer_read(model->folder, tokenizer, &spec, err));
     Tokenizer *checked = tokenizer_new(&spec, err);
     if (!checked)
         return err_wrap(err, "%s", tokenizer);

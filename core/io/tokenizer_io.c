@@ -25,12 +25,23 @@ static json_t *spec_json(const TokenizerSpec *spec)
     return json;
 }
 
+/* How texts end is not how they are tokenised: like the chat template, it is not in the hash. */
+static json_t *ends_json(const TokenizerSpec *spec)
+{
+    json_t *ends = json_array();
+    for (int64_t i = 0; i < spec->n_ends; i++)
+        json_array_append_new(ends, json_integer(spec->ends[i]));
+    return ends;
+}
+
 Status tokenizer_put(ContainerWriter *writer, const TokenizerSpec *spec, Err *err)
 {
     json_t *json = spec_json(spec);
     json_object_set_new(json, "name", json_string(spec->name ? spec->name : ""));
     if (spec->chat_template)
         json_object_set_new(json, "chat_template", json_string(spec->chat_template));
+    if (spec->n_ends)
+        json_object_set_new(json, "ends", ends_json(spec));
     Status status = container_put_json(writer, "/tokenizer/spec", json, err);
     json_decref(json);
     TRY(status);
@@ -55,6 +66,24 @@ static Status get_id(const json_t *json, const char *key, const char *where, int
     int64_t value;
     TRY(json_get_int(json, key, where, &value, err));
     *id = value >= INT32_MIN && value <= INT32_MAX ? (int32_t)value : INT32_MAX;
+    return STATUS_OK;
+}
+
+/* Files of older versions name eos alone. */
+static Status read_ends(const json_t *json, const char *where, TokenizerSpec *spec, Err *err)
+{
+    json_t *ends, *id;
+    size_t i;
+    if (!json_object_get(json, "ends"))
+        return STATUS_OK;
+    TRY(json_get_array(json, "ends", where, &ends, err));
+    json_array_foreach(ends, i, id)
+    {
+        json_int_t value = json_integer_value(id);
+        if (!json_is_integer(id) || value < 0 || value > INT32_MAX)
+            return err_set(err, "%s: an end token is no id", where);
+        tokenizer_spec_add_end(spec, (int32_t)value);
+    }
     return STATUS_OK;
 }
 
@@ -87,7 +116,8 @@ static Status read_settings(const json_t *json, const char *where, TokenizerSpec
     TRY(get_id(json, "pad", where, &spec->pad, err));
     TRY(get_id(json, "bos", where, &spec->bos, err));
     TRY(get_id(json, "eos", where, &spec->eos, err));
-    return get_id(json, "unk", where, &spec->unk, err);
+    TRY(get_id(json, "unk", where, &spec->unk, err));
+    return read_ends(json, where, spec, err);
 }
 
 /* A copy of a whole tensor, of the type and dimensions given; shape[0] < 0: any length. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/text/token_roles.h"
 #include "core/text/tokenizer_impl.h"
 #include "core/text/utf8.h"
 
@@ -15,10 +16,22 @@ void tokenizer_spec_clear(TokenizerSpec *spec)
     free(spec->types);
     free(spec->scores);
     free(spec->merges);
+    free(spec->ends);
     free(spec->pattern);
     free(spec->name);
     free(spec->chat_template);
     *spec = (TokenizerSpec){.pad = -1, .bos = -1, .eos = -1, .unk = -1};
+}
+
+void tokenizer_spec_add_end(TokenizerSpec *spec, int32_t id)
+{
+    bool known = id == spec->eos;
+    for (int64_t i = 0; i < spec->n_ends && !known; i++)
+        known = spec->ends[i] == id;
+    if (known)
+        return;
+    spec->ends = xrealloc(spec->ends, (size_t)(spec->n_ends + 1) * sizeof *spec->ends);
+    spec->ends[spec->n_ends++] = id;
 }
 
 void id_list_add(IdList *list, int32_t id)
@@ -26,6 +39,14 @@ void id_list_add(IdList *list, int32_t id)
     if (list->count == list->capacity)
         list->items = mem_grow(list->items, &list->capacity, list->count + 1, sizeof *list->items);
     list->items[list->count++] = id;
+}
+
+bool id_list_has(const IdList *list, int32_t id)
+{
+    for (int64_t i = 0; i < list->count; i++)
+        if (list->items[i] == id)
+            return true;
+    return false;
 }
 
 void id_list_clear(IdList *list)
@@ -122,6 +143,10 @@ static Status check_spec(const TokenizerSpec *spec, Err *err)
         if (special[i] < -1 || special[i] >= spec->n_tokens)
             return err_set(err, "tokenizer: special token %d is outside the %lld tokens",
                            special[i], (long long)spec->n_tokens);
+    for (int64_t i = 0; i < spec->n_ends; i++)
+        if (spec->ends[i] < 0 || spec->ends[i] >= spec->n_tokens)
+            return err_set(err, "tokenizer: the end token %d is outside the %lld tokens",
+                           spec->ends[i], (long long)spec->n_tokens);
     return STATUS_OK;
 }
 
@@ -322,6 +347,7 @@ Tokenizer *tokenizer_new(TokenizerSpec *spec, Err *err)
     else if (fill_ranked_pairs(t, err) != STATUS_OK)
         goto failed;
     fill_joints(t);
+    t->control = token_roles_control(&t->spec);
     fill_names(&t->spec, false, &t->added);
     fill_names(&t->spec, true, &t->named);
     return t;
@@ -340,6 +366,7 @@ void tokenizer_free(Tokenizer *tokenizer)
     splitter_free(tokenizer->splitter);
     free(tokenizer->added.lengths);
     free(tokenizer->named.lengths);
+    free(tokenizer->control);
     free(tokenizer->joints);
     free(tokenizer->characters);
     pair_table_clear(&tokenizer->pairs);
@@ -359,6 +386,21 @@ int32_t tokenizer_start(const Tokenizer *tokenizer)
 {
     const TokenizerSpec *spec = &tokenizer->spec;
     return spec->bare_start ? -1 : spec->bos >= 0 ? spec->bos : spec->eos;
+}
+
+bool tokenizer_is_control(const Tokenizer *tokenizer, int32_t id)
+{
+    return tokenizer->control[id];
+}
+
+void tokenizer_ends(const Tokenizer *tokenizer, IdList *out)
+{
+    const TokenizerSpec *spec = &tokenizer->spec;
+    if (spec->eos >= 0 && !id_list_has(out, spec->eos))
+        id_list_add(out, spec->eos);
+    for (int64_t i = 0; i < spec->n_ends; i++)
+        if (!id_list_has(out, spec->ends[i]))
+            id_list_add(out, spec->ends[i]);
 }
 
 int64_t tokenizer_size(const Tokenizer *tokenizer)

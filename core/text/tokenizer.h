@@ -44,11 +44,15 @@ typedef struct TokenizerSpec {
     bool nfc;              /* the text is brought into Unicode's form C first */
     bool bare_start;       /* texts begin without bos or eos: so the model was trained */
     int32_t pad, bos, eos, unk; /* ids, -1: none */
-    char *name;                 /* "cambium", "bvv241-2-3", ... */
-    char *chat_template;        /* the Jinja program that the model came with, or NULL */
+    int32_t *ends;              /* (n_ends) further tokens that end a text, besides eos */
+    int64_t n_ends;
+    char *name;          /* "cambium", "bvv241-2-3", ... */
+    char *chat_template; /* the Jinja program that the model came with, or NULL */
 } TokenizerSpec;
 
 void tokenizer_spec_clear(TokenizerSpec *spec);
+/* Adds a token to `ends`, unless it is there or is eos. */
+void tokenizer_spec_add_end(TokenizerSpec *spec, int32_t id);
 
 typedef struct Tokenizer Tokenizer;
 
@@ -59,6 +63,7 @@ typedef struct IdList {
 } IdList;
 
 void id_list_add(IdList *list, int32_t id);
+bool id_list_has(const IdList *list, int32_t id);
 void id_list_clear(IdList *list);
 
 /* Takes the content of `spec` (which is left empty), also on failure. Fails on tokens, merges or a
@@ -92,6 +97,13 @@ void tokenizer_encode_marked(const Tokenizer *tokenizer, const char *text, int64
 
 /* The token that a text begins after: bos, else the eos of the text before; -1: none. */
 int32_t tokenizer_start(const Tokenizer *tokenizer);
+
+/* Whether the token is one that no text becomes of itself: special, or with a role, or a mark of
+ * the chat template (core/text/token_roles.h). */
+bool tokenizer_is_control(const Tokenizer *tokenizer, int32_t id);
+
+/* Appends the tokens that end a text, each once: eos and what the model's files name besides. */
+void tokenizer_ends(const Tokenizer *tokenizer, IdList *out);
 
 /* Appends the bytes that the ids stand for. Specials and unused tokens are left out unless
  * `specials`. The space that add_prefix_space put before the text is taken off again (not for

@@ -25,6 +25,7 @@ struct Tokenizer {
     TokenizerSpec spec;
     TokenIndex index;
     PairTable pairs;
+    bool *control;       /* (n_tokens), see token_roles_control */
     int32_t bytes[256];  /* tokens of single bytes, -1: none */
     bool all_bytes;      /* every one of them is there */
     int32_t *characters; /* (CHARS) text tokens of single characters, -1: none; not byte_level */

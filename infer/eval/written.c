@@ -13,7 +13,7 @@ bool *line_ends_new(const Tokenizer *tokenizer)
     for (int64_t id = 0; id < V; id++) {
         int64_t bytes;
         const char *text = tokenizer_token(tokenizer, (int32_t)id, &bytes);
-        ends[id] = tokenizer_spec(tokenizer)->types[id] == TOKEN_SPECIAL ||
+        ends[id] = tokenizer_is_control(tokenizer, (int32_t)id) ||
                    (bytes > 0 && memchr(text, '\n', (size_t)bytes));
     }
     return ends;

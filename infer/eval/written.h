@@ -4,7 +4,7 @@
 
 #include "core/text/tokenizer.h"
 
-/* Which tokens end an answer: line ends and specials. (V), owned by the caller. */
+/* Which tokens end an answer: line ends and control tokens. (V), owned by the caller. */
 bool *line_ends_new(const Tokenizer *tokenizer);
 
 /* The first line of what was written, without blanks around it; bytes that are no character (the

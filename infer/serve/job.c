@@ -8,6 +8,7 @@
 void job_spec_clear(JobSpec *spec)
 {
     id_list_clear(&spec->prompt);
+    id_list_clear(&spec->ends);
     string_list_clear(&spec->stops);
     free(spec->bias);
     *spec = (JobSpec){0};
@@ -50,8 +51,5 @@ int64_t job_written(const Job *job)
 
 bool job_ends_with(const Job *job, int32_t id)
 {
-    for (int i = 0; i < JOB_ENDS; i++)
-        if (job->spec.ends[i] == id)
-            return true;
-    return false;
+    return id_list_has(&job->spec.ends, id);
 }

@@ -19,8 +19,6 @@ typedef struct LogitBias {
     float bias;
 } LogitBias;
 
-enum { JOB_ENDS = 4 };
-
 typedef struct JobSpec {
     IdList prompt; /* at least one token */
     Sampling sampling;
@@ -30,9 +28,9 @@ typedef struct JobSpec {
     int64_t n_bias;
     int64_t max_tokens; /* 0: only read (and score) the prompt */
     StringList stops;
-    int32_t ends[JOB_ENDS]; /* tokens that end the text (not reported), or -1 */
-    bool at_start;          /* the text begins with what is written, not with a prompt */
-    bool json;              /* the text is one JSON object */
+    IdList ends;   /* tokens that end the text (not reported) */
+    bool at_start; /* the text begins with what is written, not with a prompt */
+    bool json;     /* the text is one JSON object */
     bool score_prompt;
     int64_t n_top;   /* alternatives reported with each token */
     double deadline; /* clock_seconds() at which it ends unfinished */

@@ -303,7 +303,7 @@ JsonMask *json_mask_new(const Tokenizer *tokenizer, Err *err)
     for (int32_t id = 0; id < spec->n_tokens; id++) {
         int64_t bytes;
         const char *text = tokenizer_token(tokenizer, id, &bytes);
-        if (spec->types[id] == TOKEN_SPECIAL || spec->types[id] == TOKEN_UNUSED || bytes == 0) {
+        if (tokenizer_is_control(tokenizer, id) || spec->types[id] == TOKEN_UNUSED || bytes == 0) {
             mask->banned[mask->n_banned++] = id;
             continue;
         }

@@ -331,6 +331,9 @@ static void share_out(Request *r, const JobSpec *common)
         job->at_start = at_start;
         job->max_tokens = max_tokens;
         job->index = i % r->n;
+        job->ends = (IdList){0};
+        for (int64_t t = 0; t < common->ends.count; t++)
+            id_list_add(&job->ends, common->ends.items[t]);
         job->stops = (StringList){0};
         for (int64_t s = 0; s < common->stops.count; s++)
             string_list_add(&job->stops, common->stops.items[s]);
@@ -345,6 +348,17 @@ static void share_out(Request *r, const JobSpec *common)
         for (int64_t t = 0; t < prompt->count; t++)
             id_list_add(&job->prompt, prompt->items[t]);
     }
+}
+
+/* What ends a text: what the model's files say, bos (which begins another), and the end of the
+ * template's turns. */
+static void name_ends(const Tokenizer *tokenizer, int32_t turn_end, IdList *out)
+{
+    const int32_t more[] = {tokenizer_spec(tokenizer)->bos, turn_end};
+    tokenizer_ends(tokenizer, out);
+    for (int i = 0; i < 2; i++)
+        if (more[i] >= 0 && !id_list_has(out, more[i]))
+            id_list_add(out, more[i]);
 }
 
 static Status parse(Request *r, const json_t *object, const Protocol *p, JobSpec *common,
@@ -370,7 +384,6 @@ static Status parse(Request *r, const json_t *object, const Protocol *p, JobSpec
     TRY(read_bias(object, p, common, error));
     TRY(read_format(object, p, common, error));
     TRY(read_stops(object, &common->stops, error));
-    const TokenizerSpec *spec = tokenizer_spec(p->tokenizer);
     int32_t end = -1;
     if (r->kind == REQUEST_COMPLETION) {
         TRY(read_completion(r, object, p, error));
@@ -378,9 +391,8 @@ static Status parse(Request *r, const json_t *object, const Protocol *p, JobSpec
         make_jobs(r, 1);
         TRY(read_messages(object, p, &r->prompts[0], &end, &common->stops, error));
     }
-    int32_t ends[JOB_ENDS] = {spec->eos, spec->bos, end, -1};
-    for (int i = 0; i < JOB_ENDS; i++)
-        common->ends[i] = ignore_end ? -1 : ends[i];
+    if (!ignore_end)
+        name_ends(p->tokenizer, end, &common->ends);
     common->n_top = r->n_top;
     common->score_prompt = r->echo && r->logprobs;
     common->deadline = clock_seconds() + p->timeout;

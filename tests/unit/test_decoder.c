@@ -357,9 +357,11 @@ static void generations_do_not_know_their_neighbours(void **state)
     sampling.seed = 9;
     sampling.repetition_penalty = 1.1;
     Generation many[5] = {0}, few[5] = {0};
+    int32_t two[] = {2, 11};
+    const IdList ends = {two, 2, 2};
     for (int i = 0; i < 5; i++)
         few[i] = many[i] = (Generation){
-            .prompt = text[i % 3], .n_prompt = 3 + i, .max_tokens = 5 + 4 * i, .ends = {2, -1}};
+            .prompt = text[i % 3], .n_prompt = 3 + i, .max_tokens = 5 + 4 * i, .ends = &ends};
     Err err = {""};
     Decoder *wide = decoder_for(ensemble, 16), *narrow = decoder_for(ensemble, 16);
     assert_int_equal(generate(wide, 3, &sampling, many, 5, NULL, NULL, &err), STATUS_OK);

@@ -75,7 +75,7 @@ static void members_become_jobs(void **state)
         assert_int_equal(job->bias[0].id, 5);
         assert_true(job->presence_penalty == 1.0 && job->frequency_penalty == -1.0);
         assert_true(job->score_prompt);
-        assert_int_equal(job->ends[0], tokenizer_spec(tokenizer)->eos);
+        assert_int_equal(job->ends.items[0], tokenizer_spec(tokenizer)->eos);
     }
     assert_int_equal(r.jobs[3].prompt.count, 3);
     assert_int_equal(r.jobs[3].prompt.items[2], 3);
@@ -88,7 +88,7 @@ static void members_become_jobs(void **state)
     request_clear(&r);
     r = parse(REQUEST_COMPLETION, "{\"prompt\":\"abc\",\"max_tokens\":5000,\"ignore_eos\":true}");
     assert_int_equal(r.jobs[0].max_tokens + r.jobs[0].prompt.count, 100);
-    assert_int_equal(r.jobs[0].ends[0], -1);
+    assert_int_equal(r.jobs[0].ends.count, 0);
     request_clear(&r);
 
     r = parse(REQUEST_CHAT, "{\"messages\":[{\"role\":\"developer\",\"content\":\"be\"},"

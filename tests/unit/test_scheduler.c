@@ -154,7 +154,7 @@ static SchedulerOptions options_of(int64_t batch)
 
 static JobSpec job_of(const char *prompt, uint64_t seed, int64_t max_tokens)
 {
-    JobSpec spec = {.max_tokens = max_tokens, .ends = {-1, -1, -1, -1}, .deadline = 1e300};
+    JobSpec spec = {.max_tokens = max_tokens, .deadline = 1e300};
     tokenizer_encode(tokenizer, prompt, (int64_t)strlen(prompt), &spec.prompt);
     spec.sampling = sampling_default();
     spec.sampling.seed = seed;
@@ -185,7 +185,7 @@ static void make_jobs(JobSpec *specs)
     specs[5].bias[0] = (LogitBias){'z', 4.0f};
     specs[5].n_bias = 1;
     specs[7].json = true;
-    specs[8].ends[0] = tokenizer_spec(tokenizer)->eos;
+    id_list_add(&specs[8].ends, tokenizer_spec(tokenizer)->eos);
 }
 
 typedef struct Rig {
