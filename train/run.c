@@ -204,6 +204,7 @@ Status run_close(Run *run, Status status, Err *err)
     metrics_close(run->metrics);
     model_free(run->model);
     container_close(run->base);
+    container_close(run->kept);
     tokenizer_free(run->tokenizer);
     status = ranks_close(&run->ranks, &run->device, status, err);
     json_decref(run->table_meta);
@@ -245,8 +246,9 @@ Status run_load_model(Run *run, const char *path, Err *err)
 {
     model_free(run->model);
     container_close(run->base);
+    container_close(run->kept);
     run->model = NULL;
-    run->base = NULL;
+    run->base = run->kept = NULL;
     TRY(container_open(&run->base, path, err));
     LoadOptions options = {.device = &run->device,
                            .compute = run->compute,
@@ -305,6 +307,7 @@ static Status save_model(Run *run, const char *path, const json_t *place, const 
                            .recipe = run->table.recipe,
                            .dtype = DTYPE_F32,
                            .base = run->base,
+                           .kept = run->kept,
                            .extra = put_extra,
                            .context = &extra};
     Status status = checkpoint_save(&save, err);
@@ -377,6 +380,17 @@ static Status on_sample(void *context, const Trainer *trainer, Err *err)
                       hooks->stage->fields, run->metrics, err);
 }
 
+static Status on_release(void *context, Err *err)
+{
+    Run *run = ((const Hooks *)context)->run;
+    if (!run->ranks.is_first)
+        return STATUS_OK;
+    char *path = file_join(run->settings->out, "frozen.h5");
+    Status status = checkpoint_keep_frozen(&run->kept, path, run->model, run->base, err);
+    free(path);
+    return status;
+}
+
 static void add_history(Run *run, const RunStage *stage, const TrainerStatus *status)
 {
     json_t *entry = stage->fields ? json_deep_copy(stage->fields) : json_object();
@@ -396,20 +410,20 @@ static Status new_trainer(Trainer **out, const Run *run, const RunStage *stage, 
                           Err *err)
 {
     TRY(check_data(run, stage->data, err));
-    TrainerSetup setup = {.model = run->model,
-                          .trained = stage->trained,
-                          .config =
-                              run_train_config(run, &stage->schedule, run->model->config.context),
-                          .sources = stage->data->sources,
-                          .n_sources = stage->data->count,
-                          .prefix = stage->prefix,
-                          .metrics = run->metrics,
-                          .fields = stage->fields,
-                          .tokens_before = run->tokens,
-                          .flops_before = run->flops,
-                          .hooks = {.context = hooks, .save = on_save, .sample = on_sample},
-                          .quiet = !run->ranks.is_first,
-                          .comm = run->ranks.comm};
+    TrainerSetup setup = {
+        .model = run->model,
+        .trained = stage->trained,
+        .config = run_train_config(run, &stage->schedule, run->model->config.context),
+        .sources = stage->data->sources,
+        .n_sources = stage->data->count,
+        .prefix = stage->prefix,
+        .metrics = run->metrics,
+        .fields = stage->fields,
+        .tokens_before = run->tokens,
+        .flops_before = run->flops,
+        .hooks = {.context = hooks, .save = on_save, .sample = on_sample, .release = on_release},
+        .quiet = !run->ranks.is_first,
+        .comm = run->ranks.comm};
     TRY(trainer_new(out, &setup, err));
     return stage->restore ? trainer_restore(*out, run->base, err) : STATUS_OK;
 }

@@ -150,6 +150,7 @@ typedef struct Run {
     json_t *table_meta; /* what `table` borrows from */
     Model *model;
     Container *base;  /* the file that the model came from, or NULL */
+    Container *kept;  /* frozen values of this stage that `base` does not have, or NULL */
     Metrics *metrics; /* NULL in processes that are not the first */
     json_t *history;  /* a list: stages that are finished */
     json_t *place;    /* /run of the checkpoint that is resumed, or NULL */

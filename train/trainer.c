@@ -121,7 +121,10 @@ Status trainer_new(Trainer **out, const TrainerSetup *setup, Err *err)
 {
     *out = NULL;
     TRY(check_config(setup, err));
-    TRY(model_set_trained(setup->model, &setup->trained, err));
+    TRY(model_mark_trained(setup->model, &setup->trained, err));
+    if (setup->hooks.release)
+        TRY(setup->hooks.release(setup->hooks.context, err));
+    model_release_masters(setup->model);
     Trainer *t = xcalloc(1, sizeof *t);
     const TrainConfig *c = &setup->config;
     t->setup = *setup;

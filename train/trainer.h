@@ -55,6 +55,9 @@ typedef struct TrainerHooks {
     Status (*save)(void *context, const Trainer *trainer, Err *err);
     /* Generates text with the model as it is. */
     Status (*sample)(void *context, const Trainer *trainer, Err *err);
+    /* Called by trainer_new once it is marked what trains, before the masters of all else are
+     * released: values that no file has yet must be written now to be saved later. */
+    Status (*release)(void *context, Err *err);
 } TrainerHooks;
 
 typedef struct TrainerSetup {

@@ -90,14 +90,20 @@ typedef struct CheckpointSave {
     const json_t *recipe;     /* of the table, or NULL */
     bool leave_out_table;     /* /meta keeps its hash and recipe; not for learned tables */
     DType dtype;              /* of matrices: DTYPE_F32 (everything exact) or DTYPE_BF16 */
-    /* The file that this model came from: frozen parameters whose masters are no longer in memory
-     * are copied from there. NULL when all masters are in memory. */
-    const Container *base;
+    /* The file that this model came from, and what checkpoint_keep_frozen wrote; or NULL. Frozen
+     * parameters are copied from there as they are stored, whatever their type. */
+    const Container *base, *kept;
     /* Writes datasets of the caller's, or NULL. */
     Status (*extra)(void *context, ContainerWriter *writer, Err *err);
     void *context;
 } CheckpointSave;
 
 Status checkpoint_save(const CheckpointSave *save, Err *err);
+
+/* Writes the frozen values whose masters are about to be released and that `base` (or NULL) does
+ * not have, such as those of a new block that does not train, to a file of no name beside `path`;
+ * it is gone when `*kept` is closed. NULL: `base` has all. */
+Status checkpoint_keep_frozen(Container **kept, const char *path, Model *model,
+                              const Container *base, Err *err);
 
 #endif

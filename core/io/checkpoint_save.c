@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "core/base/mem.h"
 #include "core/io/checkpoint.h"
@@ -23,29 +24,61 @@ static float *slab_of(SaveJob *job, int64_t values)
     return job->slab;
 }
 
-/* Where a released master's values are: in the file that the model came from, unchanged since they
- * froze. That file may be older than the freezing: then the values themselves are hashed. */
-static Status find_in_base(const SaveJob *job, const ParamRef *ref, const char *path,
-                           const float **values, Err *err)
+/* Whether a file has a frozen parameter as it was when it froze, in whatever type. The file may be
+ * older than the freezing: then the values themselves are hashed. */
+static Status holds(const Container *file, const ParamRef *ref, const char *path, bool *out,
+                    Err *err)
 {
-    const Container *base = job->save->base;
-    const char *file = base ? container_file(base) : "a file";
-    Tensor shape;
-    if (!base || container_shape(base, path, &shape, err) != STATUS_OK)
-        return err_set(err, "%s: the exact values of %s are neither in memory nor in %s",
-                       job->save->path, path, file);
-    if (shape.dtype != DTYPE_F32 || !tensor_same_shape(&shape, &ref->param->weight))
-        return err_set(err, "%s: %s is not the float32 tensor that froze", file, path);
-    TRY(container_map(base, path, (const void **)values, err));
-    const char *stored = container_attribute(base, path, "frozen");
+    const ContainerEntry *entry = file ? container_find(file, path) : NULL;
+    *out = false;
+    if (!entry || entry->is_text || !tensor_same_shape(&entry->shape, &ref->param->weight) ||
+        (entry->shape.dtype != DTYPE_F32 && entry->shape.dtype != DTYPE_BF16))
+        return STATUS_OK;
+    const char *stored = container_attribute(file, path, "frozen");
     char text[SHA256_TEXT];
     if (!stored) {
-        Sha256 hash = hash_of(*values, tensor_bytes(&shape));
+        const void *values;
+        TRY(container_map(file, path, &values, err));
+        Sha256 hash = table_hash(values, entry->shape.dtype, tensor_count(&entry->shape));
         hash_text(&hash, text);
+        container_drop(file, path);
         stored = text;
     }
-    if (strcmp(stored, ref->param->hash) != 0)
-        return err_set(err, "%s: %s is not what it was when it froze", file, path);
+    *out = strcmp(stored, ref->param->hash) == 0;
+    return STATUS_OK;
+}
+
+/* The file to copy a frozen parameter from, or NULL: it is written from memory. Exact values that
+ * are in memory are looked for only where the file may have them in a smaller type. */
+static Status find_stored(const SaveJob *job, const ParamRef *ref, const char *path,
+                          const Container **out, Err *err)
+{
+    const CheckpointSave *save = job->save;
+    const Container *const files[] = {save->base, save->kept};
+    const Param *param = ref->param;
+    bool exact = param->weight.dtype == DTYPE_F32 || param->master.data;
+    *out = NULL;
+    for (int i = 0; i < 2 && !*out; i++) {
+        const ContainerEntry *entry = files[i] ? container_find(files[i], path) : NULL;
+        bool there = false;
+        if (entry && !(exact && entry->shape.dtype == DTYPE_F32))
+            TRY(holds(files[i], ref, path, &there, err));
+        if (there)
+            *out = files[i];
+    }
+    if (!exact && !*out)
+        return err_set(err, "%s: the exact values of %s are neither in memory nor in %s",
+                       save->path, path, save->base ? container_file(save->base) : "a file");
+    return STATUS_OK;
+}
+
+static Status copy_frozen(SaveJob *job, const ParamRef *ref, const Container *from,
+                          const char *path, Err *err)
+{
+    TRY(container_copy(job->writer, path, from, path, err));
+    if (!container_attribute(from, path, "frozen"))
+        TRY(container_put_attribute(job->writer, path, "frozen", ref->param->hash, err));
+    container_drop(from, path);
     return STATUS_OK;
 }
 
@@ -65,7 +98,7 @@ static Status append_values(SaveJob *job, float *values, int64_t count, DType dt
 }
 
 static Status write_param(SaveJob *job, const ParamRef *ref, const char *path, DType dtype,
-                          const float *base, Err *err)
+                          Err *err)
 {
     const Param *param = ref->param;
     Tensor shape = param->weight;
@@ -77,37 +110,38 @@ static Status write_param(SaveJob *job, const ParamRef *ref, const char *path, D
     for (int64_t row = 0; row < rows; row += slab_rows) {
         int64_t count = rows - row < slab_rows ? rows - row : slab_rows;
         float *values = slab_of(job, count * cols);
-        if (base)
-            memcpy(values, base + row * cols, (size_t)(count * cols) * sizeof *values);
-        else
-            TRY(model_read_rows(job->model, param, row, count, values, err));
+        TRY(model_read_rows(job->model, param, row, count, values, err));
         TRY(append_values(job, values, count * cols, dtype, err));
     }
-    return container_end(job->writer, err);
+    TRY(container_end(job->writer, err));
+    if (!param->frozen || dtype != DTYPE_F32)
+        return STATUS_OK;
+    return container_put_attribute(job->writer, path, "frozen", param->hash, err);
+}
+
+static char *path_of(const SaveJob *job, const ParamRef *ref)
+{
+    if (strcmp(ref->path, "embedding") == 0)
+        return xstrdup("/embedding");
+    return xasprintf("/experts/%lld/%s", (long long)job->expert, ref->path);
 }
 
 static Status save_param(void *context, const ParamRef *ref, Err *err)
 {
     SaveJob *job = context;
     const Param *param = ref->param;
-    /* All that a model without masters knows of a matrix are its rounded values. */
-    bool rounded = param->weight.dtype != DTYPE_F32 && !param->master.data;
     DType dtype = param->weight.n_dims == 2 ? job->save->dtype : DTYPE_F32;
-    const float *base = NULL;
-    char *path = strcmp(ref->path, "embedding") == 0
-                     ? xstrdup("/embedding")
-                     : xasprintf("/experts/%lld/%s", (long long)job->expert, ref->path);
-    Status status = STATUS_OK;
-    if (rounded && param->frozen)
-        status = find_in_base(job, ref, path, &base, err);
-    else if (rounded)
+    /* All that a model without masters knows of a matrix are its rounded values. */
+    if (param->weight.dtype != DTYPE_F32 && !param->master.data)
         dtype = DTYPE_BF16;
+    const Container *stored = NULL;
+    char *path = path_of(job, ref);
+    Status status = STATUS_OK;
+    if (param->frozen)
+        status = find_stored(job, ref, path, &stored, err);
     if (status == STATUS_OK)
-        status = write_param(job, ref, path, dtype, base, err);
-    if (base)
-        container_drop(job->save->base, path);
-    if (status == STATUS_OK && param->frozen && dtype == DTYPE_F32)
-        status = container_put_attribute(job->writer, path, "frozen", param->hash, err);
+        status = stored ? copy_frozen(job, ref, stored, path, err)
+                        : write_param(job, ref, path, dtype, err);
     free(path);
     return status;
 }
@@ -193,4 +227,42 @@ Status checkpoint_save(const CheckpointSave *save, Err *err)
         return status;
     }
     return container_commit(job.writer, err);
+}
+
+/* ---- values that no file has yet --------------------------------------------------------------
+ */
+
+static Status keep_param(void *context, const ParamRef *ref, Err *err)
+{
+    SaveJob *job = context;
+    const Param *param = ref->param;
+    if (!param->frozen || ref->lora || param->weight.dtype == DTYPE_F32 || !param->master.data)
+        return STATUS_OK;
+    char *path = path_of(job, ref);
+    bool there;
+    Status status = holds(job->save->base, ref, path, &there, err);
+    if (status == STATUS_OK && !there && !job->writer)
+        status = container_create(&job->writer, job->save->path, err);
+    if (status == STATUS_OK && !there)
+        status = write_param(job, ref, path, DTYPE_F32, err);
+    free(path);
+    return status;
+}
+
+Status checkpoint_keep_frozen(Container **kept, const char *path, Model *model,
+                              const Container *base, Err *err)
+{
+    CheckpointSave save = {.path = path, .base = base, .dtype = DTYPE_F32};
+    SaveJob job = {.save = &save, .model = model};
+    *kept = NULL;
+    Status status = model_visit(model, keep_param, &job, err);
+    free(job.slab);
+    if (status != STATUS_OK || !job.writer) {
+        container_abandon(job.writer);
+        return status;
+    }
+    TRY(container_commit(job.writer, err));
+    status = container_open(kept, path, err);
+    unlink(path);
+    return status;
 }

@@ -102,7 +102,7 @@ static void release_masters(Model *model, Param *params, int n, ParamMemory *mem
     memory->masters = NULL;
 }
 
-Status model_set_trained(Model *model, const TrainSet *set, Err *err)
+Status model_mark_trained(Model *model, const TrainSet *set, Err *err)
 {
     CHECK(set->block_begin >= 0 && set->block_begin <= set->block_end &&
               set->block_end <= model->config.n_layers,
@@ -115,11 +115,21 @@ Status model_set_trained(Model *model, const TrainSet *set, Err *err)
     if (set->lora && model->config.lora_rank == 0)
         return err_set(err, "LoRA is to train, but the model has no LoRA pairs; give a rank");
     SetTrained job = {model, set};
-    TRY(model_visit(model, set_one, &job, err));
+    return model_visit(model, set_one, &job, err);
+}
+
+void model_release_masters(Model *model)
+{
     for (int64_t l = 0; l < model->config.n_layers; l++)
         release_masters(model, model->blocks[l].params, BLOCK_PARAM_COUNT,
                         &model->blocks[l].memory);
     release_masters(model, model->head, HEAD_PARAM_COUNT, &model->head_memory);
+}
+
+Status model_set_trained(Model *model, const TrainSet *set, Err *err)
+{
+    TRY(model_mark_trained(model, set, err));
+    model_release_masters(model);
     return STATUS_OK;
 }
 

@@ -134,9 +134,13 @@ typedef struct TrainSet {
     int64_t block_begin, block_end; /* blocks [begin, end) with all their own parameters */
 } TrainSet;
 
-/* Sets `frozen` everywhere. Parameters that freeze now get their hashes; masters that nothing
- * trains any more are released (a checkpoint writer then copies those values from the file they
- * came from). Fails when a parameter is to train whose master is gone: load the model again. */
+/* Sets `frozen` everywhere; parameters that freeze now get their hashes. Fails when a parameter is
+ * to train whose master is gone: load the model again. */
+Status model_mark_trained(Model *model, const TrainSet *set, Err *err);
+/* Releases the masters that nothing trains any more. A checkpoint writer then copies those values
+ * from a file that has them (checkpoint_keep_frozen). */
+void model_release_masters(Model *model);
+/* Both, for values that are in a file, or are never saved. */
 Status model_set_trained(Model *model, const TrainSet *set, Err *err);
 
 /* Fails with the name of the first frozen parameter whose values are not what they were. */
