@@ -6,39 +6,10 @@
 
 #include "core/base/mem.h"
 #include "core/decode/budget.h"
+#include "core/decode/decoder_parts.h"
 #include "core/decode/mixing.h"
-#include "core/decode/prefix.h"
 
-enum { PAGE_SIZE = 64, CHUNK = 512, SCORE_ROWS = 32 };
-
-struct Decoder {
-    const Ensemble *ensemble;
-    DecoderOptions options; /* defaults filled in */
-    Device device;
-    int64_t vocab;
-    Runner *runner;
-    /* Host side of one chunk, and what the whole step needs. */
-    int32_t *tokens, *positions, *sequences, *targets; /* (step rows) */
-    int64_t rows_capacity;
-    float *logp;        /* (n_experts, step rows): log p_e of the row's target */
-    float *row_weights; /* adapter: (step rows, n_experts) */
-    int64_t *lengths;   /* (max_sequences): positions already in the cache */
-    float *weights;     /* (max_sequences, n_experts) */
-    /* Rules that learn from what was seen (bayes), else NULL. */
-    PrefixWeights *prefix;
-    bool *shared; /* (max_sequences): the weights know the next token already */
-    /* Device memory. */
-    void *memory;
-    Tensor expert_logits;       /* (n_experts, max_sequences, V): of this step's items */
-    Tensor previous;            /* (n_experts, max_sequences, V): log-probabilities by sequence */
-    Tensor logits;              /* (max_sequences, V): combined */
-    Tensor mix_weights;         /* (max_sequences, n_experts) */
-    Tensor score_logits;        /* (n_experts, SCORE_ROWS, V) */
-    Tensor score_mixed;         /* (SCORE_ROWS, V) */
-    Tensor score_weights;       /* (SCORE_ROWS, n_experts) */
-    Tensor top_values, top_ids; /* adapter: (max(max_sequences, SCORE_ROWS), top) */
-    int64_t n_items;            /* of the last step */
-};
+enum { PAGE_SIZE = 64, CHUNK = 512 };
 
 DecoderOptions decoder_options_complete(const DecoderOptions *given)
 {
@@ -81,6 +52,8 @@ static void place(const Ensemble *ensemble, const DecoderOptions *o, Arena *aren
     int64_t top_rows = S > rows ? S : rows;
     take(arena, d ? &d->top_values : NULL, tensor_2d(NULL, DTYPE_F32, top_rows, top));
     take(arena, d ? &d->top_ids : NULL, tensor_2d(NULL, DTYPE_I32, top_rows, top));
+    take(arena, d ? &d->look_values : NULL, tensor_2d(NULL, DTYPE_F32, rows, LOOK_TOP));
+    take(arena, d ? &d->look_ids : NULL, tensor_2d(NULL, DTYPE_I32, rows, LOOK_TOP));
 }
 
 /* Whether a sequence's weights move with every token it sees. */
@@ -112,6 +85,7 @@ Status decoder_new(Decoder **out, const Ensemble *ensemble, const DecoderOptions
     int64_t E = ensemble->n_experts, S = d->options.max_sequences;
     d->lengths = xcalloc((size_t)S, sizeof *d->lengths);
     d->weights = xcalloc((size_t)(S * E), sizeof *d->weights);
+    d->score_weights_host = xcalloc((size_t)(SCORE_ROWS * E), sizeof *d->score_weights_host);
     d->shared = xcalloc((size_t)S, sizeof *d->shared);
     Arena arena;
     arena_init(&arena, NULL, 0);
@@ -152,6 +126,7 @@ void decoder_free(Decoder *d)
     free(d->row_weights);
     free(d->lengths);
     free(d->weights);
+    free(d->score_weights_host);
     free(d->shared);
     prefix_weights_free(d->prefix);
     free(d);
@@ -319,84 +294,6 @@ static int64_t fill_rows(Decoder *d, const DecodeItem *items, int64_t n_items, c
     return row;
 }
 
-/* The adapter's weights for `rows` rows of expert logits (E, rows, V): to d->row_weights + row. */
-static Status adapter_weights(Decoder *d, const Tensor *logits, int64_t rows, float *weights,
-                              Err *err)
-{
-    const Ensemble *ensemble = d->ensemble;
-    int64_t E = ensemble->n_experts, top = ensemble->adapter.top;
-    float *values = xmalloc((size_t)(E * rows * top) * sizeof *values);
-    float *features = xmalloc((size_t)(E * top) * sizeof *features);
-    Status status = STATUS_OK;
-    for (int64_t e = 0; e < E && status == STATUS_OK; e++) {
-        Tensor x = tensor_2d(tensor_slice(logits, e, 1).data, DTYPE_F32, rows, d->vocab);
-        Tensor v = tensor_2d(d->top_values.data, DTYPE_F32, rows, top);
-        Tensor ids = tensor_2d(d->top_ids.data, DTYPE_I32, rows, top);
-        d->device.ops->top_k(d->device.queue, &(TopKArgs){.x = x, .values = v, .ids = ids});
-        status = device_download(&d->device, &v, values + e * rows * top, err);
-    }
-    for (int64_t r = 0; r < rows && status == STATUS_OK; r++) {
-        for (int64_t e = 0; e < E; e++)
-            for (int64_t i = 0; i < top; i++)
-                features[e * top + i] = values[(e * rows + r) * top + i];
-        mixing_adapter(ensemble, features, weights + r * E);
-    }
-    free(values);
-    free(features);
-    return status;
-}
-
-/* Combines expert logits (E, rows, V) into `out` (rows, V) by weights (rows, E) on the host. */
-static void combine(Decoder *d, const Tensor *logits, const float *weights, const Tensor *on_device,
-                    const Tensor *out)
-{
-    const Backend *ops = d->device.ops;
-    Queue *queue = d->device.queue;
-    int64_t rows = out->shape[0], E = d->ensemble->n_experts;
-    Tensor w = tensor_2d(on_device->data, DTYPE_F32, rows, E);
-    ops->upload(queue, w.data, weights, tensor_bytes(&w));
-    MixKind kind = mixing_on_probabilities(d->ensemble->rule) ? MIX_PROBS : MIX_LOGITS;
-    ops->mix(queue, &(MixArgs){.kind = kind, .logits = *logits, .weights = w, .out = *out});
-}
-
-/* The log-probabilities of rows' targets under a rule that needs all logits of a row (mean,
- * weighted, adapter), SCORE_ROWS rows at a time; to d->logp[0..]. */
-static Status score_by_logits(Decoder *d, int64_t begin, int64_t count, Err *err)
-{
-    const Ensemble *ensemble = d->ensemble;
-    const Backend *ops = d->device.ops;
-    int64_t E = ensemble->n_experts, V = d->vocab;
-    float start[64];
-    CHECK(E <= 64, "%lld experts", (long long)E);
-    mixing_start(ensemble, start);
-    for (int64_t at = 0; at < count; at += SCORE_ROWS) {
-        int64_t rows = count - at < SCORE_ROWS ? count - at : SCORE_ROWS;
-        Tensor all = tensor_3d(d->score_logits.data, DTYPE_F32, E, rows, V);
-        for (int64_t e = 0; e < E; e++) {
-            Tensor part = tensor_2d(tensor_slice(&all, e, 1).data, DTYPE_F32, rows, V);
-            TRY(d->runner->table->logits(d->runner, e, at, rows, &part, err));
-            if (mixing_on_probabilities(ensemble->rule))
-                ops->log_softmax(d->device.queue, &(LogSoftmaxArgs){.x = part, .y = part});
-        }
-        float weights[SCORE_ROWS * 64];
-        if (ensemble->rule == MERGE_ADAPTER)
-            TRY(adapter_weights(d, &all, rows, weights, err));
-        else
-            for (int64_t i = 0; i < rows * E; i++)
-                weights[i] = start[i % E];
-        Tensor mixed = tensor_2d(d->score_mixed.data, DTYPE_F32, rows, V);
-        combine(d, &all, weights, &d->score_weights, &mixed);
-        ops->log_softmax(d->device.queue, &(LogSoftmaxArgs){.x = mixed, .y = mixed});
-        for (int64_t r = 0; r < rows; r++) {
-            int32_t target = d->targets[begin + at + r];
-            const float *from = (const float *)mixed.data + r * V + (target < 0 ? 0 : target);
-            ops->download(d->device.queue, d->logp + begin + at + r, from, sizeof(float));
-        }
-        TRY(d->device.ops->queue_wait(d->device.queue, err));
-    }
-    return STATUS_OK;
-}
-
 /* Whether log p of single tokens, expert by expert, is enough to score and to move the weights. */
 static bool scores_by_expert(const Ensemble *ensemble)
 {
@@ -439,7 +336,7 @@ static Status run_chunk(Decoder *d, const DecodeItem *items, int64_t n_items, in
         }
     }
     if (score && !scores_by_expert(d->ensemble))
-        TRY(score_by_logits(d, begin, count, err));
+        TRY(decoder_score_rows(d, begin, count, err));
     return STATUS_OK;
 }
 
@@ -475,17 +372,22 @@ static void observe(Decoder *d, int64_t sequence, int64_t position, const float 
         prefix_weights_keep(d->prefix, sequence, position, weights);
 }
 
-/* Moves a sequence's weights over its item's tokens and, when asked, scores those from `first` on.
- */
-static void follow_item(Decoder *d, const DecodeItem *item, int64_t row, int64_t first,
-                        float *logprobs)
+/* Moves a sequence's weights over those tokens of its item, which begins at `row`, that are known
+ * once the rows of the step before `end` have run, from row `begin` on; when asked, scores those
+ * from `first` on. */
+static void follow_item(Decoder *d, const DecodeItem *item, int64_t row, int64_t begin, int64_t end,
+                        int64_t first, float *logprobs)
 {
     const Ensemble *ensemble = d->ensemble;
     int64_t E = ensemble->n_experts;
     float *weights = d->weights + item->sequence * E;
     float logp[64];
-    for (int64_t t = 0; t + 1 < item->n_tokens; t++) {
+    for (int64_t t = row < begin ? begin - row : 0; t < item->n_tokens && row + t < end; t++) {
         bool wanted = logprobs && t + 1 >= first;
+        if (learns(ensemble))
+            memcpy(d->row_weights + (row + t) * E, weights, (size_t)E * sizeof *weights);
+        if (t + 1 == item->n_tokens)
+            break;
         if (!scores_by_expert(ensemble)) {
             if (wanted)
                 logprobs[t + 1] = d->logp[row + t];
@@ -532,7 +434,7 @@ static Status follow_first(Decoder *d, const DecodeItem *item, float *first, Err
         }
         Tensor all = tensor_3d(d->score_logits.data, DTYPE_F32, E, 1, d->vocab);
         Tensor mixed = tensor_2d(d->score_mixed.data, DTYPE_F32, 1, d->vocab);
-        combine(d, &all, weights, &d->score_weights, &mixed);
+        decoder_combine(d, &all, weights, &d->score_weights, &mixed);
         d->device.ops->log_softmax(d->device.queue, &(LogSoftmaxArgs){.x = mixed, .y = mixed});
         d->device.ops->download(d->device.queue, first, (const float *)mixed.data + item->tokens[0],
                                 sizeof *first);
@@ -571,7 +473,7 @@ static Status finish_step(Decoder *d, const DecodeItem *items, int64_t n_items, 
     if (d->ensemble->rule == MERGE_ADAPTER) {
         Tensor flat = tensor_2d(logits, DTYPE_F32, E * n_items, V);
         ops->log_softmax(d->device.queue, &(LogSoftmaxArgs){.x = flat, .y = flat});
-        status = adapter_weights(d, &all, n_items, weights, err);
+        status = decoder_adapter_weights(d, &all, weights, err);
     }
     for (int64_t i = 0; i < n_items && status == STATUS_OK; i++) {
         float *own = d->weights + items[i].sequence * E;
@@ -582,18 +484,38 @@ static Status finish_step(Decoder *d, const DecodeItem *items, int64_t n_items, 
         }
     }
     if (status == STATUS_OK) {
-        combine(d, &all, weights, &d->mix_weights, &out);
+        decoder_combine(d, &all, weights, &d->mix_weights, &out);
         status = ops->queue_wait(d->device.queue, err);
     }
     free(weights);
     return status;
 }
 
-/* Scores the tokens of each item from `first` (n_items; NULL: all zeros) on; `logprobs` NULL: none.
- */
-static Status step(Decoder *d, const DecodeItem *items, int64_t n_items, const int64_t *first,
-                   float *const *logprobs, Err *err)
+/* What is asked of the rows of a step, item by item; each may be NULL: nothing. */
+typedef struct RowWishes {
+    const int64_t *first; /* tokens before it are not scored; NULL: all zeros */
+    float *const *logprobs;
+    const DecodeLook *const *looks;
+} RowWishes;
+
+/* Runs rows [begin, begin + count), and answers what is asked of them. */
+static Status run_and_follow(Decoder *d, const DecodeItem *items, int64_t n_items, int64_t begin,
+                             int64_t count, const RowWishes *wishes, Err *err)
 {
+    TRY(run_chunk(d, items, n_items, begin, count, wishes->logprobs != NULL, err));
+    int64_t row = 0;
+    for (int64_t i = 0; i < n_items; row += items[i++].n_tokens)
+        follow_item(d, &items[i], row, begin, begin + count, wishes->first ? wishes->first[i] : 0,
+                    wishes->logprobs ? wishes->logprobs[i] : NULL);
+    return wishes->looks ? decoder_look_rows(d, items, n_items, wishes->looks, begin, count, err)
+                         : STATUS_OK;
+}
+
+static Status step(Decoder *d, const DecodeItem *items, int64_t n_items, const RowWishes *wishes,
+                   Err *err)
+{
+    float *const *logprobs = wishes->logprobs;
+    const int64_t *first = wishes->first;
     CHECK(n_items > 0 && n_items <= d->options.max_sequences, "%lld items", (long long)n_items);
     int64_t total = 0;
     for (int64_t i = 0; i < n_items; i++) {
@@ -611,12 +533,9 @@ static Status step(Decoder *d, const DecodeItem *items, int64_t n_items, const i
     }
     for (int64_t begin = 0; begin < total; begin += d->options.chunk) {
         int64_t count = total - begin < d->options.chunk ? total - begin : d->options.chunk;
-        TRY(run_chunk(d, items, n_items, begin, count, logprobs != NULL, err));
+        TRY(run_and_follow(d, items, n_items, begin, count, wishes, err));
     }
-    int64_t row = 0;
     for (int64_t i = 0; i < n_items; i++) {
-        follow_item(d, &items[i], row, first ? first[i] : 0, logprobs ? logprobs[i] : NULL);
-        row += items[i].n_tokens;
         d->lengths[items[i].sequence] += items[i].n_tokens;
         d->shared[items[i].sequence] = false;
     }
@@ -626,17 +545,23 @@ static Status step(Decoder *d, const DecodeItem *items, int64_t n_items, const i
 
 Status decoder_step(Decoder *d, const DecodeItem *items, int64_t n_items, Err *err)
 {
-    return step(d, items, n_items, NULL, NULL, err);
+    return step(d, items, n_items, &(RowWishes){0}, err);
 }
 
 Status decoder_score(Decoder *d, const DecodeItem *items, int64_t n_items, float *const *logprobs,
                      Err *err)
 {
-    return step(d, items, n_items, NULL, logprobs, err);
+    return step(d, items, n_items, &(RowWishes){.logprobs = logprobs}, err);
 }
 
 Status decoder_score_from(Decoder *d, const DecodeItem *items, int64_t n_items,
                           const int64_t *first, float *const *logprobs, Err *err)
 {
-    return step(d, items, n_items, first, logprobs, err);
+    return step(d, items, n_items, &(RowWishes){.first = first, .logprobs = logprobs}, err);
+}
+
+Status decoder_look(Decoder *d, const DecodeItem *items, int64_t n_items,
+                    const DecodeLook *const *looks, Err *err)
+{
+    return step(d, items, n_items, &(RowWishes){.looks = looks}, err);
 }

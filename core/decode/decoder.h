@@ -83,6 +83,26 @@ Status decoder_score(Decoder *decoder, const DecodeItem *items, int64_t n_items,
 Status decoder_score_from(Decoder *decoder, const DecodeItem *items, int64_t n_items,
                           const int64_t *first, float *const *logprobs, Err *err);
 
+typedef struct TopToken {
+    int32_t id;
+    float logprob;
+} TopToken;
+
+enum { LOOK_TOP = 20 };
+
+/* A look at what could follow each token of an item, under the ensemble's rule. All of it comes
+ * from the same rows, so that a token's own log p is exactly that of its place among the best. */
+typedef struct DecodeLook {
+    int32_t next;  /* the token that will follow the item; -1: not known */
+    int64_t n_top; /* 0 to LOOK_TOP, at most V */
+    TopToken *top; /* host (n_tokens, n_top): the most probable tokens after each, falling */
+    float *given;  /* host (n_tokens): log p of the token that does follow, 0 where not known */
+} DecodeLook;
+
+/* decoder_step with a look at every item i whose looks[i] is not NULL. */
+Status decoder_look(Decoder *decoder, const DecodeItem *items, int64_t n_items,
+                    const DecodeLook *const *looks, Err *err);
+
 /* The weight each expert has for the sequence's next token: (n_experts), borrowed. */
 const float *decoder_weights(const Decoder *decoder, int64_t sequence);
 

@@ -137,6 +137,11 @@ void token_text_clear(TokenText *text)
     strbuf_clear(&text->characters);
 }
 
+int64_t token_text_characters(const TokenText *text)
+{
+    return utf8_characters(text->characters.data, text->characters.size);
+}
+
 bool token_text_feed(TokenText *text, int32_t id, StrBuf *out)
 {
     strbuf_reset(&text->characters);

@@ -61,6 +61,8 @@ void token_text_init(TokenText *text, const Tokenizer *tokenizer, bool at_start,
                      const StringList *stops);
 void token_text_clear(TokenText *text);
 
+/* Characters that the last token completed, released or held back. */
+int64_t token_text_characters(const TokenText *text);
 /* Appends the text that this token releases. Returns true once a stop string has come. */
 bool token_text_feed(TokenText *text, int32_t id, StrBuf *out);
 /* The end without a stop string: appends what was held back. */

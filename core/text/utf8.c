@@ -80,6 +80,14 @@ int64_t utf8_valid_prefix(const char *text, int64_t bytes)
     return i;
 }
 
+int64_t utf8_characters(const char *text, int64_t bytes)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < bytes; i++)
+        n += ((uint8_t)text[i] & 0xC0) != 0x80;
+    return n;
+}
+
 int utf8_cut_prefix(const char *text, int64_t bytes)
 {
     int length, good = good_bytes(text, bytes, &length);

@@ -54,6 +54,9 @@ int utf8_encode(uint32_t code, char out[UTF8_MAX]);
 /* The length in bytes of the longest prefix that is valid. */
 int64_t utf8_valid_prefix(const char *text, int64_t bytes);
 
+/* How many characters valid text has. */
+int64_t utf8_characters(const char *text, int64_t bytes);
+
 /* Bytes at `text` that are the beginning of a character cut off by the end (1 to 3), else 0. */
 int utf8_cut_prefix(const char *text, int64_t bytes);
 

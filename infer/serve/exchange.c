@@ -67,7 +67,7 @@ static void hand_on(Exchange *x)
 {
     if (!x->request.stream)
         return;
-    int64_t unread = token_log_bytes(&x->log) + x->unread;
+    int64_t unread = token_log_bytes(&x->log) + x->unread - x->echo_bytes;
     if (unread > x->service->stream_bytes && !x->broken) {
         x->broken = true;
         atomic_store(&x->cancelled, true);
@@ -78,11 +78,13 @@ static void hand_on(Exchange *x)
     wake(x);
 }
 
-static void on_scores(void *context, int64_t job, const float *logprobs, int64_t n)
+static void on_scores(void *context, int64_t job, const PromptScores *scores)
 {
     Exchange *x = context;
     pthread_mutex_lock(&x->lock);
-    token_log_scores(&x->log, job, logprobs, n);
+    int64_t before = token_log_bytes(&x->log);
+    token_log_scores(&x->log, job, scores);
+    x->echo_bytes += token_log_bytes(&x->log) - before;
     hand_on(x);
     pthread_mutex_unlock(&x->lock);
 }
@@ -143,7 +145,7 @@ static void submit(Exchange *x)
 
 void exchange_set_json(Exchange *x, int status, json_t *object)
 {
-    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(7));
+    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(object);
     x->status = status;
     x->type = "application/json";
@@ -219,15 +221,27 @@ Answer exchange_answer(Exchange *x)
                     .retry_after = x->retry_after};
 }
 
+/* A prompt that comes back at once, with its scores, may be larger than what a client may leave
+ * unread: what holds it does not count. */
+static void excuse(Exchange *x)
+{
+    pthread_mutex_lock(&x->lock);
+    x->echo_bytes += x->out.size;
+    x->echoed = x->out.size;
+    pthread_mutex_unlock(&x->lock);
+}
+
 /* Turns what came since the last time into events; false: nothing came, the listener sleeps. */
 static bool fetch(Exchange *x)
 {
     pthread_mutex_lock(&x->lock);
-    bool news = x->log.count > 0;
+    bool news = x->log.count > 0, echoes = false;
     if (news) {
         TokenLog log = x->log;
         x->log = x->reading;
         x->reading = log;
+        echoes = x->echo_bytes > 0;
+        x->echo_bytes = 0;
     } else {
         x->asleep = true;
         x->listener.sleep(x->listener.context);
@@ -238,7 +252,19 @@ static bool fetch(Exchange *x)
     response_take(x->response, &x->reading);
     token_log_reset(&x->reading);
     response_events(x->response, &x->out);
+    if (echoes)
+        excuse(x);
     return true;
+}
+
+static void forget_excuse(Exchange *x)
+{
+    if (x->echoed == 0)
+        return;
+    pthread_mutex_lock(&x->lock);
+    x->echo_bytes -= x->echoed;
+    x->echoed = 0;
+    pthread_mutex_unlock(&x->lock);
 }
 
 int64_t exchange_read(Exchange *x, char *out, int64_t room)
@@ -246,6 +272,7 @@ int64_t exchange_read(Exchange *x, char *out, int64_t room)
     while (x->sent == x->out.size) {
         strbuf_reset(&x->out);
         x->sent = 0;
+        forget_excuse(x);
         if (response_closed(x->response))
             return -1;
         if (!fetch(x))

@@ -19,7 +19,8 @@ struct Exchange {
     bool asleep;
     bool broken; /* the client did not read */
     int64_t n_ended;
-    int64_t unread; /* bytes of `out` */
+    int64_t unread;     /* bytes of `out` */
+    int64_t echo_bytes; /* of log and `out`: prompts that came back with their scores */
     TokenLog log;
 
     /* Of the HTTP side alone. */
@@ -30,7 +31,7 @@ struct Exchange {
     const char *type;
     int retry_after;
     StrBuf out;
-    int64_t sent;
+    int64_t sent, echoed; /* of `out`; what of echo_bytes is in it */
 };
 
 void exchange_set_json(Exchange *exchange, int status, json_t *object); /* takes the object */

@@ -28,8 +28,11 @@ Job *job_new(JobSpec *spec, const JobSink *sink, int64_t number, const Tokenizer
     sampling_start(&job->spec.sampling, job->spec.index, &job->rng);
     token_text_init(&job->text, tokenizer, job->spec.at_start, &job->spec.stops);
     json_state_init(&job->json);
-    if (job->spec.score_prompt)
-        job->scores = xcalloc((size_t)job->spec.prompt.count, sizeof *job->scores);
+    if (job->spec.score_prompt) {
+        size_t n = (size_t)job->spec.prompt.count + 1;
+        job->scores = xcalloc(n, sizeof *job->scores);
+        job->prompt_top = xcalloc(n * (size_t)job->spec.n_top + 1, sizeof *job->prompt_top);
+    }
     return job;
 }
 
@@ -41,6 +44,7 @@ void job_free(Job *job)
     id_list_clear(&job->seen);
     token_text_clear(&job->text);
     free(job->scores);
+    free(job->prompt_top);
     free(job);
 }
 

@@ -5,14 +5,10 @@
 
 #include <stdatomic.h>
 
+#include "core/decode/decoder.h"
 #include "core/decode/sampler.h"
 #include "core/text/stream.h"
 #include "infer/serve/json_mask.h"
-
-typedef struct TopToken {
-    int32_t id;
-    float logprob;
-} TopToken;
 
 typedef struct LogitBias {
     int32_t id;
@@ -43,10 +39,19 @@ typedef struct JobToken {
     float logprob;
     const char *text; /* characters that this token released */
     int64_t bytes;
+    int64_t characters;  /* that it completed, released or still held back (a stop string's?) */
+    bool ends;           /* the text before it: it is an end token and no part of the text */
     const TopToken *top; /* (n_top), falling */
     int64_t n_top;
     const float *weights; /* (n_experts): what each expert counted for it */
 } JobToken;
+
+/* What the model thought of a prompt; score_prompt only. */
+typedef struct PromptScores {
+    int64_t n, n_top;
+    const float *logprobs; /* (n): 0 for the first */
+    const TopToken *top;   /* (n, n_top), falling; nothing before the first token */
+} PromptScores;
 
 typedef enum JobEnd {
     JOB_STOP,      /* an end token, a stop string, or the end of the JSON object */
@@ -60,8 +65,7 @@ typedef enum JobEnd {
 typedef struct JobSink {
     void *context;
     const atomic_bool *cancelled; /* read between steps */
-    /* logprobs[t] of prompt token t (0 for the first); score_prompt only. */
-    void (*scored)(void *context, int64_t job, const float *logprobs, int64_t n);
+    void (*scored)(void *context, int64_t job, const PromptScores *scores);
     void (*token)(void *context, int64_t job, const JobToken *token);
     /* `text`: characters that were held back; `why` of JOB_FAILED. */
     void (*end)(void *context, int64_t job, JobEnd end, const char *text, int64_t bytes,
@@ -79,7 +83,8 @@ typedef struct Job {
     Rng rng;
     TokenText text;
     JsonState json;
-    float *scores; /* score_prompt: (spec.prompt.count) */
+    float *scores;        /* score_prompt: (spec.prompt.count + 1), entry t of token t */
+    TopToken *prompt_top; /* the same, (spec.prompt.count + 1, spec.n_top) */
 } Job;
 
 /* Takes the content of `spec`. */

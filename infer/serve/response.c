@@ -6,6 +6,8 @@
 
 #include "core/base/mem.h"
 #include "core/io/json_put.h"
+#include "core/text/stream.h"
+#include "core/text/token_name.h"
 #include "core/text/utf8.h"
 
 /* One text: what has been taken and, of a stream, not yet sent. */
@@ -53,9 +55,21 @@ void response_free(Response *r)
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
+/* The number that has as few digits as say which float it is. */
+static json_t *float_json(float value)
+{
+    char text[32];
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value)
+            break;
+    }
+    return json_real(strtod(text, NULL));
+}
+
 static json_t *logprob_json(float logprob)
 {
-    return json_real(isfinite(logprob) ? (double)logprob : -9999.0); /* as OpenAI writes it */
+    return float_json(isfinite(logprob) ? logprob : -9999.0f); /* as OpenAI writes it */
 }
 
 static json_t *token_text(const Response *r, int32_t id)
@@ -98,27 +112,45 @@ static void add_chat_logprob(const Response *r, Choice *choice, const Record *re
     json_array_append_new(choice->logprobs, entry);
 }
 
-/* The four arrays of completions. `known`: the token has a log-probability (a text's first has
- * not).
- */
-static void add_completion_logprob(const Response *r, Choice *choice, int32_t id, bool known,
-                                   float logprob, const TopToken *top, int64_t n_top)
+/* An alternative, by the name of its token; `name` is scratch. */
+static void name_top(const Response *r, json_t *tops, int32_t id, float logprob, StrBuf *name)
+{
+    token_name(r->protocol->tokenizer, id, name);
+    json_object_set_new(tops, name->data, logprob_json(logprob));
+    strbuf_reset(name);
+}
+
+/* One token in the arrays of completions. */
+typedef struct Scored {
+    int32_t id;
+    bool known; /* it has a log-probability: a text's first has not */
+    float logprob;
+    const TopToken *top;
+    int64_t n_top;
+} Scored;
+
+static void add_completion_logprob(const Response *r, Choice *choice, const Scored *token)
 {
     if (!choice->logprobs)
         choice->logprobs = json_pack("{s:[], s:[], s:[], s:[]}", "tokens", "token_logprobs",
                                      "top_logprobs", "text_offset");
-    json_t *tops = r->request->n_top > 0 && known ? json_object() : json_null();
-    for (int64_t i = 0; i < n_top; i++) {
-        json_t *name = token_text(r, top[i].id);
-        json_object_set_new(tops, json_string_value(name), logprob_json(top[i].logprob));
-        json_decref(name);
+    json_t *tops = r->request->n_top > 0 && token->known ? json_object() : json_null();
+    StrBuf name = {0};
+    bool among = false;
+    for (int64_t i = 0; token->known && i < token->n_top; i++) {
+        name_top(r, tops, token->top[i].id, token->top[i].logprob, &name);
+        among |= token->top[i].id == token->id;
     }
+    if (json_is_object(tops) && !among) /* the token itself is always there */
+        name_top(r, tops, token->id, token->logprob, &name);
+    token_name(r->protocol->tokenizer, token->id, &name);
     json_t *all = choice->logprobs;
-    json_array_append_new(json_object_get(all, "tokens"), token_text(r, id));
+    json_array_append_new(json_object_get(all, "tokens"), json_text(name.data, name.size));
     json_array_append_new(json_object_get(all, "token_logprobs"),
-                          known ? logprob_json(logprob) : json_null());
+                          token->known ? logprob_json(token->logprob) : json_null());
     json_array_append_new(json_object_get(all, "top_logprobs"), tops);
     json_array_append_new(json_object_get(all, "text_offset"), json_integer(choice->offset));
+    strbuf_clear(&name);
 }
 
 static json_t *extended_entry(const Response *r, int32_t id, float logprob)
@@ -144,7 +176,7 @@ static void add_extended(const Response *r, Choice *choice, const Record *record
     if (record->n_floats > 0) {
         json_t *experts = json_array();
         for (int64_t e = 0; e < record->n_floats; e++)
-            json_array_append_new(experts, json_real((double)log->floats[record->floats + e]));
+            json_array_append_new(experts, float_json(log->floats[record->floats + e]));
         json_object_set_new(entry, "experts", experts);
     }
     if (!choice->tokens)
@@ -152,33 +184,31 @@ static void add_extended(const Response *r, Choice *choice, const Record *record
     json_array_append_new(choice->tokens, entry);
 }
 
-static int64_t characters(const char *text, int64_t bytes)
-{
-    int64_t n = 0;
-    for (int64_t i = 0; i < bytes; i++)
-        n += ((uint8_t)text[i] & 0xC0) != 0x80;
-    return n;
-}
-
 /* ---- taking ---------------------------------------------------------------------------------- */
 
-/* The prompt itself, before the first of the text; `scores` of its tokens may be NULL. */
-static void take_echo(Response *r, int64_t job, const float *scores)
+/* The prompt itself, before the first of the text; `record` of its scores may be NULL. */
+static void take_echo(Response *r, int64_t job, const Record *record, const TokenLog *log)
 {
     Choice *choice = &r->choices[job];
     const IdList *prompt = &r->request->prompts[job / r->request->n];
-    const Tokenizer *tokenizer = r->protocol->tokenizer;
-    StrBuf text = {0};
-    for (int64_t t = 0; scores && t < prompt->count; t++) {
-        strbuf_reset(&text);
-        tokenizer_decode(tokenizer, &prompt->items[t], 1, false, &text);
-        add_completion_logprob(r, choice, prompt->items[t], t > 0, scores[t], NULL, 0);
-        choice->offset += characters(text.data, text.size);
+    StreamDecoder decoder;
+    stream_decoder_init(&decoder, r->protocol->tokenizer, false, true);
+    for (int64_t t = 0; t < prompt->count; t++) {
+        if (record)
+            add_completion_logprob(r, choice,
+                                   &(Scored){.id = prompt->items[t],
+                                             .known = t > 0,
+                                             .logprob = log->floats[record->floats + t],
+                                             .top = log->tops + record->top + t * record->n_top,
+                                             .n_top = record->n_top});
+        int64_t before = choice->text.size;
+        stream_decoder_feed(&decoder, prompt->items[t], &choice->text);
+        choice->offset += utf8_characters(choice->text.data + before, choice->text.size - before);
     }
-    strbuf_reset(&text);
-    tokenizer_decode(tokenizer, prompt->items, prompt->count, false, &text);
-    utf8_append_clean(&choice->text, text.data ? text.data : "", text.size);
-    strbuf_clear(&text);
+    int64_t before = choice->text.size;
+    stream_decoder_flush(&decoder, &choice->text);
+    choice->offset += utf8_characters(choice->text.data + before, choice->text.size - before);
+    stream_decoder_clear(&decoder);
 }
 
 static void take_token(Response *r, const Record *record, const TokenLog *log)
@@ -186,17 +216,23 @@ static void take_token(Response *r, const Record *record, const TokenLog *log)
     Choice *choice = &r->choices[record->job];
     const Request *request = r->request;
     const TopToken *top = log->tops + record->top;
+    if (request->logprobs && request->kind == REQUEST_COMPLETION)
+        add_completion_logprob(r, choice,
+                               &(Scored){.id = record->id,
+                                         .known = true,
+                                         .logprob = record->logprob,
+                                         .top = top,
+                                         .n_top = record->n_top});
+    if (record->ends)
+        return;
     r->written++;
     if (request->logprobs && request->kind == REQUEST_CHAT)
         add_chat_logprob(r, choice, record, top);
-    else if (request->logprobs)
-        add_completion_logprob(r, choice, record->id, true, record->logprob, top, record->n_top);
     if (request->return_tokens)
         add_extended(r, choice, record, log);
-    const char *text = log->text.data + record->text;
     if (record->bytes > 0)
-        strbuf_append(&choice->text, text, (size_t)record->bytes);
-    choice->offset += record->bytes > 0 ? characters(text, record->bytes) : 0;
+        strbuf_append(&choice->text, log->text.data + record->text, (size_t)record->bytes);
+    choice->offset += record->characters;
 }
 
 static void take_end(Response *r, const Record *record, const TokenLog *log)
@@ -219,7 +255,7 @@ void response_take(Response *r, const TokenLog *log)
         Choice *choice = &r->choices[record->job];
         bool scored = record->kind == RECORD_SCORES;
         if (!choice->begun && r->request->echo)
-            take_echo(r, record->job, scored ? log->floats + record->floats : NULL);
+            take_echo(r, record->job, scored ? record : NULL, log);
         choice->begun = true;
         if (record->kind == RECORD_TOKEN)
             take_token(r, record, log);
@@ -322,7 +358,7 @@ json_t *response_whole(const Response *r)
 /* Takes the object. */
 static void event(json_t *object, StrBuf *out)
 {
-    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(7));
+    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
     strbuf_puts(out, "data: ");
     strbuf_puts(out, text);
     strbuf_puts(out, "\n\n");

@@ -41,6 +41,8 @@ Submission scheduler_submit(Scheduler *s, JobSpec *specs, int64_t n, const JobSi
         int64_t room = s->options.context - specs[i].prompt.count - specs[i].max_tokens;
         CHECK(specs[i].prompt.count > 0 && room >= 0 && specs[i].n_top <= TOP_MAX,
               "a job of %lld tokens", (long long)specs[i].prompt.count);
+        if (specs[i].n_top > s->V)
+            specs[i].n_top = s->V;
         Job *job = job_new(&specs[i], sink, i, s->tokenizer);
         job->next = jobs;
         jobs = job;
@@ -291,7 +293,8 @@ Status scheduler_new(Scheduler **out, const Ensemble *ensemble, const Tokenizer 
     s->planned = xcalloc(batch, sizeof *s->planned);
     s->turns = xcalloc(batch, sizeof *s->turns);
     s->items = xcalloc(batch, sizeof *s->items);
-    s->scores = xcalloc(batch, sizeof *s->scores);
+    s->looks = xcalloc(batch, sizeof *s->looks);
+    s->looked = xcalloc(batch, sizeof *s->looked);
     s->rules = xcalloc(batch, sizeof *s->rules);
     s->ids = xcalloc(batch, sizeof *s->ids);
     s->logprobs = xcalloc(batch, sizeof *s->logprobs);
@@ -333,7 +336,8 @@ void scheduler_free(Scheduler *s)
     free(s->planned);
     free(s->turns);
     free(s->items);
-    free(s->scores);
+    free(s->looks);
+    free(s->looked);
     free(s->rules);
     free(s->ids);
     free(s->logprobs);

@@ -8,7 +8,7 @@
 #include "infer/serve/parked.h"
 #include "infer/serve/scheduler.h"
 
-enum { TOP_MAX = 20 };
+enum { TOP_MAX = LOOK_TOP };
 
 /* One item of a step: a running job and how much of it is stepped. */
 typedef struct Turn {
@@ -49,7 +49,8 @@ struct Scheduler {
     int64_t page_size, kv_total, V;
     Turn *planned, *turns; /* (batch), as all below */
     DecodeItem *items;
-    float **scores;
+    DecodeLook *looks;
+    const DecodeLook **looked; /* looks, or NULL */
     SampleRule *rules;
     int32_t *ids;
     float *logprobs;

@@ -75,6 +75,27 @@ static int64_t plan(Scheduler *s)
     return n;
 }
 
+/* What the step shall tell of `count` tokens of a prompt, behind the first `done`: the row of a
+ * token is about the one after it. */
+static const DecodeLook *look_at_prompt(Job *job, int64_t done, int64_t count, DecodeLook *look)
+{
+    int64_t after = done + count, n_top = job->spec.n_top;
+    *look = (DecodeLook){.next = after < job->seen.count ? job->seen.items[after] : -1,
+                         .n_top = n_top,
+                         .top = job->prompt_top + (done + 1) * n_top,
+                         .given = job->scores + done + 1};
+    return look;
+}
+
+static void tell_scores(const Job *job)
+{
+    PromptScores scores = {.n = job->spec.prompt.count,
+                           .n_top = job->spec.n_top,
+                           .logprobs = job->scores,
+                           .top = job->prompt_top};
+    job->sink.scored(job->sink.context, job->number, &scores);
+}
+
 /* The step's items: single tokens before prompts, so that the decoder makes the logits of all texts
  * under way in one product and reads the head once. */
 static void arrange(Scheduler *s, int64_t n)
@@ -88,7 +109,8 @@ static void arrange(Scheduler *s, int64_t n)
                 continue;
             int64_t done = decoder_length(s->decoder, job->sequence);
             s->items[at] = (DecodeItem){job->sequence, job->seen.items + done, turn->count};
-            s->scores[at] = turn->scores ? job->scores + done : NULL;
+            s->looked[at] =
+                turn->scores ? look_at_prompt(job, done, turn->count, &s->looks[at]) : NULL;
             s->turns[at++] = *turn;
         }
 }
@@ -150,7 +172,16 @@ static void take_token(Scheduler *s, int64_t i)
     Turn *turn = &s->turns[i];
     Job *job = turn->job;
     int32_t id = s->ids[i];
+    bool on_host = logit_rules_read(job);
+    JobToken token = {.id = id,
+                      .logprob = on_host ? s->rows[i * s->V + id] - turn->lse : s->logprobs[i],
+                      .text = "",
+                      .top = turn->top,
+                      .n_top = turn->n_top,
+                      .weights = decoder_weights(s->decoder, job->sequence)};
     if (job_ends_with(job, id)) {
+        token.ends = true;
+        job->sink.token(job->sink.context, job->number, &token);
         scheduler_end_job(s, job, JOB_STOP, NULL);
         return;
     }
@@ -162,14 +193,9 @@ static void take_token(Scheduler *s, int64_t i)
         json_mask_advance(s->mask, &job->json, id);
         stopped |= json_state_complete(&job->json);
     }
-    bool on_host = logit_rules_read(job);
-    JobToken token = {.id = id,
-                      .logprob = on_host ? s->rows[i * s->V + id] - turn->lse : s->logprobs[i],
-                      .text = s->fresh.data ? s->fresh.data : "",
-                      .bytes = s->fresh.size,
-                      .top = turn->top,
-                      .n_top = turn->n_top,
-                      .weights = decoder_weights(s->decoder, job->sequence)};
+    token.text = s->fresh.data ? s->fresh.data : "";
+    token.bytes = s->fresh.size;
+    token.characters = token_text_characters(&job->text);
     job->sink.token(job->sink.context, job->number, &token);
     if (stopped || job_written(job) >= job->spec.max_tokens)
         scheduler_end_job(s, job, stopped ? JOB_STOP : JOB_LENGTH, NULL);
@@ -184,7 +210,7 @@ Status scheduler_step(Scheduler *s, Err *err)
     for (int64_t i = 0; i < n; i++)
         scores |= s->turns[i].scores;
     if (scores)
-        TRY(decoder_score(s->decoder, s->items, n, s->scores, err));
+        TRY(decoder_look(s->decoder, s->items, n, s->looked, err));
     else
         TRY(decoder_step(s->decoder, s->items, n, err));
     metrics_count(s->metrics, COUNT_STEPS, 1);
@@ -195,7 +221,7 @@ Status scheduler_step(Scheduler *s, Err *err)
             continue;
         Job *job = turn->job;
         if (turn->scores)
-            job->sink.scored(job->sink.context, job->number, job->scores, job->spec.prompt.count);
+            tell_scores(job);
         if (job->spec.max_tokens == 0) {
             scheduler_end_job(s, job, JOB_LENGTH, NULL);
             turn->job = NULL;

@@ -46,9 +46,22 @@ static void add_floats(TokenLog *log, Record *record, const float *values, int64
     log->n_floats += n;
 }
 
-void token_log_scores(TokenLog *log, int64_t job, const float *logprobs, int64_t n)
+static void add_tops(TokenLog *log, Record *record, const TopToken *top, int64_t n)
 {
-    add_floats(log, add(log, RECORD_SCORES, job, NULL, 0), logprobs, n);
+    record->top = log->n_tops;
+    if (n == 0)
+        return;
+    log->tops = mem_grow(log->tops, &log->tops_capacity, log->n_tops + n, sizeof *log->tops);
+    memcpy(log->tops + log->n_tops, top, (size_t)n * sizeof *top);
+    log->n_tops += n;
+}
+
+void token_log_scores(TokenLog *log, int64_t job, const PromptScores *scores)
+{
+    Record *record = add(log, RECORD_SCORES, job, NULL, 0);
+    add_floats(log, record, scores->logprobs, scores->n);
+    record->n_top = scores->n_top;
+    add_tops(log, record, scores->top, scores->n * scores->n_top);
 }
 
 void token_log_token(TokenLog *log, int64_t job, const JobToken *token, int64_t n_experts)
@@ -56,14 +69,10 @@ void token_log_token(TokenLog *log, int64_t job, const JobToken *token, int64_t 
     Record *record = add(log, RECORD_TOKEN, job, token->text, token->bytes);
     record->id = token->id;
     record->logprob = token->logprob;
-    record->top = log->n_tops;
+    record->characters = token->characters;
+    record->ends = token->ends;
     record->n_top = token->n_top;
-    if (token->n_top > 0) {
-        log->tops =
-            mem_grow(log->tops, &log->tops_capacity, log->n_tops + token->n_top, sizeof *log->tops);
-        memcpy(log->tops + log->n_tops, token->top, (size_t)token->n_top * sizeof *log->tops);
-        log->n_tops += token->n_top;
-    }
+    add_tops(log, record, token->top, token->n_top);
     if (n_experts > 1)
         add_floats(log, record, token->weights, n_experts);
 }

@@ -13,7 +13,9 @@ typedef struct Record {
     int32_t id;
     float logprob;
     int64_t text, bytes;      /* in log->text: characters released, or the reason of JOB_FAILED */
-    int64_t top, n_top;       /* in log->tops */
+    int64_t characters;       /* as of a JobToken */
+    bool ends;                /* the same */
+    int64_t top, n_top;       /* in log->tops; scores: (n_floats, n_top) of them */
     int64_t floats, n_floats; /* in log->floats: scores, or expert weights */
     JobEnd end;
 } Record;
@@ -32,7 +34,7 @@ void token_log_clear(TokenLog *log);
 void token_log_reset(TokenLog *log); /* empties it and keeps its memory */
 int64_t token_log_bytes(const TokenLog *log);
 
-void token_log_scores(TokenLog *log, int64_t job, const float *logprobs, int64_t n);
+void token_log_scores(TokenLog *log, int64_t job, const PromptScores *scores);
 void token_log_token(TokenLog *log, int64_t job, const JobToken *token, int64_t n_experts);
 void token_log_end(TokenLog *log, int64_t job, JobEnd end, const char *text, int64_t bytes);
 

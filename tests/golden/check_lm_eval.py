@@ -8,6 +8,10 @@ same accuracy. Run by tests/cli/eval_peer.sh, or by hand:
                                            --save-items` says was asked, by its own tasks; DATA is the folder
                                            that --data named. EVERY 10: of each task the 10th question, the
                                            20th, ..., for a task that the harness would take hours for
+    check_lm_eval.py find served           as find, for the next
+    check_lm_eval.py DATA HF_FOLDER ITEMS URL
+                                           the same of the model that `cambium serve` serves at URL, whose
+                                           tokenizer is in HF_FOLDER: log-probabilities by echo
 
 The harness's own task files are used; only where they get their documents from is changed, since the files
 here have the same questions in another form. (CommonsenseQA is left out: these files lack its fifth answer.
@@ -26,22 +30,25 @@ import sys
 import tempfile
 import time
 import types
+import urllib.request
 
 POINTS, SAME = 0.5, 0.99
+LOG_P = 2e-3  # of a whole answer, from a server: the same products in other batches
 
 if sys.argv[1] == "find":
-    missing = [n for n in ("lm_eval", "torch", "transformers") if not importlib.util.find_spec(n)]
+    wanted = ("lm_eval", "transformers") + (("aiohttp", "tenacity") if "served" in sys.argv else ("torch",))
+    missing = [n for n in wanted if not importlib.util.find_spec(n)]
     if missing:
         print("not installed: " + ", ".join(missing))
     sys.exit(3 if missing else 0)
 
 data, hf_folder, items_file = sys.argv[1:4]
-every = int(sys.argv[4]) if len(sys.argv) > 4 else 1
+url = next((a for a in sys.argv[4:] if a.startswith("http")), None)
+every = int(sys.argv[4]) if len(sys.argv) > 4 and not url else 1
 os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
 import lm_eval  # noqa: E402
 import lm_eval.tasks  # noqa: E402
 import yaml  # noqa: E402
-from lm_eval.models.huggingface import HFLM  # noqa: E402
 
 HARNESS = os.path.join(os.path.dirname(lm_eval.__file__), "tasks")
 FILES = {"arc_easy": "arc/arc_easy.yaml", "arc_challenge": "arc/arc_challenge.yaml",
@@ -221,12 +228,20 @@ def report(task, t, two, seconds):
           f"   {t['worst']:.1e}"
           + (f"   {100 * t['norm'] / n:6.2f} {100 * t['norm_there'] / n:6.2f}" if two else "")
           + f"   {n / seconds:.2f} questions/s there", flush=True)
-    return t["fine"] and t["same"] >= SAME * n and abs(t["right"] - t["there"]) <= POINTS / 100 * n
+    fine = t["fine"] and (not url or (t["worst"] <= LOG_P and t["same"] == n and t["right"] == t["there"]))
+    return fine and t["same"] >= SAME * n and abs(t["right"] - t["there"]) <= POINTS / 100 * n
 
 
 with open(items_file, encoding="utf-8") as f:
     header, *items = map(json.loads, f)
-model = HFLM(pretrained=hf_folder, dtype="float32", device="cpu", batch_size=8)
+if url:
+    from lm_eval.models.openai_completions import LocalCompletionsAPI
+    model = LocalCompletionsAPI(base_url=url + "/v1/completions", tokenizer=hf_folder, tokenizer_backend="huggingface",
+                                model=json.load(urllib.request.urlopen(url + "/v1/models"))["data"][0]["id"],
+                                batch_size=4, max_length=2048, max_retries=1)
+else:
+    from lm_eval.models.huggingface import HFLM
+    model = HFLM(pretrained=hf_folder, dtype="float32", device="cpu", batch_size=8)
 bad = 0
 print(f"{'':22} {'':6}  accuracy (ours, theirs), same choice, largest difference of log p, per byte/char or F1")
 for task in header["tasks"]:

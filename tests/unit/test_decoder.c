@@ -173,6 +173,55 @@ static void scores_are_the_logprobs_of_steps(void **state)
         }
 }
 
+/* What could follow each token: the best of the logits of single steps, whatever the chunks and
+ * pieces; and a token's own log p is exactly that of its place among the best. */
+static void looks_are_the_best_of_steps(void **state)
+{
+    (void)state;
+    enum { K = 7, CUT = 11 };
+    for (int experts = 1; experts <= 2; experts++)
+        for (int rule = MERGE_MEAN; rule <= MERGE_BAYES; rule++) {
+            Ensemble *ensemble = experts == 1 ? one_model() : two_models((MergeRule)rule);
+            float want[LENGTH], given[LENGTH] = {0}, logits[V];
+            TopToken top[LENGTH * K];
+            score_slowly(ensemble, want);
+            Decoder *slow = decoder_for(ensemble, 16), *fast = decoder_for(ensemble, 6);
+            int64_t a = decoder_open(slow), b = decoder_open(fast), other = decoder_open(fast);
+            DecodeLook first = {text[0][CUT], K, top, given};
+            DecodeLook second = {-1, K, top + CUT * K, given + CUT};
+            DecodeItem items[] = {{other, text[1], 5}, {b, text[0], CUT}};
+            Err err = {""};
+            const DecodeLook *looks[] = {NULL, &first}, *last[] = {&second};
+            assert_int_equal(decoder_look(fast, items, 2, looks, &err), STATUS_OK);
+            DecodeItem rest = {b, text[0] + CUT, LENGTH - CUT};
+            assert_int_equal(decoder_look(fast, &rest, 1, last, &err), STATUS_OK);
+            for (int t = 0; t < LENGTH; t++) {
+                step(slow, &(DecodeItem){a, &text[0][t], 1}, 1);
+                read_logits(slow, logits);
+                double sum = 0.0;
+                for (int v = 0; v < V; v++)
+                    sum += exp((double)logits[v]);
+                for (int k = 0; k < K; k++) {
+                    const TopToken *one = &top[t * K + k];
+                    int better = 0;
+                    for (int v = 0; v < V; v++)
+                        better += logits[v] > logits[one->id] + 1e-5f;
+                    assert_true(better <= k);
+                    assert_true(fabs((double)logits[one->id] - log(sum) - (double)one->logprob) <
+                                1e-4);
+                    if (t + 1 < LENGTH && one->id == text[0][t + 1])
+                        assert_true(one->logprob == given[t]);
+                }
+                if (t + 1 < LENGTH)
+                    assert_true(fabsf(given[t] - want[t + 1]) < 1e-4f);
+            }
+            assert_true(given[LENGTH - 1] == 0.0f);
+            decoder_free(slow);
+            decoder_free(fast);
+            ensemble_free(ensemble);
+        }
+}
+
 static void merged_logits_follow_the_rules(void **state)
 {
     (void)state;
@@ -418,6 +467,7 @@ int main(void)
         cmocka_unit_test(prompt_at_once_equals_token_by_token),
         cmocka_unit_test(company_changes_nothing),
         cmocka_unit_test(scores_are_the_logprobs_of_steps),
+        cmocka_unit_test(looks_are_the_best_of_steps),
         cmocka_unit_test(merged_logits_follow_the_rules),
         cmocka_unit_test(bayes_follows_its_formula),
         cmocka_unit_test(a_model_merged_with_itself_is_itself),

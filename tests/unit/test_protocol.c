@@ -212,11 +212,13 @@ static void report(TokenLog *log, int64_t job, JobEnd end)
     static const float weights[2] = {0.25f, 0.75f};
     JobToken token = {.logprob = -0.5f, .top = top, .n_top = 2, .weights = weights};
     static const char *const texts[] = {"a", "", "\xD0\xB6"};
+    static const int characters[] = {1, 0, 1};
     static const int32_t ids[] = {'a', 0xD0, 0xB6};
     for (int i = 0; i < 3; i++) {
         token.id = ids[i];
         token.text = texts[i];
         token.bytes = (int64_t)strlen(texts[i]);
+        token.characters = characters[i];
         token_log_token(log, job, &token, 2);
     }
     token_log_end(log, job, end, "\xEF\xBF\xBD", 3);
@@ -272,7 +274,9 @@ static void echoes_have_the_prompts_scores(void **state)
                       "{\"prompt\":[120,121],\"echo\":true,\"logprobs\":2,\"max_tokens\":3}");
     Response *response = response_new(&r, &protocol);
     TokenLog log = {0};
-    token_log_scores(&log, 0, (float[]){0.0f, -2.0f}, 2);
+    static const TopToken tops[] = {{0, 0.0f}, {0, 0.0f}, {'z', -0.25f}, {0xB6, -1.5f}};
+    PromptScores scores = {.n = 2, .n_top = 2, .logprobs = (float[]){0.0f, -2.0f}, .top = tops};
+    token_log_scores(&log, 0, &scores);
     report(&log, 0, JOB_STOP);
     response_take(response, &log);
     json_t *object = response_whole(response);
@@ -282,6 +286,17 @@ static void echoes_have_the_prompts_scores(void **state)
     assert_true(json_real_value(member(object, "choices.0.logprobs.token_logprobs.1")) == -2.0);
     assert_true(json_is_null(member(object, "choices.0.logprobs.top_logprobs.0")));
     assert_true(json_real_value(member(object, "choices.0.logprobs.top_logprobs.2.a")) == -0.5);
+    /* The best two of the prompt, the one that was given, and a byte that is no character. */
+    json_t *given = member(object, "choices.0.logprobs.top_logprobs.1");
+    assert_int_equal(json_object_size(given), 3);
+    assert_true(json_real_value(json_object_get(given, "z")) == -0.25);
+    assert_true(json_real_value(json_object_get(given, "y")) == -2.0);
+    assert_true(json_real_value(json_object_get(given, "bytes:\\xb6")) == -1.5);
+    json_t *written = member(object, "choices.0.logprobs.top_logprobs.3");
+    assert_true(json_real_value(json_object_get(written, "bytes:\\xd0")) == -0.5);
+    assert_int_equal(json_object_size(written), 3);
+    assert_string_equal(json_string_value(member(object, "choices.0.logprobs.tokens.3")),
+                        "bytes:\\xd0");
     static const int offsets[] = {0, 1, 2, 3, 3};
     for (int i = 0; i < 5; i++) {
         json_t *list = member(object, "choices.0.logprobs.text_offset");

@@ -53,7 +53,8 @@ typedef struct Heard {
     IdList ids;
     StrBuf text;
     float logprob_sum, scores[CONTEXT];
-    int64_t n_scores, n_tops, ends;
+    TopToken top[CONTEXT * LOOK_TOP]; /* of the prompt */
+    int64_t n_scores, n_tops, n_end_tokens, ends;
     JobEnd end;
     char why[128];
 } Heard;
@@ -83,11 +84,12 @@ static void ear_clear(Ear *ear)
     pthread_cond_destroy(&ear->changed);
 }
 
-static void on_scores(void *context, int64_t job, const float *logprobs, int64_t n)
+static void on_scores(void *context, int64_t job, const PromptScores *scores)
 {
     Heard *heard = &((Ear *)context)->jobs[job];
-    memcpy(heard->scores, logprobs, (size_t)n * sizeof *logprobs);
-    heard->n_scores += n;
+    memcpy(heard->scores, scores->logprobs, (size_t)scores->n * sizeof *heard->scores);
+    memcpy(heard->top, scores->top, (size_t)(scores->n * scores->n_top) * sizeof *heard->top);
+    heard->n_scores += scores->n;
 }
 
 static void on_token(void *context, int64_t job, const JobToken *token)
@@ -95,6 +97,12 @@ static void on_token(void *context, int64_t job, const JobToken *token)
     Ear *ear = context;
     Heard *heard = &ear->jobs[job];
     pthread_mutex_lock(&ear->lock);
+    if (token->ends) {
+        CHECK(token->bytes == 0 && token->logprob <= 0.0f, "an end token with text");
+        heard->n_end_tokens++;
+        pthread_mutex_unlock(&ear->lock);
+        return;
+    }
     id_list_add(&heard->ids, token->id);
     strbuf_append(&heard->text, token->text, (size_t)token->bytes);
     heard->logprob_sum += token->logprob;
@@ -251,6 +259,7 @@ static void assert_same(const Ear *got, const Ear *want)
             assert_memory_equal(a->ids.items, b->ids.items, (size_t)b->ids.count * 4);
         assert_int_equal(a->text.size, b->text.size);
         assert_int_equal(a->n_tops, b->n_tops);
+        assert_int_equal(a->n_end_tokens, b->n_end_tokens);
         assert_true(a->logprob_sum - b->logprob_sum < 1e-2f);
         assert_true(b->logprob_sum - a->logprob_sum < 1e-2f);
     }
@@ -341,6 +350,7 @@ static void prompts_are_scored(void **state)
         ear_init(&ear[i]);
         JobSpec specs[2] = {job_of("words that are scored", 1, 0), job_of("company", 2, 9)};
         specs[0].score_prompt = true;
+        specs[0].n_top = 5;
         JobSink sink = sink_of(&ear[i]);
         assert_int_equal(scheduler_submit(rig.scheduler, specs, 2, &sink), SUBMIT_TAKEN);
         wait_for(&ear[i], 2, 0);
@@ -349,15 +359,50 @@ static void prompts_are_scored(void **state)
         assert_int_equal(ear[i].jobs[0].end, JOB_LENGTH);
     }
     const Heard *a = &ear[0].jobs[0], *b = &ear[1].jobs[0];
+    JobSpec same = job_of("words that are scored", 1, 0);
+    const int32_t *words = same.prompt.items;
     assert_true(a->n_scores > 10);
     assert_int_equal(a->n_scores, b->n_scores);
     assert_true(a->scores[0] == 0.0f);
     for (int64_t t = 1; t < a->n_scores; t++) {
         assert_true(a->scores[t] < 0.0f);
         assert_true(a->scores[t] - b->scores[t] < 1e-3f && b->scores[t] - a->scores[t] < 1e-3f);
+        const TopToken *top = &a->top[t * 5], *other = &b->top[t * 5];
+        for (int k = 0; k < 5; k++) {
+            assert_true(k == 0 || top[k - 1].logprob >= top[k].logprob);
+            assert_true(fabsf(top[k].logprob - other[k].logprob) < 1e-3f);
+            if (top[k].id == words[t])
+                assert_true(top[k].logprob == a->scores[t]);
+        }
+        assert_true(a->scores[t] <= top[0].logprob);
     }
+    job_spec_clear(&same);
     ear_clear(&ear[0]);
     ear_clear(&ear[1]);
+}
+
+/* The token that ends a text is told, so that a score of one more token is complete. */
+static void an_end_token_is_told(void **state)
+{
+    (void)state;
+    Rig rig;
+    SchedulerOptions options = options_of(1);
+    rig_start(&rig, &options);
+    Ear ear;
+    ear_init(&ear);
+    JobSpec spec = job_of("ab", 1, 9);
+    spec.ends[0] = 'q';
+    spec.bias = xcalloc(1, sizeof *spec.bias);
+    spec.bias[0] = (LogitBias){'q', 100.0f};
+    spec.n_bias = 1;
+    JobSink sink = sink_of(&ear);
+    assert_int_equal(scheduler_submit(rig.scheduler, &spec, 1, &sink), SUBMIT_TAKEN);
+    wait_for(&ear, 1, 0);
+    assert_int_equal(ear.jobs[0].n_end_tokens, 1);
+    assert_int_equal(ear.jobs[0].ids.count, 0);
+    assert_int_equal(ear.jobs[0].end, JOB_STOP);
+    rig_end(&rig);
+    ear_clear(&ear);
 }
 
 /* logit - count * frequency_penalty - (count > 0) * presence_penalty, over the output alone; biases
@@ -478,6 +523,7 @@ int main(void)
         cmocka_unit_test(beginnings_are_shared),
         cmocka_unit_test(a_full_cache_puts_jobs_back),
         cmocka_unit_test(prompts_are_scored),
+        cmocka_unit_test(an_end_token_is_told),
         cmocka_unit_test(penalties_follow_openais_formula),
         cmocka_unit_test(what_nobody_wants_ends_at_once),
         cmocka_unit_test(the_end_of_all_reaches_every_job),
