@@ -64,7 +64,7 @@ static const struct {
     [25] = {"I16", 0, 0},
     [26] = {"I32", 0, 0},
     [27] = {"I64", 0, 0},
-    [28] = {"F64", 0, 0},
+    [BLOCK_F64] = {"F64", 1, 8},
     [29] = {"IQ1_M", 0, 0},
     [BLOCK_BF16] = {"BF16", 1, 2},
     [34] = {"TQ1_0", 0, 0},
@@ -96,7 +96,10 @@ int64_t block_bytes(BlockType type)
 BlockType block_of(StoredType type)
 {
     CHECK(stored_is_float(type), "weights of type %s", stored_name(type));
-    return type == STORED_F32 ? BLOCK_F32 : type == STORED_F16 ? BLOCK_F16 : BLOCK_BF16;
+    return type == STORED_F64   ? BLOCK_F64
+           : type == STORED_F32 ? BLOCK_F32
+           : type == STORED_F16 ? BLOCK_F16
+                                : BLOCK_BF16;
 }
 
 /* ---- blocks to numbers ---------------------------------------------------------------------- */
@@ -191,6 +194,9 @@ void block_to_f32(const void *data, BlockType type, int64_t first, int64_t count
     const char *from = (const char *)data + first / values * bytes;
     void (*unpack)(const void *, float *) = NULL;
     switch (type) {
+    case BLOCK_F64:
+        stored_to_f32(from, STORED_F64, 0, count, out);
+        return;
     case BLOCK_F32:
         stored_to_f32(from, STORED_F32, 0, count, out);
         return;

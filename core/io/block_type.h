@@ -15,6 +15,7 @@ typedef enum BlockType {
     BLOCK_Q8_0 = 8,
     BLOCK_Q4_K = 12,
     BLOCK_Q6_K = 14,
+    BLOCK_F64 = 28, /* rounded to float32 */
     BLOCK_BF16 = 30,
 } BlockType;
 

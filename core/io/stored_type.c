@@ -61,7 +61,7 @@ StoredType stored_of(DType dtype)
 
 bool stored_is_float(StoredType type)
 {
-    return type == STORED_F32 || type == STORED_BF16 || type == STORED_F16;
+    return type == STORED_F64 || type == STORED_F32 || type == STORED_BF16 || type == STORED_F16;
 }
 
 /* IEEE 754 half precision; exact in float32. */
@@ -89,6 +89,14 @@ void stored_to_f32(const void *data, StoredType type, int64_t first, int64_t cou
     if (type == STORED_U8) {
         for (int64_t i = 0; i < count; i++)
             out[i] = (float)((const uint8_t *)from)[i];
+        return;
+    }
+    if (type == STORED_F64) {
+        for (int64_t i = 0; i < count; i++) {
+            double value;
+            memcpy(&value, from + 8 * i, sizeof value);
+            out[i] = (float)value;
+        }
         return;
     }
     CHECK(type == STORED_BF16 || type == STORED_F16, "values of type %s", types[type].name);

@@ -33,11 +33,11 @@ StoredType stored_parse(const char *name); /* STORED_COUNT: no such type */
 const char *stored_npy(StoredType type);   /* as npy spells it ("<f4"), or NULL */
 StoredType stored_of(DType dtype);
 
-/* Whether a tensor of this type can be a weight: F32, BF16 or F16. */
+/* Whether a tensor of this type can be a weight: F64, F32, BF16 or F16. */
 bool stored_is_float(StoredType type);
 
-/* out[i] = float32 of element `first + i`; the types of stored_is_float, and U8. `data` need not be
- * aligned. */
+/* out[i] = float32 of element `first + i`; the types of stored_is_float (F64 is rounded), and U8.
+ * `data` need not be aligned. */
 void stored_to_f32(const void *data, StoredType type, int64_t first, int64_t count, float *out);
 
 #endif

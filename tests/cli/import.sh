@@ -62,7 +62,7 @@ head -c 20000 tests/golden/hf_llama/model-00002-of-00003.safetensors \
     >"$folder/hf/model-00002-of-00003.safetensors"
 check "refuses a cut shard" refused "model-00002" "$CAMBIUM" import "$folder/hf" -o "$folder/never.h5"
 rm "$folder/hf/model-00002-of-00003.safetensors"
-check "names a missing tensor" refused "has no tensor" \
+check "names a missing shard" refused "has no model-00002-of-00003.safetensors" \
     "$CAMBIUM" import "$folder/hf" -o "$folder/never.h5"
 sed 's/"num_hidden_layers": 2/"num_hidden_layers": 3/' tests/golden/hf_llama/config.json \
     >"$folder/hf/config.json"

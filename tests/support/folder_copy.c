@@ -52,6 +52,13 @@ const char *folder_copy(const char *from, const char *name)
     return copy;
 }
 
+void copy_rename(const char *from, const char *to)
+{
+    char *old = xstrdup(copy_path(from));
+    CHECK((to ? rename(old, copy_path(to)) : unlink(old)) == 0, "%s", old);
+    free(old);
+}
+
 void copy_add_member(const char *file, const char *member)
 {
     Err err;

@@ -13,4 +13,7 @@ const char *copy_path(const char *file);
  * in the copy; makes the file when there is none. */
 void copy_add_member(const char *file, const char *member);
 
+/* Renames a file in the copy, or removes it when `to` is NULL. */
+void copy_rename(const char *from, const char *to);
+
 #endif

@@ -83,7 +83,7 @@ static void what_is_used_is_exact(void **state)
         {"\"hidden_size\": 18446744073709551640", "hidden_size"},
         {"\"num_hidden_layers\": NaN", "num_hidden_layers"},
         {"\"rms_norm_eps\": Infinity", "rms_norm_eps"},
-        {"\"rope_theta\": 1e999", "rope_theta"},
+        {"\"rope_parameters\": {\"rope_theta\": 1e999}", "rope_theta"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         Err err = {""};
