@@ -61,7 +61,8 @@ static Status read_plan(const GrowSettings *s, GrowPlan *plan, Err *err)
                              .schedule = s->schedule,
                              .warmup = s->warmup,
                              .lora_rank = s->lora_rank,
-                             .lora_alpha = s->lora_alpha};
+                             .lora_alpha = s->lora_alpha,
+                             .from_start = strcmp(s->run.data_from, "start") == 0};
     if (s->run.init)
         TRY(model_settings_keep_shape(err));
     if (prefix_place(s->cache) != PREFIX_OFF && s->run.ranks != 1)

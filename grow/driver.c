@@ -7,6 +7,7 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/base/rng.h"
 #include "grow/prefix_cache.h"
 #include "train/run_dry.h"
 
@@ -104,9 +105,11 @@ static Status prepare_model(const GrowJob *job, Run *run, int64_t number, Err *e
         TRY(grow_model(job, run, stage, err));
     bool has_pairs = run->model->config.lora_rank == stage->lora_rank &&
                      run->model->config.lora_alpha == stage->lora_alpha;
+    /* Pairs of later stages have other values: folded ones would repeat themselves. */
+    uint64_t seed = hash_mix64((uint64_t)run->reading.steps) ^ (uint64_t)job->settings->seed;
     if (stage->trains.lora && !has_pairs)
         TRY(model_add_lora(run->model, stage->lora_rank, stage->lora_alpha,
-                           (uint64_t)job->settings->seed, err));
+                           run->reading.steps ? seed : (uint64_t)job->settings->seed, err));
     return STATUS_OK;
 }
 
@@ -148,7 +151,7 @@ static Status train_stage(const GrowJob *job, Run *run, int64_t number, const Ru
 {
     const GrowStage *stage = &job->plan->stages[number];
     const ModelConfig *config = &run->model->config;
-    RunStage what = {.data = data, .restore = restore};
+    RunStage what = {.data = data, .from_start = stage->from_start, .restore = restore};
     TRY(stage_schedule(job, stage, config->context, &what.schedule, err));
     TRY(stage_trained(stage, config, &what.trained, err));
     TrainConfig train = run_train_config(run, &what.schedule, config->context);

@@ -79,7 +79,8 @@ static GrowStage *plan_add(GrowPlan *plan, const GrowDefaults *d)
                          .warmup = d->warmup,
                          .lora_rank = d->lora_rank,
                          .lora_alpha = d->lora_alpha,
-                         .lora_fold = true};
+                         .lora_fold = true,
+                         .from_start = d->from_start};
     return stage;
 }
 
@@ -207,6 +208,14 @@ static Status read_words(Reader *r, const char *key, yaml_node_t *value,
     return STATUS_OK;
 }
 
+static Status read_data_from(const char *text, bool *from_start, Err *err)
+{
+    *from_start = text && strcmp(text, "start") == 0;
+    if (!*from_start && (!text || strcmp(text, "continue") != 0))
+        return err_set(err, "data_from is start or continue, not '%s'", text ? text : "a list");
+    return STATUS_OK;
+}
+
 static Status add_trains(void *target, const char *word, Err *err)
 {
     return trains_add(target, word, err);
@@ -286,8 +295,10 @@ static Status stage_pair(Reader *r, void *target, const char *key, yaml_node_t *
             return err_set(err, "start is random or identity, not '%s'", text);
         return STATUS_OK;
     }
+    if (strcmp(key, "data_from") == 0)
+        return read_data_from(text, &stage->from_start, err);
     static const char *const keys[] = {"blocks", "tokens", "lr",       "warmup", "lora",
-                                       "data",   "train",  "schedule", "start"};
+                                       "data",   "train",  "schedule", "start",  "data_from"};
     const char *near = nearest_name(key, keys, sizeof keys / sizeof *keys);
     return err_set(err, "a stage has no key '%s'%s%s%s", key, near ? "; did you mean '" : "",
                    near ? near : "", near ? "'?" : "");
@@ -296,8 +307,10 @@ static Status stage_pair(Reader *r, void *target, const char *key, yaml_node_t *
 static Status plan_pair(Reader *r, void *target, const char *key, yaml_node_t *value, Err *err)
 {
     GrowPlan *plan = target;
+    if (strcmp(key, "data_from") == 0)
+        return STATUS_OK; /* read before; see plan_defaults_pair */
     if (strcmp(key, "stages") != 0)
-        return err_set(err, "a plan has the key 'stages' alone, not '%s'", key);
+        return err_set(err, "a plan has the keys 'stages' and 'data_from', not '%s'", key);
     if (!value || value->type != YAML_SEQUENCE_NODE)
         return err_set(err, "stages wants a list, each item with its keys");
     for (yaml_node_item_t *item = value->data.sequence.items.start;
@@ -313,13 +326,25 @@ static Status plan_pair(Reader *r, void *target, const char *key, yaml_node_t *v
     return STATUS_OK;
 }
 
+/* What holds for all stages, wherever in the file it stands. */
+static Status plan_defaults_pair(Reader *r, void *target, const char *key, yaml_node_t *value,
+                                 Err *err)
+{
+    (void)r;
+    GrowDefaults *defaults = target;
+    return strcmp(key, "data_from") == 0 ? read_data_from(scalar(value), &defaults->from_start, err)
+                                         : STATUS_OK;
+}
+
 static Status read_document(GrowPlan *plan, yaml_document_t *document, const GrowDefaults *defaults,
                             Err *err)
 {
-    Reader reader = {.document = document, .defaults = defaults};
+    GrowDefaults own = *defaults;
+    Reader reader = {.document = document, .defaults = &own};
     yaml_node_t *root = yaml_document_get_root_node(document);
     if (!root)
         return err_set(err, "the plan is empty");
+    TRY(read_mapping(&reader, root, plan_defaults_pair, &own, err));
     TRY(read_mapping(&reader, root, plan_pair, plan, err));
     return plan->n_stages ? STATUS_OK : err_set(err, "the plan has no stages");
 }
@@ -365,12 +390,13 @@ json_t *grow_plan_json(const GrowPlan *plan)
             json_array_append_new(data, json_name(s->data.items[k]));
         json_array_append_new(
             stages,
-            json_pack("{s:I, s:s, s:s, s:I, s:f, s:s, s:f, s:{s:I, s:f, s:b}, s:o}", "blocks",
+            json_pack("{s:I, s:s, s:s, s:I, s:f, s:s, s:f, s:{s:I, s:f, s:b}, s:o, s:s}", "blocks",
                       (json_int_t)s->blocks, "start",
                       s->start == BLOCK_START_IDENTITY ? "identity" : "random", "train", trains,
                       "tokens", (json_int_t)s->tokens, "lr", s->lr, "schedule", s->schedule,
                       "warmup", s->warmup, "lora", "rank", (json_int_t)s->lora_rank, "alpha",
-                      s->lora_alpha, "fold", s->lora_fold, "data", data));
+                      s->lora_alpha, "fold", s->lora_fold, "data", data, "data_from",
+                      s->from_start ? "start" : "continue"));
     }
     return json_pack("{s:o}", "stages", stages);
 }
@@ -387,7 +413,9 @@ Status grow_plan_compare(const GrowPlan *plan, const json_t *stored, Err *err)
         json_t *value;
         json_object_foreach(json_array_get(stages, i), key, value)
         {
-            if (json_equal(value, json_object_get(json_array_get(old, i), key)))
+            const json_t *then = json_object_get(json_array_get(old, i), key);
+            bool unknown = !then && strcmp(key, "data_from") == 0; /* to older files */
+            if (unknown || json_equal(value, then))
                 continue;
             status = err_set(err, "'%s' of stage %zu", key, i + 1);
             break;

@@ -29,6 +29,7 @@ typedef struct GrowStage {
     double lora_alpha;
     bool lora_fold;  /* add the pairs to the weights when the stage ends */
     StringList data; /* packs, "FILE" or "FILE:WEIGHT"; empty: those of the run */
+    bool from_start; /* data_from: start; else the stage reads on where the one before stopped */
 } GrowStage;
 
 typedef struct GrowPlan {
@@ -47,6 +48,7 @@ typedef struct GrowDefaults {
     double warmup;
     int64_t lora_rank;
     double lora_alpha;
+    bool from_start;
 } GrowDefaults;
 
 /* Errors name the file, the line and the key. */

@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "core/base/lines.h"
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/strbuf.h"
 
@@ -184,6 +185,41 @@ static Status read_sample(ReportRun *run, const ReportStage *stage, const Line *
     return STATUS_OK;
 }
 
+static ReportSource *source_of(ReportRun *run, const char *name)
+{
+    for (int64_t i = 0; i < run->n_sources; i++)
+        if (strcmp(run->sources[i].name, name) == 0)
+            return &run->sources[i];
+    run->sources =
+        mem_grow(run->sources, &run->sources_capacity, run->n_sources + 1, sizeof *run->sources);
+    run->sources[run->n_sources] = (ReportSource){.name = xstrdup(name)};
+    return &run->sources[run->n_sources++];
+}
+
+static Status read_data(ReportRun *run, const Line *line, Err *err)
+{
+    const json_t *sources = json_object_get(line->object, "sources");
+    for (size_t i = 0; i < json_array_size(sources); i++) {
+        Line one = {json_array_get(sources, i), line->path, line->number};
+        const char *name = text_name(sources, i);
+        if (!name)
+            return err_set(err, "%s:%lld: a source without \"data\"", line->path,
+                           (long long)line->number);
+        ReportSource *source = source_of(run, name);
+        TRY(number_member(&one, "tokens", &source->tokens, err));
+        TRY(number_member(&one, "read", &source->read, err));
+        TRY(number_member(&one, "seen", &source->seen, err));
+        TRY(number_member(&one, "never", &source->never, err));
+        TRY(number_member(&one, "epochs", &source->epochs, err));
+    }
+    return STATUS_OK;
+}
+
+double report_never_read(const ReportSource *source)
+{
+    return source->tokens > 0.0 ? 1.0 - source->seen / source->tokens : (double)NAN;
+}
+
 static Status read_line(ReportRun *run, const Line *line, Err *err)
 {
     const char *event = json_string_value(json_object_get(line->object, "event"));
@@ -206,6 +242,8 @@ static Status read_line(ReportRun *run, const Line *line, Err *err)
         return read_sample(run, stage, line, err);
     if (strcmp(event, "eval") == 0)
         return read_eval(run, stage, line, err);
+    if (strcmp(event, "data") == 0)
+        return read_data(run, line, err);
     return STATUS_OK;
 }
 
@@ -216,6 +254,11 @@ static Status read_lines(ReportRun *run, const char *path, const StrBuf *text, E
     for (TextLine at = lines_of(text->data, text->size); lines_next(&at);) {
         json_error_t why;
         json_t *object = json_loadb(at.text, (size_t)at.bytes, 0, &why);
+        if (!object && !at.ended) {
+            log_warn("%s:%lld: the last line was cut short (a crash?) and is left out", path,
+                     (long long)at.number);
+            break;
+        }
         if (!object)
             return err_set(err, "%s:%lld: the line is not a JSON object: %s", path,
                            (long long)at.number, why.text);
@@ -291,6 +334,9 @@ static void run_clear(ReportRun *run)
         free(run->texts[i].points);
         free(run->texts[i].text);
     }
+    for (int64_t i = 0; i < run->n_sources; i++)
+        free(run->sources[i].name);
+    free(run->sources);
     free(run->texts);
     free(run->loss.points);
     free(run->stages);

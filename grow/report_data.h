@@ -48,8 +48,17 @@ typedef struct ReportSample {
     char *text;
 } ReportSample;
 
+/* What the run has read of a pack, by the last line that says it. */
+typedef struct ReportSource {
+    char *name;
+    double tokens;                    /* of the training split */
+    double read, seen, never, epochs; /* as in train/metrics.h */
+} ReportSource;
+
 typedef struct ReportRun {
     char *name; /* the folder as it was given */
+    ReportSource *sources;
+    int64_t n_sources, sources_capacity;
     ReportCurve loss;
     ReportCurve *texts;
     int64_t n_texts, texts_capacity;
@@ -65,8 +74,12 @@ typedef struct Report {
     StringList texts; /* every text that a run was validated on */
 } Report;
 
+/* Share of a pack's tokens that were never read; NaN where that is not known. */
+double report_never_read(const ReportSource *source);
+
 /* Reads every folder. A missing folder, a folder without metrics and a broken line (named with file
- * and line) are errors. The caller clears `out` in every case. */
+ * and line) are errors; a last line that was cut short is left out with a remark. The caller clears
+ * `out` in every case. */
 Status report_read(Report *out, const StringList *folders, Err *err);
 void report_clear(Report *report);
 

@@ -103,6 +103,37 @@ static void put_stages(const Report *report, StrBuf *out)
     strbuf_puts(out, "</table></div>\n<p>Tokens and FLOPs are those of the stage alone.</p>\n");
 }
 
+static void put_source(const Report *report, int64_t run, const ReportSource *s, StrBuf *out)
+{
+    strbuf_puts(out, "<tr><td>");
+    html_run(out, report, run);
+    strbuf_puts(out, "</td><td class=\"left\">");
+    html_text(out, s->name);
+    strbuf_puts(out, "</td>");
+    count_cell(out, s->tokens);
+    count_cell(out, s->read);
+    strbuf_printf(out, "<td>%.2f</td><td>%.1f %%</td></tr>\n", s->epochs,
+                  100.0 * report_never_read(s));
+}
+
+static void put_sources(const Report *report, StrBuf *out)
+{
+    int64_t count = 0;
+    for (int64_t run = 0; run < report->n_runs; run++)
+        count += report->runs[run].n_sources;
+    if (count == 0)
+        return;
+    strbuf_puts(out, "<h2>Data</h2>\n<div class=\"scroll\"><table><tr><th>Run</th>"
+                     "<th class=\"left\">Pack</th><th>Tokens</th><th>Read</th><th>Epochs</th>"
+                     "<th>Never read</th></tr>\n");
+    for (int64_t run = 0; run < report->n_runs; run++)
+        for (int64_t i = 0; i < report->runs[run].n_sources; i++)
+            put_source(report, run, &report->runs[run].sources[i], out);
+    strbuf_puts(out,
+                "</table></div>\n<p>Of the training split, by all stages together, those of the "
+                "model that the run began with included.</p>\n");
+}
+
 static void spread_cell(StrBuf *out, ReportSpread spread)
 {
     strbuf_puts(out, "<td>");
@@ -189,6 +220,7 @@ static void put_runs(const Report *report, StrBuf *out)
                      "and a band from the least to the greatest.</p>\n");
     put_comparisons(report, out);
     put_stages(report, out);
+    put_sources(report, out);
     put_samples(report, out);
 }
 

@@ -49,6 +49,23 @@ static void put_stages(const Report *report, FILE *out)
         }
 }
 
+static void put_sources(const Report *report, FILE *out)
+{
+    bool any = false;
+    for (int64_t r = 0; r < report->n_runs; r++)
+        for (int64_t i = 0; i < report->runs[r].n_sources; i++) {
+            const ReportSource *s = &report->runs[r].sources[i];
+            if (!any)
+                fprintf(out, "\n%-16s %-24s %9s %9s %9s %12s\n", "run", "data", "tokens", "read",
+                        "epochs", "never read");
+            any = true;
+            fprintf(out, "%-16s %-24s", report->runs[r].name, s->name);
+            put_count(out, s->tokens);
+            put_count(out, s->read);
+            fprintf(out, " %9.2f %10.1f %%\n", s->epochs, 100.0 * report_never_read(s));
+        }
+}
+
 static int64_t runs_with(const Report *report, const char *text)
 {
     int64_t n = 0;
@@ -81,6 +98,7 @@ static void put_comparison(const Report *report, const char *text, FILE *out)
 void report_text(const Report *report, FILE *out)
 {
     put_stages(report, out);
+    put_sources(report, out);
     for (int64_t i = 0; i < report->texts.count; i++)
         if (runs_with(report, report->texts.items[i]) > 1)
             put_comparison(report, report->texts.items[i], out);

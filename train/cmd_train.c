@@ -149,6 +149,7 @@ static Status train_model(const TrainSettings *s, Run *run, const ModelConfig *c
         .data = data,
         .fields = fields,
         .place = place,
+        .from_start = strcmp(s->run.data_from, "start") == 0,
         .restore = restore,
     };
     TrainerStatus status;

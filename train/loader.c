@@ -4,43 +4,17 @@
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/base/rng.h"
 
 struct Loader {
     LoaderConfig config;
     LoaderSource sources[LOADER_MAX_SOURCES];
-    int64_t windows[LOADER_MAX_SOURCES];      /* of each source */
-    int64_t first_window[LOADER_MAX_SOURCES]; /* identity of each source's window 0 */
-    double share[LOADER_MAX_SOURCES];         /* weights divided by their sum */
-    LoaderState state;
+    double share[LOADER_MAX_SOURCES]; /* weights divided by their sum */
+    Reading reading;                  /* its mixture is that of the sources */
+    ReadCursor cursors[LOADER_MAX_SOURCES];
+    int64_t n_cursors;
+    int64_t cursor_of[LOADER_MAX_SOURCES];    /* a pack that is given twice has one */
+    int64_t first_window[LOADER_MAX_SOURCES]; /* identity of each cursor's window 0 */
 };
-
-/* Place `index` of a permutation of [0, n): a Feistel network of four rounds over the smallest
- * even number of bits that holds n, walked until it lands inside (less than four steps on average,
- * because the domain is less than four times n). */
-static int64_t permute(int64_t index, int64_t n, uint64_t key)
-{
-    int bits = 1;
-    while (bits < 31 && (int64_t)1 << (2 * bits) < n)
-        bits++;
-    uint64_t mask = ((uint64_t)1 << bits) - 1, x = (uint64_t)index;
-    do {
-        uint64_t left = x >> bits, right = x & mask;
-        for (uint64_t round = 0; round < 4; round++) {
-            uint64_t next = left ^ (hash_mix64(right ^ hash_mix64(key + round)) & mask);
-            left = right;
-            right = next;
-        }
-        x = left << bits | right;
-    } while (x >= (uint64_t)n);
-    return (int64_t)x;
-}
-
-/* Windows of T + 1 tokens that start T apart. */
-static int64_t windows_of(int64_t tokens, int64_t window)
-{
-    return tokens > window ? (tokens - 1) / window : 0;
-}
 
 static Status add_source(Loader *loader, int64_t i, Err *err)
 {
@@ -53,15 +27,64 @@ static Status add_source(Loader *loader, int64_t i, Err *err)
                        "%s and %s were packed with different tokenizers; pack both with one "
                        "table",
                        first->path, info->path);
-    loader->windows[i] = windows_of(info->tokens[loader->config.split], loader->config.window);
-    if (loader->windows[i] == 0)
-        return err_set(err, "the %s split of %s has %lld tokens, fewer than a window of %lld + 1",
-                       loader->config.split == PACK_TRAIN ? "training" : "validation", info->path,
-                       (long long)info->tokens[loader->config.split],
-                       (long long)loader->config.window);
-    if (i)
-        loader->first_window[i] = loader->first_window[i - 1] + loader->windows[i - 1];
+    int64_t tokens = info->tokens[PACK_TRAIN];
+    if (read_windows(tokens, loader->config.window) == 0)
+        return err_set(err,
+                       "the training split of %s has %lld tokens, fewer than a row of %lld + 1",
+                       info->path, (long long)tokens, (long long)loader->config.window);
     return STATUS_OK;
+}
+
+/* The mixture goes on if it is the one that was read before, else it begins. */
+static void set_mixture(Loader *loader, const int64_t *source)
+{
+    Reading *reading = &loader->reading;
+    int64_t n = loader->config.n_sources;
+    bool same = reading->n_mixture == n;
+    for (int64_t i = 0; same && i < n; i++)
+        same = reading->mixture[i].source == source[i] &&
+               reading->mixture[i].share == loader->share[i];
+    if (same)
+        return;
+    free(reading->mixture);
+    reading->mixture = xcalloc((size_t)n, sizeof *reading->mixture);
+    reading->n_mixture = n;
+    for (int64_t i = 0; i < n; i++)
+        reading->mixture[i] = (ReadShare){.source = source[i], .share = loader->share[i]};
+}
+
+static void clear_cursors(Loader *loader)
+{
+    for (int64_t i = 0; i < loader->n_cursors; i++)
+        read_cursor_clear(&loader->cursors[i]);
+    loader->n_cursors = 0;
+}
+
+/* Takes the place of all sources from what was read before. */
+static void set_reading(Loader *loader, const Reading *from, bool from_start)
+{
+    static const Reading nothing = {0};
+    const LoaderConfig *config = &loader->config;
+    int64_t source[LOADER_MAX_SOURCES];
+    clear_cursors(loader);
+    reading_copy(&loader->reading, from ? from : &nothing);
+    for (int64_t i = 0; i < config->n_sources; i++)
+        source[i] = reading_source(&loader->reading, pack_info(loader->sources[i].pack));
+    set_mixture(loader, source);
+    for (int64_t i = 0; i < config->n_sources; i++) {
+        ReadSource *own = &loader->reading.sources[source[i]];
+        int64_t c = 0;
+        while (c < loader->n_cursors && loader->cursors[c].source != own)
+            c++;
+        loader->cursor_of[i] = c;
+        if (c < loader->n_cursors)
+            continue;
+        read_cursor_init(&loader->cursors[c], own, config->window, (int64_t)config->seed, i,
+                         from_start);
+        if (c > 0)
+            loader->first_window[c] = loader->first_window[c - 1] + loader->cursors[c - 1].windows;
+        loader->n_cursors++;
+    }
 }
 
 Loader *loader_new(const LoaderConfig *config, Err *err)
@@ -94,22 +117,28 @@ Loader *loader_new(const LoaderConfig *config, Err *err)
         }
         loader->share[i] = loader->sources[i].weight / sum;
     }
+    set_reading(loader, config->reading, config->from_start);
+    loader->config.reading = NULL;
     return loader;
 }
 
 void loader_free(Loader *loader)
 {
+    if (!loader)
+        return;
+    clear_cursors(loader);
+    reading_clear(&loader->reading);
     free(loader);
 }
 
-/* The source that is furthest behind its share; the first among equals. */
+/* The part of the mixture that is furthest behind its share; the first among equals. */
 static int64_t choose_source(const Loader *loader, int64_t rows_before)
 {
     int64_t best = 0;
     double most = -1e300;
     for (int64_t i = 0; i < loader->config.n_sources; i++) {
         double behind =
-            loader->share[i] * (double)(rows_before + 1) - (double)loader->state.drawn[i];
+            loader->share[i] * (double)(rows_before + 1) - (double)loader->reading.mixture[i].drawn;
         if (behind > most) {
             most = behind;
             best = i;
@@ -123,35 +152,40 @@ void loader_next(Loader *loader, int32_t *tokens, int64_t *windows)
     const LoaderConfig *config = &loader->config;
     int64_t rows = config->batch / config->ranks, mine = rows * config->rank, before = 0;
     for (int64_t i = 0; i < config->n_sources; i++)
-        before += loader->state.drawn[i];
+        before += loader->reading.mixture[i].drawn;
     for (int64_t row = 0; row < config->batch; row++) {
-        int64_t source = choose_source(loader, before + row);
-        int64_t drawn = loader->state.drawn[source]++, n = loader->windows[source];
-        if (row < mine || row >= mine + rows)
+        int64_t source = choose_source(loader, before + row), cursor = loader->cursor_of[source];
+        bool wanted = row >= mine && row < mine + rows && (tokens || windows);
+        int64_t window = read_cursor_next(&loader->cursors[cursor], wanted);
+        loader->reading.mixture[source].drawn++;
+        if (!wanted)
             continue;
-        uint64_t key =
-            hash_mix64(config->seed ^ hash_mix64((uint64_t)source << 48 ^ (uint64_t)(drawn / n)));
-        int64_t window = permute(drawn % n, n, key);
-        pack_read(loader->sources[source].pack, config->split, window * config->window,
-                  config->window + 1, tokens);
-        tokens += config->window + 1;
+        if (tokens) {
+            pack_read(loader->sources[source].pack, PACK_TRAIN, window * config->window,
+                      config->window + 1, tokens);
+            tokens += config->window + 1;
+        }
         if (windows)
-            *windows++ = loader->first_window[source] + window;
+            *windows++ = loader->first_window[cursor] + window;
     }
 }
 
-LoaderState loader_state(const Loader *loader)
+const Reading *loader_reading(const Loader *loader)
 {
-    return loader->state;
+    return &loader->reading;
 }
 
-Status loader_restore(Loader *loader, const LoaderState *state, Err *err)
+Status loader_restore(Loader *loader, const Reading *reading, Err *err)
 {
-    for (int64_t i = 0; i < LOADER_MAX_SOURCES; i++)
-        if (state->drawn[i] < 0 || (i >= loader->config.n_sources && state->drawn[i] > 0))
-            return err_set(err, "the saved position does not fit the %lld data files given",
-                           (long long)loader->config.n_sources);
-    loader->state = *state;
+    for (int64_t i = 0; i < loader->config.n_sources; i++) {
+        const PackInfo *pack = pack_info(loader->sources[i].pack);
+        const ReadSource *source = reading_find(reading, pack);
+        if (!source || source->n_passes == 0 ||
+            source->passes[source->n_passes - 1].window != loader->config.window)
+            return err_set(err, "the saved position is not one in rows of %lld tokens of %s",
+                           (long long)loader->config.window, pack->path);
+    }
+    set_reading(loader, reading, false);
     return STATUS_OK;
 }
 
@@ -159,7 +193,7 @@ Sha256 loader_fingerprint(const Loader *loader)
 {
     const LoaderConfig *config = &loader->config;
     HashStream *stream = hash_new();
-    int64_t numbers[3] = {config->split, config->window, (int64_t)config->seed};
+    int64_t numbers[3] = {PACK_TRAIN, config->window, (int64_t)config->seed};
     hash_update(stream, numbers, sizeof numbers);
     for (int64_t i = 0; i < config->n_sources; i++) {
         hash_update(stream, &pack_info(config->sources[i].pack)->hash, sizeof(Sha256));
@@ -170,13 +204,13 @@ Sha256 loader_fingerprint(const Loader *loader)
 
 int64_t loader_windows(const Loader *loader)
 {
-    int64_t last = loader->config.n_sources - 1;
-    return loader->first_window[last] + loader->windows[last];
+    int64_t last = loader->n_cursors - 1;
+    return loader->first_window[last] + loader->cursors[last].windows;
 }
 
-double loader_epochs(const Loader *loader, int64_t source)
+ReadCoverage loader_coverage(const Loader *loader, int64_t source)
 {
-    return (double)loader->state.drawn[source] / (double)loader->windows[source];
+    return read_coverage(loader->cursors[loader->cursor_of[source]].source);
 }
 
 /* ---- evaluation ------------------------------------------------------------------------------ */

@@ -2,8 +2,10 @@
  *
  * Every line has "event" ("train", "eval", "sample", "stage", ...), "step", "tokens", "flops" and
  * "seconds"; "train" adds "loss" (nats per token), "lr", "grad_norm" and "tokens_per_second";
- * "eval" adds "loss", "bpb" (bits per byte) and "sources": the same for each pack by itself. Not
- * thread-safe. */
+ * "train" says "epochs" of the stage's packs together; "eval" adds "loss", "bpb" (bits per byte)
+ * and "sources": the same for each pack by itself; "data" has "sources": of each pack its "tokens",
+ * those "read" by the growth so far (all its stages), different ones "seen", those "never" read,
+ * and "epochs". Not thread-safe. */
 #ifndef CAMBIUM_TRAIN_METRICS_H
 #define CAMBIUM_TRAIN_METRICS_H
 

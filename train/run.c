@@ -94,7 +94,14 @@ static Status choose_dtype(Run *run, Err *err)
     return dtype_parse(run->settings->dtype, &run->compute, err);
 }
 
-/* The tokenizer and what is said of the table: from the table file or the model to go on with. */
+static Status take_reading(Run *run, const Container *container, Err *err)
+{
+    reading_clear(&run->reading);
+    return reading_read(container, &run->reading, err);
+}
+
+/* The tokenizer and what is said of the table: from the table file or the model to go on with, and
+ * what that model has read. */
 static Status read_source(Run *run, const char *path, Err *err)
 {
     Container *container;
@@ -107,6 +114,8 @@ static Status read_source(Run *run, const char *path, Err *err)
         json_decref(run->table_meta);
         run->table_meta = NULL;
         status = table_info_read(container, &run->table, &run->table_meta, err);
+    } else if (status == STATUS_OK) {
+        status = take_reading(run, container, err);
     }
     container_close(container);
     return status;
@@ -120,6 +129,8 @@ static Status read_place(Run *run, Err *err)
     Status status = container_verify(container, err);
     if (status == STATUS_OK)
         status = container_json(container, "/run", &run->place, err);
+    if (status == STATUS_OK)
+        status = take_reading(run, container, err);
     if (status != STATUS_OK)
         err_wrap(err, "%s is not a run that can be resumed", run->settings->out);
     container_close(container);
@@ -211,6 +222,7 @@ Status run_close(Run *run, Status status, Err *err)
     json_decref(run->history);
     json_decref(run->place);
     json_decref(run->options);
+    reading_clear(&run->reading);
     free(run->model_path);
     *run = (Run){0};
     return status;
@@ -275,6 +287,7 @@ Status run_init_model(Run *run, double dropout, Err *err)
 
 typedef struct Extra {
     const json_t *place;
+    const Reading *reading;
     const Trainer *trainer; /* or NULL */
 } Extra;
 
@@ -282,7 +295,8 @@ static Status put_extra(void *context, ContainerWriter *writer, Err *err)
 {
     const Extra *extra = context;
     TRY(container_put_json(writer, "/run", extra->place, err));
-    return extra->trainer ? trainer_put(extra->trainer, writer, err) : STATUS_OK;
+    return extra->trainer ? trainer_put(extra->trainer, writer, err)
+                          : reading_put(extra->reading, writer, err);
 }
 
 static Status save_model(Run *run, const char *path, const json_t *place, const Trainer *trainer,
@@ -299,7 +313,7 @@ static Status save_model(Run *run, const char *path, const json_t *place, const 
     json_object_set_new(full, "tokens", json_integer(run->tokens));
     json_object_set_new(full, "flops", json_real(run->flops));
     json_object_set_new(full, "metrics_lines", json_integer(lines));
-    Extra extra = {.place = full, .trainer = trainer};
+    Extra extra = {.place = full, .reading = &run->reading, .trainer = trainer};
     CheckpointSave save = {.path = path,
                            .ensemble = &alone,
                            .tokenizer = tokenizer_spec(run->tokenizer),
@@ -416,6 +430,8 @@ static Status new_trainer(Trainer **out, const Run *run, const RunStage *stage, 
         .config = run_train_config(run, &stage->schedule, run->model->config.context),
         .sources = stage->data->sources,
         .n_sources = stage->data->count,
+        .reading = &run->reading,
+        .from_start = stage->from_start,
         .prefix = stage->prefix,
         .metrics = run->metrics,
         .fields = stage->fields,
@@ -444,13 +460,15 @@ Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err)
     if (status == STATUS_STOPPED)
         log_info("stopped after step %" PRId64 " of %" PRId64 "; %s holds it, and --resume goes on",
                  out->step, stage->schedule.steps, run->model_path);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         add_history(run, stage, out);
-    else if (status == STATUS_STOPPED)
+        trainer_reading(trainer, &run->reading);
+    } else if (status == STATUS_STOPPED) {
         err_set(err,
                 "stopped after step %" PRId64 " of %" PRId64
                 "; %s is saved, and --resume goes on from there",
                 out->step, stage->schedule.steps, run->model_path);
+    }
     trainer_free(trainer);
     return status;
 }

@@ -11,7 +11,7 @@
 
 /* Options that both verbs have. */
 typedef struct RunSettings {
-    char *out, *table, *init, *device, *dtype, *prompt, *comm;
+    char *out, *table, *init, *device, *dtype, *prompt, *comm, *data_from;
     StringList data;
     int64_t batch, micro_batch, seed, ranks;
     int64_t eval_every, eval_tokens, save_every, sample_every, log_every;
@@ -38,6 +38,15 @@ typedef struct RunSettings {
          NULL,                                                                                     \
          "packed text ('cambium pack'); several make a weighted mixture",                          \
          NULL,                                                                                     \
+         0,                                                                                        \
+         NULL},                                                                                    \
+        {"data-from",                                                                              \
+         OPTION_CHOICE,                                                                            \
+         RUN_OPTION(Settings, field, data_from),                                                   \
+         NULL,                                                                                     \
+         "continue",                                                                               \
+         "read packs on where the stage or the model before stopped, or from their start",         \
+         "continue|start",                                                                         \
          0,                                                                                        \
          NULL},                                                                                    \
         {"resume", OPTION_FLAG, RUN_OPTION(Settings, field, resume),                               \
@@ -154,6 +163,7 @@ typedef struct Run {
     Metrics *metrics; /* NULL in processes that are not the first */
     json_t *history;  /* a list: stages that are finished */
     json_t *place;    /* /run of the checkpoint that is resumed, or NULL */
+    Reading reading;  /* what the growth has read: finished stages, the model it began with */
     int64_t tokens;   /* trained by finished stages */
     double flops;
 } Run;
@@ -182,6 +192,7 @@ typedef struct RunStage {
     const json_t *fields;      /* of every metrics line; borrowed */
     json_t *place;             /* goes to /run of its checkpoints; borrowed */
     const PrefixCache *prefix; /* or NULL */
+    bool from_start;           /* reads its data from the start */
     bool restore;              /* the model comes from a checkpoint in the middle of this stage */
 } RunStage;
 /* The line of the metrics that opens a stage: what it adds and trains. */

@@ -66,12 +66,13 @@ static Status rank_init(Trainer *t, int r, Err *err)
     TRY(pass_new(&rank->pass, model, rank->grads, t->micro_batch, c->context, err));
     LoaderConfig loader = {.sources = t->sources,
                            .n_sources = t->setup.n_sources,
-                           .split = PACK_TRAIN,
                            .batch = c->batch,
                            .window = c->context,
                            .seed = c->seed,
                            .rank = rank->number,
-                           .ranks = c->ranks};
+                           .ranks = c->ranks,
+                           .reading = t->setup.reading,
+                           .from_start = t->setup.from_start};
     bucket_sum_init(&rank->sum, rank->grads, c->bucket_bytes);
     rank->loader = loader_new(&loader, err);
     if (!rank->loader)
@@ -100,21 +101,24 @@ static void rank_clear(TrainRank *rank, bool owns_queue)
         rank->model.device.ops->queue_free(rank->model.device.queue);
 }
 
-static Status prefix_get(void *context, const int64_t *windows, int64_t rows, const Tensor *x,
-                         bool *found, Err *err)
+bool trainer_know_windows(Trainer *t, const int64_t *windows, int64_t rows)
 {
-    Trainer *t = context;
-    const PrefixCache *cache = t->setup.prefix;
-    TRY(cache->get(cache->context, windows, rows, x, found, err));
-    t->prefix_hits += *found ? rows * t->setup.config.context : 0;
-    return STATUS_OK;
+    bool all = true;
+    for (int64_t i = 0; i < rows; i++)
+        all &= t->prefix_known[windows[i]];
+    for (int64_t i = 0; i < rows; i++)
+        t->prefix_known[windows[i]] = true;
+    return all;
 }
 
-static Status prefix_put(void *context, const int64_t *windows, int64_t rows, const Tensor *x,
-                         Err *err)
+/* Where the growth stands before the first step. */
+static void begin_reading(Trainer *t)
 {
-    Trainer *t = context;
-    return t->setup.prefix->put(t->setup.prefix->context, windows, rows, x, err);
+    const Loader *loader = t->ranks[0].loader;
+    reading_copy(&t->began, loader_reading(loader));
+    t->steps_before = t->began.steps;
+    if (t->setup.prefix)
+        t->prefix_known = xcalloc((size_t)loader_windows(loader), sizeof *t->prefix_known);
 }
 
 Status trainer_new(Trainer **out, const TrainerSetup *setup, Err *err)
@@ -131,7 +135,6 @@ Status trainer_new(Trainer **out, const TrainerSetup *setup, Err *err)
     memcpy(t->sources, setup->sources, (size_t)setup->n_sources * sizeof *t->sources);
     t->setup.sources = t->sources;
     t->micro_batch = c->micro_batch ? c->micro_batch : c->batch / c->ranks;
-    t->prefix = (PrefixCache){.context = t, .get = prefix_get, .put = prefix_put};
     t->saved_step = -1;
     t->status = (TrainerStatus){.tokens = setup->tokens_before,
                                 .flops = setup->flops_before,
@@ -144,6 +147,8 @@ Status trainer_new(Trainer **out, const TrainerSetup *setup, Err *err)
                                table, &setup->trained, c, &t->plan, err);
     for (int r = 0; r < train_own_ranks(c) && status == STATUS_OK; r++)
         status = rank_init(t, r, err);
+    if (status == STATUS_OK)
+        begin_reading(t);
     if (status == STATUS_OK)
         status = optimizer_new(&t->optimizer, setup->model, t->ranks[0].grads, &c->adamw, err);
     if (status != STATUS_OK) {
@@ -162,6 +167,8 @@ void trainer_free(Trainer *t)
     for (int r = 0; r < train_own_ranks(&t->setup.config); r++)
         rank_clear(&t->ranks[r], r > 0);
     free(t->ranks);
+    reading_clear(&t->began);
+    free(t->prefix_known);
     free(t);
 }
 
@@ -173,6 +180,12 @@ TrainerStatus trainer_status(const Trainer *t)
 const Model *trainer_model(const Trainer *t)
 {
     return t->setup.model;
+}
+
+void trainer_reading(const Trainer *t, Reading *out)
+{
+    reading_copy(out, loader_reading(t->ranks[0].loader));
+    out->steps = t->steps_before + t->status.step;
 }
 
 json_t *trainer_line(const Trainer *t, const char *event)
@@ -199,7 +212,7 @@ static Status rank_gradients(Trainer *t, TrainRank *rank, Comm *comm, double *lo
     const TrainConfig *c = &t->setup.config;
     int64_t own = c->batch / c->ranks, T = c->context;
     loader_next(rank->loader, rank->tokens, rank->windows);
-    uint64_t step = (uint64_t)t->status.step;
+    uint64_t step = (uint64_t)(t->steps_before + t->status.step);
     *loss = 0.0;
     for (int64_t row = 0; row < own; row += t->micro_batch) {
         for (int64_t b = 0; b < t->micro_batch; b++) {
@@ -215,8 +228,10 @@ static Status rank_gradients(Trainer *t, TrainRank *rank, Comm *comm, double *lo
                            .dropout = {.p = (float)t->setup.model->config.dropout,
                                        .seed = hash_mix64(c->seed ^ hash_mix64(step)),
                                        .token = (uint64_t)((rank->number * own + row) * T)},
-                           .prefix = t->setup.prefix ? &t->prefix : NULL,
+                           .prefix = t->setup.prefix,
                            .windows = rank->windows + row};
+        if (t->prefix_known && trainer_know_windows(t, input.windows, t->micro_batch))
+            t->prefix_hits += t->micro_batch * T;
         if (comm->size > 1 && row + t->micro_batch == own) {
             bucket_sum_begin(&rank->sum, comm, rank->model.device.queue);
             input.ready = bucket_sum_ready;
@@ -280,6 +295,20 @@ static Status train_step(Trainer *t, Comm *comm, Err *err)
 
 /* ---- between steps -------------------------------------------------------------------------- */
 
+/* Times that the sources of the stage were read, on average. */
+static double trainer_epochs(const Trainer *t)
+{
+    double rows = 0.0, read = 0.0;
+    const Reading *reading = loader_reading(t->ranks[0].loader);
+    for (int64_t i = 0; i < t->setup.n_sources; i++) {
+        const ReadSource *source = reading_find(reading, pack_info(t->sources[i].pack));
+        int64_t T = t->setup.config.context;
+        rows += (double)(read_windows(source->tokens, T) * T);
+        read += (double)source->read;
+    }
+    return read / rows;
+}
+
 static void report_step(Trainer *t)
 {
     const TrainConfig *c = &t->setup.config;
@@ -302,6 +331,7 @@ static void report_step(Trainer *t)
     json_object_set_new(line, "loss", json_real(t->status.loss));
     json_object_set_new(line, "lr", json_real(t->lr));
     json_object_set_new(line, "grad_norm", json_real(t->grad_norm));
+    json_object_set_new(line, "epochs", json_real(trainer_epochs(t)));
     json_object_set_new(line, "tokens_per_second", json_real(t->status.tokens_per_second));
     metrics_write(t->setup.metrics, line);
 }
@@ -327,8 +357,10 @@ static Status between_steps(Trainer *t, Err *err)
     int64_t step = t->status.step;
     bool last = step == c->schedule.steps;
     report_step(t);
-    if (due(c->eval_every, step) || last)
+    if (due(c->eval_every, step) || last) {
         TRY(trainer_evaluate(t, err));
+        trainer_write_reading(t);
+    }
     if (t->setup.hooks.sample && due(c->sample_every, step))
         TRY(t->setup.hooks.sample(t->setup.hooks.context, t, err));
     if (last)

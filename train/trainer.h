@@ -26,7 +26,7 @@ typedef struct TrainConfig {
     int64_t batch;        /* rows of an optimizer step, over all ranks and micro-batches */
     int64_t micro_batch;  /* rows that a rank computes at once; 0: batch / ranks */
     int64_t context;      /* tokens of a row */
-    uint64_t seed;        /* of the data's order and of dropout */
+    uint64_t seed;        /* of the data's order and, with the growth's steps, of dropout */
     int ranks;            /* data-parallel ranks */
     bool processes;       /* each rank is a process of its own, else a thread of this one */
     int64_t bucket_bytes; /* gradients that ranks sum at once, while backward goes on */
@@ -67,6 +67,8 @@ typedef struct TrainerSetup {
     TrainConfig config;
     const LoaderSource *sources; /* copied; the packs are borrowed */
     int64_t n_sources;
+    const Reading *reading;    /* what the growth has read before; copied. NULL: nothing */
+    bool from_start;           /* read the sources from their beginning all the same */
     const PrefixCache *prefix; /* or NULL; borrowed; one rank only */
     Metrics *metrics;          /* or NULL; borrowed */
     const json_t *fields;      /* members of every metrics line ("stage": 2), or NULL; borrowed */
@@ -88,7 +90,8 @@ void trainer_free(Trainer *trainer);
  */
 Status trainer_run(Trainer *trainer, Err *err);
 
-/* /optimizer, and /trainer (JSON: step, tokens, loader, settings that must agree). */
+/* /optimizer, /loader (what was read) and /trainer (JSON: step, tokens, settings that must agree).
+ */
 Status trainer_put(const Trainer *trainer, ContainerWriter *writer, Err *err);
 /* Goes on where trainer_put was called; the model's values must come from the same file. Fails when
  * the settings that decide the run (data, batch, schedule, seed...) differ, naming one. */
@@ -99,7 +102,7 @@ Status trainer_restore(Trainer *trainer, const Container *container, Err *err);
 typedef struct TrainerStatus {
     int64_t step;             /* finished */
     int64_t tokens;           /* with those before */
-    double flops;             /* with those before; counted from what was computed */
+    double flops;             /* with those before; what a run that nobody stopped computes */
     double loss;              /* of the last step, nats per token */
     double eval_loss;         /* of the last evaluation; NaN before the first */
     double eval_bpb;          /* bits per byte of it */
@@ -109,6 +112,8 @@ typedef struct TrainerStatus {
 } TrainerStatus;
 TrainerStatus trainer_status(const Trainer *trainer);
 const Model *trainer_model(const Trainer *trainer);
+/* What the growth has read by now, with its steps; `out` is cleared before. */
+void trainer_reading(const Trainer *trainer, Reading *out);
 
 /* ---- planning ------------------------------------------------------------------------------- */
 

@@ -33,6 +33,24 @@ static double bits_per_byte(const Tally *tally)
     return tally->nats / log(2.0) / (double)tally->bytes; /* NaN without text */
 }
 
+void trainer_write_reading(const Trainer *t)
+{
+    if (!t->setup.metrics)
+        return;
+    json_t *line = trainer_line(t, "data"), *parts = json_array();
+    for (int64_t i = 0; i < t->setup.n_sources; i++) {
+        const PackInfo *info = pack_info(t->sources[i].pack);
+        ReadCoverage c = loader_coverage(t->ranks[0].loader, i);
+        json_array_append_new(parts, json_pack("{s:o, s:I, s:I, s:I, s:I, s:f}", "data",
+                                               json_name(info->path), "tokens",
+                                               (json_int_t)info->tokens[PACK_TRAIN], "read",
+                                               (json_int_t)c.read, "seen", (json_int_t)c.seen,
+                                               "never", (json_int_t)c.never, "epochs", c.epochs));
+    }
+    json_object_set_new(line, "sources", parts);
+    metrics_write(t->setup.metrics, line);
+}
+
 Status trainer_evaluate(Trainer *t, Err *err)
 {
     Tally all = {0};

@@ -29,8 +29,10 @@ struct Trainer {
     TrainPlan plan;
     TrainRank *ranks; /* (train_own_ranks) */
     Optimizer *optimizer;
-    PrefixCache prefix;  /* counts the hits of setup.prefix */
-    int64_t prefix_hits; /* tokens whose prefix was not computed */
+    int64_t steps_before; /* of the growth, before this stage */
+    Reading began;        /* what was read when the stage began */
+    bool *prefix_known;  /* (loader_windows) came before in this stage; NULL without setup.prefix */
+    int64_t prefix_hits; /* tokens of the step whose windows all came before */
     TrainerStatus status;
     double started;
     double lr, grad_norm; /* of the last step */
@@ -43,6 +45,12 @@ struct Trainer {
 
 /* Loss and bits per byte on the validation splits; a metrics line; status.eval_*. */
 Status trainer_evaluate(Trainer *trainer, Err *err);
+
+/* A metrics line that says what was read of each source. */
+void trainer_write_reading(const Trainer *trainer);
+
+/* Notes windows of rows that are computed at once; whether all of them came before. */
+bool trainer_know_windows(Trainer *trainer, const int64_t *windows, int64_t rows);
 
 /* A metrics line with the members that all lines have. The caller adds its own and writes it. */
 json_t *trainer_line(const Trainer *trainer, const char *event);

@@ -1,4 +1,5 @@
 /* `cambium inspect`: what is in a file. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,21 @@ static void print_ends(const json_t *ends)
     printf("\n");
 }
 
+/* What training has read of each pack. */
+static void print_reading(const json_t *sources)
+{
+    size_t i;
+    json_t *s;
+    json_array_foreach(sources, i, s)
+    {
+        double all = json_number_value(json_object_get(s, "tokens"));
+        double never = all - json_number_value(json_object_get(s, "seen"));
+        printf("read       %s: %s tokens of %s, %.2f epochs, %.1f %% never read\n",
+               text_of(s, "data"), grouped(int_of(s, "read")), grouped(int_of(s, "tokens")),
+               json_number_value(json_object_get(s, "epochs")), 100.0 * never / fmax(all, 1.0));
+    }
+}
+
 static void print_head(const json_t *file)
 {
     const json_t *table = json_object_get(file, "table"), *t = json_object_get(file, "tokenizer");
@@ -122,6 +138,7 @@ static void print_head(const json_t *file)
                int_of(t, "special_tokens"), int_of(t, "merges"), text_of(t, "sha256"));
     if (t)
         print_ends(json_object_get(t, "ends"));
+    print_reading(json_object_get(file, "reading"));
     const char *const others[] = {"meta", "statistics"};
     for (int k = 0; k < 2; k++) {
         const json_t *other = json_object_get(file, others[k]);

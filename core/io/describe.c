@@ -138,6 +138,29 @@ static json_t *expert_json(const Container *file, const CheckpointInfo *info, in
                      expert->history);
 }
 
+/* What the model's growth has read, which checkpoints of runs say. */
+static void add_reading(const Container *file, json_t *out)
+{
+    static const char *const shown[] = {"data", "hash",  "tokens", "read",
+                                        "seen", "never", "epochs"};
+    Err ignored;
+    json_t *loader, *list = json_array(), *source;
+    if (container_find(file, "/loader") &&
+        container_json(file, "/loader", &loader, &ignored) == STATUS_OK) {
+        size_t i;
+        json_array_foreach(json_object_get(loader, "sources"), i, source)
+        {
+            json_t *one = json_object();
+            for (size_t k = 0; k < sizeof shown / sizeof *shown; k++)
+                json_object_set(one, shown[k], json_object_get(source, shown[k]));
+            json_array_append_new(list, one);
+        }
+        json_object_set(out, "reading", list);
+        json_decref(loader);
+    }
+    json_decref(list);
+}
+
 static Status add_model(const Container *file, json_t *out, Err *err)
 {
     CheckpointInfo info;
@@ -148,6 +171,7 @@ static Status add_model(const Container *file, json_t *out, Err *err)
     json_object_set_new(out, "experts", experts);
     json_object_set(out, "merge", json_object_get(info.meta, "merge"));
     json_object_set(out, "table", json_object_get(info.meta, "table"));
+    add_reading(file, out);
     checkpoint_info_clear(&info);
     return add_tokenizer(file, out, err);
 }

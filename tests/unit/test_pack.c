@@ -264,7 +264,6 @@ static Loader *make_loader(Pack *const packs[2], int rank, int ranks)
     LoaderSource sources[2] = {{packs[0], 3.0}, {packs[1], 1.0}};
     LoaderConfig config = {.sources = sources,
                            .n_sources = 2,
-                           .split = PACK_TRAIN,
                            .batch = 4,
                            .window = 7,
                            .seed = 11,
@@ -281,7 +280,8 @@ static void an_epoch_draws_each_window_once(void **state)
     (void)state;
     Pack *pack = open_pack("a.pack");
     LoaderSource source = {pack, 1.0};
-    LoaderConfig config = {&source, 1, PACK_TRAIN, 1, 7, 3, 0, 1};
+    LoaderConfig config = {
+        .sources = &source, .n_sources = 1, .batch = 1, .window = 7, .seed = 3, .ranks = 1};
     Err err;
     Loader *loader = loader_new(&config, &err);
     int64_t n = loader_windows(loader), same_place = 0;
@@ -305,7 +305,7 @@ static void an_epoch_draws_each_window_once(void **state)
     for (int64_t i = 0; i < n; i++)
         same_place += (orders[i] == orders[n + i]) + (orders[i] == i);
     assert_true(same_place < n / 20 + 10);
-    assert_true(loader_epochs(loader, 0) == 2.0);
+    assert_true(loader_coverage(loader, 0).epochs == 2.0);
     free(orders);
     loader_free(loader);
     pack_close(pack);
@@ -341,8 +341,8 @@ static void shares_follow_the_weights(void **state)
     for (int step = 1; step <= 200; step++) {
         int32_t tokens[4 * 8];
         loader_next(loader, tokens, NULL);
-        assert_int_equal(loader_state(loader).drawn[0], 3 * step);
-        assert_int_equal(loader_state(loader).drawn[1], step);
+        assert_int_equal(loader_reading(loader)->mixture[0].drawn, 3 * step);
+        assert_int_equal(loader_reading(loader)->mixture[1].drawn, step);
     }
     loader_free(loader);
     pack_close(packs[0]);
@@ -358,7 +358,8 @@ static void a_restored_loader_goes_on(void **state)
     int32_t x[4 * 8], y[4 * 8];
     for (int step = 0; step < 333; step++)
         loader_next(one, x, NULL);
-    LoaderState saved = loader_state(one);
+    Reading saved = {0};
+    reading_copy(&saved, loader_reading(one));
     assert_int_equal(loader_restore(two, &saved, &err), STATUS_OK);
     for (int step = 0; step < 50; step++) {
         loader_next(one, x, NULL);
@@ -367,8 +368,12 @@ static void a_restored_loader_goes_on(void **state)
     }
     Sha256 a = loader_fingerprint(one), b = loader_fingerprint(two);
     assert_true(hash_equal(&a, &b));
-    saved.drawn[5] = 1;
+    saved.sources[1].passes[0].window = 8;
     assert_int_equal(loader_restore(two, &saved, &err), STATUS_FAIL);
+    saved.n_sources = 1;
+    assert_int_equal(loader_restore(two, &saved, &err), STATUS_FAIL);
+    free(saved.sources[1].name);
+    reading_clear(&saved);
     loader_free(one);
     loader_free(two);
     pack_close(packs[0]);
@@ -381,9 +386,10 @@ static void impossible_settings_are_refused(void **state)
     Err err;
     Pack *pack = open_pack("a.pack");
     LoaderSource source = {pack, 1.0};
-    LoaderConfig config = {&source, 1, PACK_TRAIN, 4, 1 << 20, 3, 0, 1};
+    LoaderConfig config = {
+        .sources = &source, .n_sources = 1, .batch = 4, .window = 1 << 20, .ranks = 1};
     assert_null(loader_new(&config, &err));
-    assert_non_null(strstr(err.text, "fewer than a window"));
+    assert_non_null(strstr(err.text, "fewer than a row"));
     config.window = 7, config.ranks = 3;
     assert_null(loader_new(&config, &err));
     config.ranks = 1, source.weight = 0.0;

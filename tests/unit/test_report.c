@@ -189,6 +189,27 @@ static void texts_are_escaped(void **state)
     folder_end();
 }
 
+/* A crash leaves half a line: what stands before it is read. */
+static void a_torn_last_line_is_left_out(void **state)
+{
+    (void)state;
+    folder_begin();
+    for (size_t cut = sizeof whole - 2; cut > sizeof whole / 2 + 1; cut -= 7) {
+        char name[32], text[sizeof whole];
+        snprintf(name, sizeof name, "torn%zu", cut);
+        snprintf(text, sizeof text, "%.*s", (int)cut, whole);
+        put_run(name, text);
+        Err err = {""};
+        Report report;
+        const char *names[] = {name};
+        assert_int_equal(read_runs(&report, names, 1, &err), STATUS_OK);
+        int64_t expected = cut == sizeof whole - 2 ? 2 : 1; /* only the line's end is missing */
+        assert_int_equal(report.runs[0].texts[0].count, expected);
+        report_clear(&report);
+    }
+    folder_end();
+}
+
 static void expect_refusal(const char *name, const char *lines, const char *words)
 {
     Err err = {""};
@@ -209,7 +230,7 @@ static void bad_input_is_named(void **state)
     assert_int_equal(mkdir(folder_path("bare"), 0777), 0);
     expect_refusal("bare", NULL, "has no metrics.jsonl");
     expect_refusal("empty", "", "nothing to report");
-    expect_refusal("cut", "{\"event\":\"x\",\"tokens\":1,\"flops\":1}\n{\"event\":\"tr",
+    expect_refusal("cut", "{\"event\":\"x\",\"tokens\":1,\"flops\":1}\n{\"event\":\"tr\n",
                    "cut/metrics.jsonl:2: ");
     expect_refusal("list", "[1]\n", "metrics.jsonl:1: a line without \"event\"");
     expect_refusal("source", "{\"event\":\"eval\",\"tokens\":1,\"flops\":1,\"sources\":[{}]}\n",
@@ -226,9 +247,9 @@ static void bad_input_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_numbers_are_on_the_page), cmocka_unit_test(texts_are_compared_apart),
-        cmocka_unit_test(seeds_become_a_band),         cmocka_unit_test(texts_are_escaped),
-        cmocka_unit_test(bad_input_is_named),
+        cmocka_unit_test(the_numbers_are_on_the_page),  cmocka_unit_test(texts_are_compared_apart),
+        cmocka_unit_test(seeds_become_a_band),          cmocka_unit_test(texts_are_escaped),
+        cmocka_unit_test(a_torn_last_line_is_left_out), cmocka_unit_test(bad_input_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
