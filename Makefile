@@ -29,10 +29,10 @@ FOLDERS := core/base core/tensor core/cpu core/comm core/text core/model core/io
            infer/eval
 PACKAGES := build-essential pkg-config git libdnnl-dev libhdf5-dev libfreetype-dev fonts-unifont \
             libharfbuzz-dev libpng-dev libjansson-dev libutf8proc-dev libpcre2-dev libyaml-dev \
-            libcmocka-dev nettle-dev zlib1g-dev liblzma-dev xz-utils libopenmpi-dev openmpi-bin \
-            libmicrohttpd-dev curl
+            libcmocka-dev nettle-dev zlib1g-dev liblzma-dev libzstd-dev libbz2-dev xz-utils \
+            libopenmpi-dev openmpi-bin libmicrohttpd-dev curl
 PKG_LIBS := freetype2 harfbuzz hdf5 libpng jansson libutf8proc libpcre2-8 yaml-0.1 nettle zlib liblzma \
-            libmicrohttpd
+            libzstd libmicrohttpd
 
 SOURCES := $(sort $(wildcard $(addsuffix /*.c,$(FOLDERS))))
 # A file in a folder named isa/ is compiled once per instruction set, with ISA naming it.
@@ -89,7 +89,7 @@ PKG_CFLAGS = $(shell pkg-config --cflags $(PKG_LIBS) 2>/dev/null)
 PKG_LDLIBS = $(shell pkg-config --libs $(PKG_LIBS) 2>/dev/null)
 BASE_FLAGS = -std=c11 -D_GNU_SOURCE -ffp-contract=off -I. -I$(OUT)/gen -fPIC -MMD -MP $(WARNINGS) \
              $(OPT) $(PKG_FLAGS)
-LIBS = $(PKG_LINK) -ldnnl -lgomp -lm -ldl -lpthread
+LIBS = $(PKG_LINK) -lbz2 -ldnnl -lgomp -lm -ldl -lpthread
 # Asked once per run of make, not once per file.
 PKG_FLAGS := $(PKG_CFLAGS)
 PKG_LINK := $(PKG_LDLIBS)

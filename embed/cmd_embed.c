@@ -7,6 +7,7 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/io/corpus_list.h"
 #include "core/io/table.h"
 #include "embed/preview.h"
 #include "embed/report.h"
@@ -35,8 +36,9 @@ static const Option embed_options[] = {
     {"ngrams", OPTION_LIST, FIELD(ngrams), "FILE", NULL, "a list of n-grams, as published", NULL, 0,
      "Vocabulary"},
     {"corpus", OPTION_LIST, FIELD(corpora), "PATH", NULL,
-     "learn from this text file, .jsonl, .gz, .xz or folder of them (recipe cambium)", NULL, 0,
+     "learn from this text file, .jsonl, packed file or folder of them (recipe cambium)", NULL, 0,
      NULL},
+    CORPUS_OPTIONS(EmbedSettings, corpus),
     {"corpus-bytes", OPTION_INT, FIELD(corpus_bytes), "N", "0",
      "read at most N bytes of each corpus file; 0: all", NULL, 0, NULL},
     {"vocab-size", OPTION_INT, FIELD(vocab_size), "N", "65536", "tokens (recipe cambium)", NULL, 0,
@@ -78,17 +80,31 @@ static const Option embed_options[] = {
     {0},
 };
 
-/* How the tokenizer does on the given texts; the corpora are measured too, they are at hand. */
+static bool has_standard_input(const StringList *list)
+{
+    for (int64_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], "-") == 0)
+            return true;
+    return false;
+}
+
+/* How the tokenizer does on the given texts; the corpora are measured too, they are at hand. But
+ * what standard input had is gone once a vocabulary was made of it. */
 static Status measure_files(const EmbedSettings *settings, EmbedTable *table, Err *err)
 {
+    CorpusSkips skips = {0}; /* those of the corpora are told already */
+    CorpusOptions reading = corpus_options(&settings->corpus, &skips);
     StringList files = {0};
     Status status = STATUS_OK;
     table->files = json_array();
-    TRY_GOTO(corpus_files(&settings->corpora, &files, err));
-    TRY_GOTO(corpus_files(&settings->measure, &files, err));
+    for (int64_t i = 0; i < table->corpora.count; i++)
+        if (settings->tokenizer || strcmp(table->corpora.items[i], "-") != 0)
+            string_list_add(&files, table->corpora.items[i]);
+    TRY_GOTO(corpus_list(&settings->measure, &files, err));
     for (int64_t i = 0; i < files.count; i++) {
         json_t *file;
-        TRY_GOTO(report_file(table->tokenizer, files.items[i], MEASURE_BYTES, &file, err));
+        TRY_GOTO(
+            report_file(table->tokenizer, files.items[i], &reading, MEASURE_BYTES, &file, err));
         json_array_append_new(table->files, file);
     }
 done:
@@ -254,10 +270,15 @@ static Status embed_run(const void *any, const StringList *positionals, Err *err
         TRY(check_output(settings, input, settings->output, err));
     if (settings->preview)
         TRY(check_output(settings, input, settings->preview, err));
+    if (has_standard_input(&settings->corpora) && has_standard_input(&settings->measure))
+        return err_set(err, "--corpus - and --measure -: standard input can be read once; name a "
+                            "file in one of them");
     EmbedTable table = {0};
     Status status = STATUS_OK;
     double seconds_written = 0;
+    TRY_GOTO(corpus_list(&settings->corpora, &table.corpora, err));
     TRY_GOTO(input ? embed_read(settings, input, &table, err) : embed_build(settings, &table, err));
+    corpus_skips_tell(&table.skips);
     TRY_GOTO(measure_files(settings, &table, err));
     if (settings->output) {
         double start = clock_seconds();

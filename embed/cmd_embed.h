@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "core/cli/options.h"
+#include "core/cli/corpus_options.h"
 #include "core/tensor/tensor.h"
 #include "core/text/tokenizer.h"
 #include "embed/font.h"
@@ -15,6 +15,7 @@ typedef struct EmbedSettings {
     StringList ngrams, corpora, fonts, measure;
     int64_t corpus_bytes, vocab_size, min_count, max_chars, dim, side, identity, bits, floats, seed;
     double coverage;
+    CorpusSettings corpus;
     bool affine, collisions, dry_run, json;
 } EmbedSettings;
 
@@ -29,6 +30,8 @@ typedef struct EmbedTable {
     Tensor shape;        /* (tokens, dim) of what is written */
     const float *values; /* (tokens, dim) */
     json_t *recipe, *vocabulary_facts, *files;
+    StringList corpora; /* files that the settings' corpora mean */
+    CorpusSkips skips;  /* of them */
     double seconds_vocabulary;
     int64_t same_rows; /* tokens whose rows are not their own */
 } EmbedTable;

@@ -23,6 +23,7 @@ void embed_table_clear(EmbedTable *table)
     json_decref(table->recipe);
     json_decref(table->vocabulary_facts);
     json_decref(table->files);
+    string_list_clear(&table->corpora);
     *table = (EmbedTable){0};
 }
 
@@ -102,13 +103,14 @@ static int64_t identity_columns(const EmbedSettings *settings)
     return bvv241_find(settings->recipe) ? 0 : standard;
 }
 
-static VocabularyOptions vocabulary_options(const EmbedSettings *settings)
+static VocabularyOptions vocabulary_options(const EmbedSettings *settings, EmbedTable *table)
 {
     bool all_bmp = strcmp(settings->code_points, "font") == 0 ||
                    (strcmp(settings->code_points, "auto") == 0 && settings->corpora.count == 0);
     return (VocabularyOptions){.recipe = vocabulary_recipe(settings),
                                .ngrams = &settings->ngrams,
-                               .corpora = &settings->corpora,
+                               .corpora = &table->corpora,
+                               .reading = corpus_options(&settings->corpus, &table->skips),
                                .corpus_bytes = settings->corpus_bytes,
                                .cambium = {.n_tokens = settings->vocab_size,
                                            .coverage = settings->coverage,
@@ -176,7 +178,7 @@ static Status take_vocabulary(const EmbedSettings *settings, EmbedTable *table, 
         table->vocabulary_facts =
             json_pack("{s:o}", "from", json_name(file_base_name(settings->tokenizer)));
     } else {
-        VocabularyOptions options = vocabulary_options(settings);
+        VocabularyOptions options = vocabulary_options(settings, table);
         TRY(vocabulary_build(&options, &table->fonts, &spec, &table->vocabulary_facts, err));
     }
     TRY(take_spec(table, &spec, err));

@@ -31,11 +31,11 @@ static void measure_document(void *context, const char *text, int64_t bytes)
     }
 }
 
-Status report_file(const Tokenizer *tokenizer, const char *path, int64_t limit, json_t **out,
-                   Err *err)
+Status report_file(const Tokenizer *tokenizer, const char *path, const CorpusOptions *reading,
+                   int64_t limit, json_t **out, Err *err)
 {
     Measure m = {.tokenizer = tokenizer};
-    Status status = corpus_read(path, limit, measure_document, &m, err);
+    Status status = corpus_read(path, reading, limit, measure_document, &m, err);
     id_list_clear(&m.ids);
     TRY(status);
     *out = json_pack("{s:o, s:I, s:I, s:I, s:f, s:I, s:I}", "file", json_name(file_base_name(path)),

@@ -4,14 +4,14 @@
 
 #include <jansson.h>
 
-#include "core/base/file.h"
+#include "core/io/corpus_reader.h"
 #include "core/text/tokenizer.h"
 #include "embed/identity.h"
 
 /* How the tokenizer does on a text file: a new object with `file`, `characters`, `bytes`, `tokens`,
  * `characters_per_token`, `byte_tokens` and `unknown`. At most `limit` bytes are read. */
-Status report_file(const Tokenizer *tokenizer, const char *path, int64_t limit, json_t **out,
-                   Err *err);
+Status report_file(const Tokenizer *tokenizer, const char *path, const CorpusOptions *reading,
+                   int64_t limit, json_t **out, Err *err);
 /* A table of such objects on stdout, one line each. */
 void report_files_print(const json_t *files);
 

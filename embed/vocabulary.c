@@ -9,16 +9,10 @@
 #include "embed/ngrams.h"
 #include "embed/recipe_bvv241.h"
 
-Status corpus_files(const StringList *given, StringList *out, Err *err)
+Status corpus_read(const char *path, const CorpusOptions *reading, int64_t limit, DocumentFn *fn,
+                   void *context, Err *err)
 {
-    for (int64_t i = 0; i < given->count; i++)
-        TRY(corpus_reader_list(given->items[i], out, err));
-    return STATUS_OK;
-}
-
-Status corpus_read(const char *path, int64_t limit, DocumentFn *fn, void *context, Err *err)
-{
-    CorpusReader *reader = corpus_reader_open(path, "text", err);
+    CorpusReader *reader = corpus_reader_open(path, reading, err);
     if (!reader)
         return STATUS_FAIL;
     StrBuf document = {0};
@@ -55,17 +49,16 @@ static Status read_ngrams(const StringList *paths, NgramList *ngrams, Err *err)
 
 static Status count_words(const VocabularyOptions *options, BpeWords *words, Err *err)
 {
-    StringList files = {0};
+    const StringList *files = options->corpora;
     NgramList ngrams = {0};
     Status status = STATUS_OK;
-    TRY_GOTO(corpus_files(options->corpora, &files, err));
-    for (int64_t i = 0; i < files.count; i++) {
-        log_debug("counting the words of %s", files.items[i]);
-        TRY_GOTO(corpus_read(files.items[i], options->corpus_bytes, count_document, words, err));
+    for (int64_t i = 0; i < files->count; i++) {
+        log_debug("counting the words of %s", files->items[i]);
+        TRY_GOTO(corpus_read(files->items[i], &options->reading, options->corpus_bytes,
+                             count_document, words, err));
     }
-    if (files.count > 0 && bpe_words_count(words) == 0)
-        TRY_GOTO(err_set(err, "no text in %s%s", files.items[0],
-                         files.count > 1 ? " and the other files" : ""));
+    if (files->count > 0 && bpe_words_count(words) == 0)
+        TRY_GOTO(corpus_no_text(files, options->reading.skips, err));
     TRY_GOTO(read_ngrams(options->ngrams, &ngrams, err));
     for (int64_t i = 0; i < ngrams.count; i++) {
         const Ngram *ngram = &ngrams.items[i];
@@ -73,7 +66,6 @@ static Status count_words(const VocabularyOptions *options, BpeWords *words, Err
             bpe_words_add(words, ngrams.text.data + ngram->offset, ngram->bytes, ngram->count);
     }
 done:
-    string_list_clear(&files);
     ngrams_clear(&ngrams);
     return status;
 }

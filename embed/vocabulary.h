@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "core/base/file.h"
+#include "core/io/corpus_reader.h"
 #include "core/text/tokenizer.h"
 #include "embed/font.h"
 #include "embed/recipe_cambium.h"
@@ -12,9 +13,10 @@
 typedef struct VocabularyOptions {
     const char *recipe;        /* "cambium" or one that bvv241_find knows */
     const StringList *ngrams;  /* n-gram files; cambium counts them as words */
-    const StringList *corpora; /* text files and folders; cambium only */
-    int64_t corpus_bytes;      /* read at most so many of each file; 0: all */
-    CambiumOptions cambium;    /* all_bmp is decided by the caller */
+    const StringList *corpora; /* text files; cambium only */
+    CorpusOptions reading;
+    int64_t corpus_bytes;   /* read at most so many of each file; 0: all */
+    CambiumOptions cambium; /* all_bmp is decided by the caller */
 } VocabularyOptions;
 
 /* The caller clears `out`. `*facts` is a new object with what was counted; the caller releases it.
@@ -22,12 +24,10 @@ typedef struct VocabularyOptions {
 Status vocabulary_build(const VocabularyOptions *options, const FontFiles *fonts,
                         TokenizerSpec *out, json_t **facts, Err *err);
 
-/* The files that a list of files and folders means. */
-Status corpus_files(const StringList *given, StringList *out, Err *err);
-
 /* Calls `fn` with the documents of a corpus file until `limit` bytes (0: all) were given; the last
  * is cut between characters. */
 typedef void DocumentFn(void *context, const char *text, int64_t bytes);
-Status corpus_read(const char *path, int64_t limit, DocumentFn *fn, void *context, Err *err);
+Status corpus_read(const char *path, const CorpusOptions *reading, int64_t limit, DocumentFn *fn,
+                   void *context, Err *err);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/cli/corpus_options.h"
 #include "core/cli/load_model.h"
 #include "core/io/json_put.h"
 #include "merge/fit.h"
@@ -17,6 +18,7 @@ typedef struct MergeSettings {
     double forget;
     int64_t tune_tokens, adapter_top, adapter_hidden, seed;
     char *device;
+    CorpusSettings corpus;
     bool verify, json;
 } MergeSettings;
 
@@ -32,8 +34,10 @@ static const Option merge_options[] = {
     {"forget", OPTION_REAL, AT(forget), "A", "0.01",
      "bayes: how much of the weights goes back to equal after each token", NULL, 0, NULL},
     {"tune-weights", OPTION_TEXT, AT(tune), "FILE", NULL,
-     "fit the weights, or the adapter, to this held-out text; the experts stay as they are", NULL,
-     0, NULL},
+     "fit the weights, or the adapter, to this held-out text, JSON lines or folder of them; the "
+     "experts stay as they are",
+     NULL, 0, NULL},
+    CORPUS_OPTIONS(MergeSettings, corpus),
     {"tune-tokens", OPTION_INT, AT(tune_tokens), "N", "8192", "how much of it to use", NULL, 0,
      NULL},
     {"adapter-top", OPTION_INT, AT(adapter_top), "N", "8",
@@ -141,7 +145,11 @@ static Status fit(Job *job, Err *err)
     LoadedModel model;
     TRY(load_merged(job, &model, err));
     Sample sample = {0};
-    Status status = sample_read(&sample, s->tune, model.tokenizer, WINDOW, s->tune_tokens, err);
+    CorpusSkips skips = {0};
+    CorpusOptions reading = corpus_options(&s->corpus, &skips);
+    Status status =
+        sample_read(&sample, s->tune, &reading, model.tokenizer, WINDOW, s->tune_tokens, err);
+    corpus_skips_tell(&skips);
     if (status == STATUS_OK && job->write.rule == MERGE_WEIGHTED) {
         if (!job->weights) {
             job->weights = xcalloc((size_t)job->parts.n_experts, sizeof *job->weights);

@@ -6,7 +6,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/decode/decoder.h"
-#include "core/io/corpus_reader.h"
+#include "core/io/corpus_list.h"
 
 enum { SEATS = 64, WINDOWS_PER_DOCUMENT = 4 };
 
@@ -28,16 +28,16 @@ static void add_windows(Sample *sample, int64_t *capacity, const IdList *ids, in
     }
 }
 
-Status sample_read(Sample *sample, const char *path, const Tokenizer *tokenizer, int64_t length,
-                   int64_t tokens, Err *err)
+/* Windows of the file's documents, until there are `limit`. */
+static Status read_windows(Sample *sample, const char *path, const CorpusOptions *reading,
+                           const Tokenizer *tokenizer, int64_t limit, Err *err)
 {
-    *sample = (Sample){.length = length};
     const TokenizerSpec *spec = tokenizer_spec(tokenizer);
     int32_t start = spec->eos >= 0 ? spec->eos : spec->bos >= 0 ? spec->bos : 0;
-    CorpusReader *reader = corpus_reader_open(path, "text", err);
+    CorpusReader *reader = corpus_reader_open(path, reading, err);
     if (!reader)
         return STATUS_FAIL;
-    int64_t limit = tokens / length > 0 ? tokens / length : 1, capacity = 0;
+    int64_t capacity = sample->n_windows * sample->length;
     StrBuf text = {0};
     IdList ids = {0};
     Status status = STATUS_OK;
@@ -53,6 +53,20 @@ Status sample_read(Sample *sample, const char *path, const Tokenizer *tokenizer,
     corpus_reader_close(reader);
     strbuf_clear(&text);
     id_list_clear(&ids);
+    return status;
+}
+
+Status sample_read(Sample *sample, const char *path, const CorpusOptions *reading,
+                   const Tokenizer *tokenizer, int64_t length, int64_t tokens, Err *err)
+{
+    *sample = (Sample){.length = length};
+    int64_t limit = tokens / length > 0 ? tokens / length : 1;
+    StringList files = {0};
+    StringList paths = {.items = (char *[]){(char *)(uintptr_t)path}, .count = 1};
+    Status status = corpus_list(&paths, &files, err);
+    for (int64_t i = 0; i < files.count && status == STATUS_OK; i++)
+        status = read_windows(sample, files.items[i], reading, tokenizer, limit, err);
+    string_list_clear(&files);
     if (status == STATUS_OK && sample->n_windows == 0)
         status = err_set(err, "%s has no document of %lld tokens or more", path, (long long)length);
     if (status != STATUS_OK)

@@ -3,6 +3,7 @@
 #ifndef CAMBIUM_MERGE_OBSERVE_H
 #define CAMBIUM_MERGE_OBSERVE_H
 
+#include "core/io/corpus_reader.h"
 #include "core/model/ensemble.h"
 #include "core/text/tokenizer.h"
 
@@ -14,8 +15,8 @@ typedef struct Sample {
 
 /* Takes windows from the beginnings of the file's documents and, where those are long, further on,
  * until there are about `tokens` tokens. Fails on a file without text. */
-Status sample_read(Sample *sample, const char *path, const Tokenizer *tokenizer, int64_t length,
-                   int64_t tokens, Err *err);
+Status sample_read(Sample *sample, const char *path, const CorpusOptions *reading,
+                   const Tokenizer *tokenizer, int64_t length, int64_t tokens, Err *err);
 void sample_clear(Sample *sample);
 
 /* For each of the n_windows * (length - 1) positions, in order of windows: every expert's log p of

@@ -10,6 +10,7 @@
 #include "core/base/rng.h"
 #include "train/clean_page.h"
 #include "core/io/corpus_file.h"
+#include "core/io/unpack.h"
 
 enum { PAGE_LIMIT = 256 << 20 };
 
@@ -117,9 +118,7 @@ static bool keep_paragraph(Cleaner *cleaner, const char *text, int64_t bytes, St
 static bool held_out(const CleanPlan *plan, const char *name)
 {
     /* Packed or not, a page has one name. */
-    int64_t bytes = (int64_t)strlen(name);
-    if (file_has_suffix(name, ".gz") || file_has_suffix(name, ".xz"))
-        bytes -= 3;
+    int64_t bytes = (int64_t)unpack_name_length(name);
     uint64_t coin = hash_mix64(text_key(name, bytes) ^ hash_mix64(plan->seed));
     return (double)(coin >> 11) * 0x1p-53 < plan->holdout;
 }

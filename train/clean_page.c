@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/io/unpack.h"
 #include "core/text/utf8.h"
 #include "train/clean_html.h"
 #include "train/clean_roff.h"
@@ -14,9 +15,7 @@
 PageKind page_kind_of_name(const char *path)
 {
     const char *name = file_base_name(path);
-    size_t n = strlen(name);
-    if (file_has_suffix(name, ".gz") || file_has_suffix(name, ".xz"))
-        n -= 3;
+    size_t n = unpack_name_length(name);
     const char *dot = memrchr(name, '.', n);
     if (!dot)
         return PAGE_OTHER;

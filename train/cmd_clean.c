@@ -103,7 +103,8 @@ const Verb verb_clean = {
         "Markup, menus and scripts are stripped; paragraphs in another script, paragraphs of "
         "a --reference and repeated paragraphs are dropped; then whole pages are held out, "
         "chosen by their names below FOLDER so that parallel pages of several languages "
-        "agree. Pages may be packed with gzip or xz. Documents are separated by form feeds.",
+        "agree. Pages may be packed with gzip, bzip2, xz or zstd. Documents are separated by form "
+        "feeds.",
     .examples = {"clean ru/help --script cyrillic --holdout 0.05 -o ru"},
     .options = clean_options,
     .settings_size = sizeof(CleanSettings),

@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "core/base/log.h"
-#include "core/cli/options.h"
+#include "core/cli/corpus_options.h"
 #include "core/io/json_put.h"
 #include "core/io/tokenizer_io.h"
 #include "train/pack_build.h"
@@ -10,7 +10,7 @@
 typedef struct PackSettings {
     char *table;
     char *output;
-    char *field;
+    CorpusSettings corpus;
     double validation;
     int64_t seed;
     bool json;
@@ -23,8 +23,7 @@ static const Option pack_options[] = {
      "the table, or a model, whose tokenizer cuts the text", NULL, 't', NULL},
     {"output", OPTION_TEXT, FIELD(output), "FILE", NULL, "write the packed tokens here", NULL, 'o',
      NULL},
-    {"field", OPTION_TEXT, FIELD(field), "NAME", "text", "member of JSON lines that holds the text",
-     NULL, 0, NULL},
+    CORPUS_OPTIONS(PackSettings, corpus),
     {"validation", OPTION_REAL, FIELD(validation), "X", "0.02",
      "share of the documents that are kept for validation", NULL, 0, NULL},
     {"seed", OPTION_INT, FIELD(seed), "N", "1", "choose other documents for validation", NULL, 0,
@@ -39,14 +38,16 @@ static json_t *split_json(const PackReport *report, PackSplit split)
                      (json_int_t)report->tokens[split], "bytes", (json_int_t)report->bytes[split]);
 }
 
-static void print_report(const char *output, const PackReport *report, bool json)
+static void print_report(const char *output, const PackReport *report, const CorpusSkips *skips,
+                         bool json)
 {
     static const char *const names[PACK_SPLITS] = {"train", "validation"};
     if (json) {
-        json_t *object =
-            json_pack("{s:o, s:I, s:o, s:o}", "file", json_name(output), "files",
-                      (json_int_t)report->files, names[PACK_TRAIN], split_json(report, PACK_TRAIN),
-                      names[PACK_VALIDATION], split_json(report, PACK_VALIDATION));
+        json_t *object = json_pack("{s:o, s:I, s:I, s:o, s:o}", "file", json_name(output), "files",
+                                   (json_int_t)report->files, "skipped",
+                                   (json_int_t)(skips->lines + skips->documents), names[PACK_TRAIN],
+                                   split_json(report, PACK_TRAIN), names[PACK_VALIDATION],
+                                   split_json(report, PACK_VALIDATION));
         json_dumpf(object, stdout, JSON_COMPACT);
         putchar('\n');
         json_decref(object);
@@ -80,8 +81,9 @@ static Status pack_run(const void *opaque, const StringList *inputs, Err *err)
     Status status = tokenizer_read(container, &tokenizer, err);
     container_close(container);
     TRY(status);
+    CorpusSkips skips = {0};
     PackPlan plan = {.inputs = inputs,
-                     .field = settings->field,
+                     .reading = corpus_options(&settings->corpus, &skips),
                      .tokenizer = tokenizer,
                      .tokenizer_hash = tokenizer_hash(tokenizer_spec(tokenizer)),
                      .validation = settings->validation,
@@ -90,7 +92,8 @@ static Status pack_run(const void *opaque, const StringList *inputs, Err *err)
     status = pack_build(&plan, settings->output, &report, err);
     tokenizer_free(tokenizer);
     TRY(status);
-    print_report(settings->output, &report, settings->json);
+    print_report(settings->output, &report, &skips, settings->json);
+    corpus_skips_tell(&skips);
     if (settings->validation > 0.0 && report.documents[PACK_VALIDATION] == 0)
         log_warn(
             "no document fell to the validation split: separate the documents with form feeds, "
@@ -105,7 +108,8 @@ const Verb verb_pack = {
     .positionals_min = 1,
     .positionals_max = -1,
     .details = "INPUT is a text file whose documents are separated by form feeds, a file of JSON "
-               "lines (.jsonl, .ndjson), either packed with gzip or xz, a folder of such files, or "
+               "lines (.jsonl, .ndjson), either packed with gzip, bzip2, xz or zstd, a folder of "
+               "such files, or "
                "- for standard input. Documents keep their borders; whole documents go to the "
                "training or the validation split. Mixtures are made when training: --data A:0.7 "
                "--data B:0.3.",

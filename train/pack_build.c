@@ -13,7 +13,7 @@
 #include "core/base/rng.h"
 #include "core/io/table.h"
 #include "core/io/corpus_file.h"
-#include "core/io/corpus_reader.h"
+#include "core/io/corpus_list.h"
 #include "core/io/json_put.h"
 
 /* A batch is large enough to keep all cores busy and small enough to stay in memory. */
@@ -123,7 +123,7 @@ static Status flush_batch(Builder *builder, Err *err)
 
 static Status read_file(Builder *builder, const char *path, Err *err)
 {
-    CorpusReader *reader = corpus_reader_open(path, builder->plan->field, err);
+    CorpusReader *reader = corpus_reader_open(path, &builder->plan->reading, err);
     if (!reader)
         return STATUS_FAIL;
     Status status = STATUS_OK;
@@ -148,8 +148,7 @@ static Status read_file(Builder *builder, const char *path, Err *err)
 
 static Status list_inputs(Builder *builder, Err *err)
 {
-    for (int64_t i = 0; i < builder->plan->inputs->count; i++)
-        TRY(corpus_reader_list(builder->plan->inputs->items[i], &builder->files, err));
+    TRY(corpus_list(builder->plan->inputs, &builder->files, err));
     for (int64_t i = 0; i < builder->files.count; i++) {
         struct stat info;
         if (stat(builder->files.items[i], &info) == 0)
@@ -295,8 +294,7 @@ static Status build(Builder *builder, const char *output, Err *err)
     progress_end(&builder->progress);
     TRY(status);
     if (builder->splits[PACK_TRAIN].count + builder->splits[PACK_VALIDATION].count == 0)
-        return err_set(err, "no text in %s%s", builder->files.items[0],
-                       builder->files.count > 1 ? " and the other files" : "");
+        return corpus_no_text(&builder->files, builder->plan->reading.skips, err);
     return write_pack(builder, output, err);
 }
 

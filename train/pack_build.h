@@ -4,12 +4,13 @@
 
 #include "core/base/file.h"
 #include "core/base/hash.h"
+#include "core/io/corpus_reader.h"
 #include "core/text/tokenizer.h"
 #include "train/pack.h"
 
 typedef struct PackPlan {
-    const StringList *inputs;   /* files and folders; "-" is standard input */
-    const char *field;          /* member of JSON lines that holds the text */
+    const StringList *inputs; /* files and folders; "-" is standard input */
+    CorpusOptions reading;
     const Tokenizer *tokenizer; /* must have an eos */
     Sha256 tokenizer_hash;
     double validation; /* share of the documents that go to the validation split */

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
 
 static Status read_stream(FILE *stream, const char *path, int64_t limit, StrBuf *out, Err *err)
@@ -214,19 +215,54 @@ void string_list_clear(StringList *list)
     *list = (StringList){0};
 }
 
-static Status list_below(const char *path, int depth, StringList *out, Err *err)
+/* A folder that is being listed, or was: links may lead to it again, also in a circle. */
+typedef struct SeenFolder {
+    dev_t device;
+    ino_t inode;
+} SeenFolder;
+
+typedef struct Listing {
+    StringList *files;
+    SeenFolder *seen;
+    int64_t n_seen, capacity;
+} Listing;
+
+static bool is_new_folder(Listing *listing, const struct stat *info)
+{
+    for (int64_t i = 0; i < listing->n_seen; i++)
+        if (listing->seen[i].device == info->st_dev && listing->seen[i].inode == info->st_ino)
+            return false;
+    listing->seen =
+        mem_grow(listing->seen, &listing->capacity, listing->n_seen + 1, sizeof *listing->seen);
+    listing->seen[listing->n_seen++] = (SeenFolder){info->st_dev, info->st_ino};
+    return true;
+}
+
+/* A link that leads nowhere, or to itself, is no reason to leave the rest of a folder unread. */
+static bool is_broken_link(const char *path, int fault)
 {
     struct stat info;
-    if (stat(path, &info) != 0)
-        return err_set(err, "cannot read %s: %s", path, strerror(errno));
-    if (S_ISREG(info.st_mode)) {
-        string_list_add(out, path);
+    return (fault == ENOENT || fault == ELOOP) && lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
+}
+
+static Status list_below(const char *path, int depth, Listing *listing, Err *err)
+{
+    struct stat info;
+    if (stat(path, &info) != 0) {
+        int fault = errno;
+        if (depth == 0 || !is_broken_link(path, fault))
+            return err_set(err, "cannot read %s: %s", path, strerror(fault));
+        log_warn("%s is a link to nothing and is left out", path);
         return STATUS_OK;
     }
-    if (!S_ISDIR(info.st_mode))
+    if (S_ISREG(info.st_mode)) {
+        string_list_add(listing->files, path);
+        return STATUS_OK;
+    }
+    if (!S_ISDIR(info.st_mode) || !is_new_folder(listing, &info))
         return STATUS_OK;
     if (depth > 64)
-        return err_set(err, "%s: more than 64 folders deep; is there a loop of links?", path);
+        return err_set(err, "%s: more than 64 folders deep", path);
     struct dirent **names;
     int count = scandir(path, &names, NULL, alphasort);
     if (count < 0)
@@ -235,7 +271,7 @@ static Status list_below(const char *path, int depth, StringList *out, Err *err)
     for (int i = 0; i < count; i++) {
         if (status == STATUS_OK && names[i]->d_name[0] != '.') {
             char *child = file_join(path, names[i]->d_name);
-            status = list_below(child, depth + 1, out, err);
+            status = list_below(child, depth + 1, listing, err);
             free(child);
         }
         free(names[i]);
@@ -246,7 +282,10 @@ static Status list_below(const char *path, int depth, StringList *out, Err *err)
 
 Status file_list(const char *path, StringList *out, Err *err)
 {
-    return list_below(path, 0, out, err);
+    Listing listing = {.files = out};
+    Status status = list_below(path, 0, &listing, err);
+    free(listing.seen);
+    return status;
 }
 
 bool file_exists(const char *path)

@@ -46,8 +46,8 @@ Status file_write(const char *path, const void *data, size_t bytes, Err *err);
 
 /* Creates the folder and its parents. */
 Status file_make_folder(const char *path, Err *err);
-/* All regular files below `path` (or `path` itself when it is one), sorted by name. The caller
- * frees with string_list_clear. */
+/* All regular files below `path` (or `path` itself when it is one), sorted by name. Links are
+ * followed, each folder once. The caller frees with string_list_clear. */
 typedef struct StringList {
     char **items;
     int64_t count;

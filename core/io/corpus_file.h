@@ -1,6 +1,6 @@
-/* Bytes of a corpus file, decompressed on the way: plain, gzip (also several members) and xz, told
- * apart by their first bytes. A truncated or damaged file is an error, never a short text. Each
- * reader belongs to one thread at a time. */
+/* Bytes of a corpus file, unpacked on the way (core/io/unpack.h), whatever its name. A file that is
+ * cut off or damaged is an error, never a short text. Each reader belongs to one thread at a time.
+ */
 #ifndef CAMBIUM_CORE_IO_CORPUS_FILE_H
 #define CAMBIUM_CORE_IO_CORPUS_FILE_H
 

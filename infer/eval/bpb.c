@@ -5,14 +5,14 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/io/corpus_reader.h"
+#include "core/io/corpus_list.h"
 
 enum { BATCH_TOKENS = 2048 }; /* windows that fit this many tokens are scored together */
 
-static Status read_documents(BpbFile *out, const char *path, const char *field, int64_t limit,
-                             const Tokenizer *tokenizer, Err *err)
+static Status read_documents(BpbFile *out, const char *path, const CorpusOptions *reading,
+                             int64_t limit, const Tokenizer *tokenizer, Err *err)
 {
-    CorpusReader *reader = corpus_reader_open(path, field, err);
+    CorpusReader *reader = corpus_reader_open(path, reading, err);
     if (!reader)
         return STATUS_FAIL;
     StrBuf text = {0};
@@ -36,17 +36,18 @@ static Status read_documents(BpbFile *out, const char *path, const char *field, 
     return status;
 }
 
-Status bpb_file_read(BpbFile *out, const char *path, const char *field, int64_t limit,
+Status bpb_file_read(BpbFile *out, const char *path, const CorpusOptions *reading, int64_t limit,
                      const Tokenizer *tokenizer, Err *err)
 {
     *out = (BpbFile){.name = xstrdup(file_base_name(path))};
     StringList files = {0};
-    Status status = corpus_reader_list(path, &files, err);
+    StringList paths = {.items = (char *[]){(char *)(uintptr_t)path}, .count = 1};
+    Status status = corpus_list(&paths, &files, err);
     for (int64_t i = 0; i < files.count && status == STATUS_OK; i++)
-        status = read_documents(out, files.items[i], field, limit, tokenizer, err);
-    string_list_clear(&files);
+        status = read_documents(out, files.items[i], reading, limit, tokenizer, err);
     if (status == STATUS_OK && out->n_documents == 0)
-        status = err_set(err, "%s holds no document", path);
+        status = corpus_no_text(&files, reading->skips, err);
+    string_list_clear(&files);
     return status;
 }
 

@@ -5,6 +5,7 @@
 
 #include "core/decode/budget.h"
 #include "core/decode/score.h"
+#include "core/io/corpus_reader.h"
 #include "core/text/tokenizer.h"
 
 /* The documents of one file, or of a folder's files, tokenized. */
@@ -17,7 +18,7 @@ typedef struct BpbFile {
 } BpbFile;
 
 /* At most `limit` documents (0: all). */
-Status bpb_file_read(BpbFile *out, const char *path, const char *field, int64_t limit,
+Status bpb_file_read(BpbFile *out, const char *path, const CorpusOptions *reading, int64_t limit,
                      const Tokenizer *tokenizer, Err *err);
 void bpb_file_clear(BpbFile *file);
 

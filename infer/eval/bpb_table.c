@@ -128,7 +128,7 @@ Status bpb_table_measure(BpbTable *table, const LoadedModel *model, const char *
     for (int64_t f = 0; f < table->n_files; f++)
         bpb_file_clear(&table->files[f]);
     for (int64_t f = 0; f < table->n_files; f++)
-        TRY(bpb_file_read(&table->files[f], request->paths->items[f], request->field,
+        TRY(bpb_file_read(&table->files[f], request->paths->items[f], &request->reading,
                           request->limit, model->tokenizer, err));
     if (request->experts)
         TRY(measure_experts(table, model->ensemble, model->tokenizer, options, err));

@@ -25,7 +25,7 @@ typedef struct BpbTable {
 
 typedef struct BpbRequest {
     const StringList *paths; /* (files of the table) */
-    const char *field;
+    CorpusOptions reading;
     int64_t limit;
     bool experts;      /* also each alone, and an oracle that picks the better one per document */
     const char *rules; /* comma-separated; NULL: the model's own */

@@ -4,7 +4,7 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/cli/options.h"
+#include "core/cli/corpus_options.h"
 #include "infer/eval/bpb_table.h"
 #include "infer/eval/result.h"
 #include "infer/eval/items_header.h"
@@ -16,7 +16,8 @@
 typedef struct EvalSettings {
     char *tasks;
     StringList data;
-    char *field, *split, *protocol, *lengths;
+    CorpusSettings corpus;
+    char *split, *protocol, *lengths;
     int64_t depths, samples, shots, limit, seed, context, stride;
     char *rules;
     bool positions, experts, json, resume;
@@ -36,7 +37,7 @@ static const Option eval_options[] = {
     {"data", OPTION_LIST, AT(data), "PATH", NULL,
      "a folder with the tasks' files (mmlu/, choice/, squad/, parallel/ or the files themselves); "
      "for bpb and needle, text, or a folder of it: documents separated by form feeds, or JSON "
-     "lines; .xz and .gz too",
+     "lines; packed ones, too",
      NULL, 0, NULL},
     {"limit", OPTION_INT, AT(limit), "N", "0",
      "at most N questions of each task, subject or place of passkey and needle, N documents of "
@@ -70,10 +71,9 @@ static const Option eval_options[] = {
      "places in them where the number stands, from the beginning to the end", NULL, 0, NULL},
     {"samples", OPTION_INT, AT(samples), "N", "5", "prompts of each length and place", NULL, 0,
      NULL},
-    {"field", OPTION_TEXT, AT(field), "NAME", "text", "the member of a JSON line that is the text",
-     NULL, 0, "Bits per byte"},
     {"stride", OPTION_INT, AT(stride), "N", "0",
-     "tokens by which windows move on (0: half the context)", NULL, 0, NULL},
+     "tokens by which windows move on (0: half the context)", NULL, 0, "Bits per byte"},
+    CORPUS_OPTIONS(EvalSettings, corpus),
     {"positions", OPTION_FLAG, AT(positions), NULL, NULL,
      "also by the number of tokens that stand before in the context", NULL, 0, NULL},
     {"experts", OPTION_FLAG, AT(experts), NULL, NULL,
@@ -93,7 +93,8 @@ typedef struct EvalWork {
     const char *path, *name; /* of the model */
     TaskRuns runs;
     bool bpb;
-    StringList texts; /* of bpb and needle */
+    StringList texts;  /* of bpb and needle */
+    CorpusSkips skips; /* of the texts, under the last model */
     BpbTable table;
     TaskResult *results;
     int64_t n_results, capacity;
@@ -103,8 +104,9 @@ static Status measure_texts(EvalWork *work, Helix *helix, Err *err)
 {
     const EvalSettings *s = work->settings;
     const LoadedModel *model = helix_model(helix);
+    CorpusSkips skips = {0};
     BpbRequest request = {.paths = &work->texts,
-                          .field = s->field,
+                          .reading = corpus_options(&s->corpus, &skips),
                           .limit = s->limit,
                           .experts = s->experts,
                           .rules = s->rules,
@@ -113,7 +115,9 @@ static Status measure_texts(EvalWork *work, Helix *helix, Err *err)
                                       .kv_dtype = model->kv_dtype,
                                       .budget = helix_budget(helix),
                                       .source = helix_source(helix)}};
-    return bpb_table_measure(&work->table, model, work->name, &request, err);
+    Status status = bpb_table_measure(&work->table, model, work->name, &request, err);
+    work->skips = skips;
+    return status;
 }
 
 static EvalProtocol protocol_of(const EvalSettings *s)
@@ -138,6 +142,8 @@ static Status make_questions(EvalWork *work, const LoadedModel *model, Err *err)
     for (int64_t i = 0; i < work->runs.count; i++) {
         TaskRun *run = &work->runs.items[i];
         StrBuf haystack = {0};
+        CorpusSkips skips = {0};
+        CorpusOptions reading = corpus_options(&s->corpus, &skips);
         int64_t bytes;
         if (!task_is_made(run->task))
             continue;
@@ -146,7 +152,8 @@ static Status make_questions(EvalWork *work, const LoadedModel *model, Err *err)
         question_groups_clear(&run->groups);
         Status status = recall_haystack_bytes(s->lengths, &bytes, err);
         if (status == STATUS_OK && needle)
-            status = recall_haystack(&haystack, &work->texts, s->field, bytes, err);
+            status = recall_haystack(&haystack, &work->texts, &reading, bytes, err);
+        work->skips = skips;
         if (status == STATUS_OK)
             status = recall_make(&run->groups, &recall, model->tokenizer, err);
         strbuf_clear(&haystack);
@@ -353,6 +360,7 @@ static Status eval_run(const void *settings, const StringList *models, Err *err)
         load.rope.context = helix.grid_context = s->context;
         status = helix_use(work.path, &load, &helix, eval_with, &work, err);
     }
+    corpus_skips_tell(&work.skips);
     /* A process that followed measured nothing. */
     if (status == STATUS_OK && (work.table.n_rows > 0 || work.n_results > 0))
         status = report(&work, err);

@@ -6,7 +6,7 @@
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "core/cli/options.h"
-#include "core/io/corpus_reader.h"
+#include "core/io/corpus_list.h"
 #include "core/text/utf8.h"
 
 enum {
@@ -206,10 +206,10 @@ Status recall_haystack_bytes(const char *lengths, int64_t *out, Err *err)
     return STATUS_OK;
 }
 
-static Status read_documents(StrBuf *out, const char *path, const char *field, int64_t bytes,
-                             Err *err)
+static Status read_documents(StrBuf *out, const char *path, const CorpusOptions *reading,
+                             int64_t bytes, Err *err)
 {
-    CorpusReader *reader = corpus_reader_open(path, field, err);
+    CorpusReader *reader = corpus_reader_open(path, reading, err);
     StrBuf text = {0};
     bool found = true;
     Status status = reader ? STATUS_OK : STATUS_FAIL;
@@ -230,15 +230,13 @@ static Status read_documents(StrBuf *out, const char *path, const char *field, i
     return status;
 }
 
-Status recall_haystack(StrBuf *out, const StringList *paths, const char *field, int64_t bytes,
-                       Err *err)
+Status recall_haystack(StrBuf *out, const StringList *paths, const CorpusOptions *reading,
+                       int64_t bytes, Err *err)
 {
     StringList files = {0};
-    Status status = STATUS_OK;
-    for (int64_t p = 0; p < paths->count && status == STATUS_OK; p++)
-        status = corpus_reader_list(paths->items[p], &files, err);
+    Status status = corpus_list(paths, &files, err);
     for (int64_t i = 0; i < files.count && status == STATUS_OK && out->size < bytes; i++)
-        status = read_documents(out, files.items[i], field, bytes, err);
+        status = read_documents(out, files.items[i], reading, bytes, err);
     string_list_clear(&files);
     return status;
 }

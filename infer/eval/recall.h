@@ -4,7 +4,7 @@
 #ifndef CAMBIUM_INFER_EVAL_RECALL_H
 #define CAMBIUM_INFER_EVAL_RECALL_H
 
-#include "core/base/file.h"
+#include "core/io/corpus_reader.h"
 #include "core/text/tokenizer.h"
 #include "infer/eval/question.h"
 
@@ -22,8 +22,8 @@ Status recall_make(QuestionGroups *out, const RecallSettings *settings, const To
                    Err *err);
 
 /* Reads text for haystacks from a file or folder: documents until they have `bytes` bytes. */
-Status recall_haystack(StrBuf *out, const StringList *paths, const char *field, int64_t bytes,
-                       Err *err);
+Status recall_haystack(StrBuf *out, const StringList *paths, const CorpusOptions *reading,
+                       int64_t bytes, Err *err);
 /* Enough text for all lengths, in most languages and vocabularies. */
 Status recall_haystack_bytes(const char *lengths, int64_t *out, Err *err);
 

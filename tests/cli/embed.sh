@@ -67,7 +67,9 @@ check "a broken n-gram file is refused" refuses "bad.txt:1:" --recipe bvv241-2-3
 check "a published recipe without its lists is refused" refuses "--ngrams" --recipe bvv241-2-3
 check "a published recipe with a corpus is refused" refuses "--corpus" --recipe bvv241-2-3 --corpus "$dir/text.txt"
 check "a missing corpus is refused" refuses "nowhere.txt" --corpus /nowhere.txt
-check "a corpus that is not UTF-8 is refused" refuses "UTF-8" --corpus "$dir/one.h5"
+printf 'one\ntw\xf6\n' >"$dir/latin.txt"
+check "a corpus that is not UTF-8 is refused" refuses "latin.txt:2: byte 0xf6 is not UTF-8" --corpus "$dir/latin.txt"
+check "a corpus that is no text is named" refuses "one.h5 is an HDF5 file" --corpus "$dir/one.h5"
 check "a cut table is refused" refuses "cut.h5" "$dir/cut.h5"
 check "a tiny vocabulary is refused" refuses "--vocab-size" --vocab-size 10
 check "codes without a kind are refused" refuses "--bits" --recipe codes

@@ -1,4 +1,5 @@
-/* Corpus files of any bytes: text, JSON lines, gzip and xz. The first byte chooses the name. */
+/* Corpus files of any bytes: text, JSON lines and packed ones. The first byte chooses the name, and
+ * whether bad lines are left out. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -24,7 +25,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fclose(stream);
     Err err;
     bool found = true;
-    CorpusReader *reader = corpus_reader_open(path, "text", &err);
+    CorpusSkips skips = {0};
+    CorpusOptions options = {.field = "text", .skips = data[0] & 2 ? &skips : NULL};
+    CorpusReader *reader = corpus_reader_open(path, &options, &err);
     while (reader && found && corpus_reader_next(reader, &document, &found, &err) == STATUS_OK)
         if (utf8_valid_prefix(document.data, document.size) != document.size)
             __builtin_trap();

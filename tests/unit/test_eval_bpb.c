@@ -45,8 +45,8 @@ static void places_add_up(void **state)
     for (int i = 0; i < 50; i++)
         strbuf_putc(&text, (char)('a' + i * 7 % 25));
     strbuf_puts(&text, "\fabc");
-    ASSERT_OK(bpb_file_read(&file, folder_put("t.txt", text.data, text.size), "text", 0, tokenizer,
-                            &err));
+    ASSERT_OK(bpb_file_read(&file, folder_put("t.txt", text.data, text.size),
+                            &(CorpusOptions){.field = "text"}, 0, tokenizer, &err));
     BpbOptions options = {.context = 16, .stride = 6, .kv_dtype = DTYPE_F32};
     ASSERT_OK(bpb_score(ensemble, tokenizer, &options, &file, logprobs, &places, &err));
     for (int place = 0; place < BPB_PLACES; place++) {

@@ -68,7 +68,7 @@ static PackReport build(const char *input, const char *output, double validation
     StringList inputs = {0};
     string_list_add(&inputs, folder_path(input));
     PackPlan plan = {.inputs = &inputs,
-                     .field = "text",
+                     .reading = {.field = "text"},
                      .tokenizer = tokenizer,
                      .tokenizer_hash = hash_of("t", 1),
                      .validation = validation,

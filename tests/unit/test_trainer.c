@@ -60,8 +60,11 @@ static int make_pack(void **state)
     assert_non_null(tokenizer);
     StringList inputs = {0};
     string_list_add(&inputs, corpus);
-    PackPlan plan = {
-        .inputs = &inputs, .field = "text", .tokenizer = tokenizer, .validation = 0.2, .seed = 1};
+    PackPlan plan = {.inputs = &inputs,
+                     .reading = {.field = "text"},
+                     .tokenizer = tokenizer,
+                     .validation = 0.2,
+                     .seed = 1};
     PackReport report;
     ASSERT_OK(pack_build(&plan, path, &report, &err));
     pack = pack_open(path, &err);
