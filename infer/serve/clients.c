@@ -16,6 +16,8 @@ typedef struct Client {
     uint32_t serial; /* tells connections apart that had the same socket */
     double deadline;
     Exchange *exchange; /* while it is asked; not owned */
+    bool waits, probe;  /* see clients_wait */
+    bool silent;        /* sends no more */
 } Client;
 
 struct Clients {
@@ -79,6 +81,7 @@ void clients_asked(Clients *c, int fd, Exchange *exchange)
     pthread_mutex_lock(&c->lock);
     Client *client = &c->by_fd[fd];
     client->exchange = exchange;
+    client->waits = client->silent = false;
     client->deadline = clock_seconds() + c->answer_seconds;
     c->busy++;
     struct epoll_event event = {.events = EPOLLRDHUP | EPOLLONESHOT,
@@ -96,6 +99,44 @@ void clients_answered(Clients *c, int fd)
     c->busy--;
     epoll_ctl(c->epoll, EPOLL_CTL_DEL, fd, NULL);
     pthread_mutex_unlock(&c->lock);
+}
+
+/* With the lock held. A client that is gone answers by a reset, which the watch then sees. */
+static void find_out(Client *client, int fd)
+{
+    static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    if (!client->silent || !client->waits || !client->probe)
+        return;
+    client->probe = false;
+    /* Where the buffer is full (it is empty) or the socket is broken, the watch says so. */
+    ssize_t sent = send(fd, interim, strlen(interim), MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)sent;
+}
+
+void clients_wait(Clients *c, int fd, bool probe)
+{
+    pthread_mutex_lock(&c->lock);
+    c->by_fd[fd].waits = true;
+    c->by_fd[fd].probe = probe;
+    find_out(&c->by_fd[fd], fd);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void clients_go_on(Clients *c, int fd)
+{
+    pthread_mutex_lock(&c->lock);
+    c->by_fd[fd].waits = false;
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* With the lock held: its end of sending is known; from now on only a broken connection is news. */
+static void falls_silent(const Clients *c, Client *client, int fd)
+{
+    struct epoll_event event = {.events = EPOLLONESHOT,
+                                .data.u64 = (uint64_t)client->serial << 32 | (uint32_t)fd};
+    epoll_ctl(c->epoll, EPOLL_CTL_MOD, fd, &event);
+    client->silent = true;
+    find_out(client, fd);
 }
 
 /* With the lock held: MHD finds the socket ended and closes it. */
@@ -146,8 +187,12 @@ void clients_watch(Clients *c, int milliseconds)
     for (int i = 0; i < n; i++) {
         uint32_t fd = (uint32_t)events[i].data.u64;
         Client *client = &c->by_fd[fd];
-        if (client->open && client->exchange && client->serial == events[i].data.u64 >> 32)
+        if (!client->open || !client->exchange || client->serial != events[i].data.u64 >> 32)
+            continue;
+        if (events[i].events & (EPOLLHUP | EPOLLERR))
             exchange_cancel(client->exchange);
+        else
+            falls_silent(c, client, (int)fd);
     }
     drop_late(c);
     pthread_mutex_unlock(&c->lock);

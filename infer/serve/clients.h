@@ -20,6 +20,13 @@ void clients_closed(Clients *clients, int fd); /* before the socket is closed */
 void clients_asked(Clients *clients, int fd, Exchange *exchange);
 void clients_answered(Clients *clients, int fd);
 
+/* Between the two, while nothing is written to the socket. A client may have said that it will send
+ * no more, as one does that has only this request, or may be gone: both look the same until
+ * something is sent. Where `probe`, an interim answer (100) is, which a client that is gone resets
+ * the connection for, and any other skips. */
+void clients_wait(Clients *clients, int fd, bool probe);
+void clients_go_on(Clients *clients, int fd);
+
 void clients_drop(Clients *clients, int fd); /* ends the connection */
 
 int64_t clients_busy(Clients *clients);

@@ -11,6 +11,7 @@
 
 typedef struct ServeSettings {
     char *host, *api_key, *name, *chat_template;
+    StringList hosts, origins;
     int64_t port, batch, queue, context, kv_tokens, prefill, parked;
     int64_t connections, max_body, max_header, stream_buffer;
     double timeout, read_timeout;
@@ -28,6 +29,12 @@ static const Option serve_options[] = {
     {"api-key", OPTION_TEXT, AT(api_key), "KEY", NULL,
      "what clients must send (Authorization: Bearer KEY); others cannot read a --config file", NULL,
      0, NULL},
+    {"allow-host", OPTION_LIST, AT(hosts), "NAME", NULL,
+     "a name that clients may know this server by, beside --host, localhost and the addresses that "
+     "they reach; *: any",
+     NULL, 0, NULL},
+    {"allow-origin", OPTION_LIST, AT(origins), "ORIGIN", NULL,
+     "pages that may ask beside the server's own: https://llm.example.org; *: all", NULL, 0, NULL},
     {"name", OPTION_TEXT, AT(name), "NAME", NULL,
      "what the model is called (default: its file's name)", NULL, 0, NULL},
     {"chat-template", OPTION_TEXT, AT(chat_template), "NAME", "auto",
@@ -159,7 +166,9 @@ static Status listen_and_serve(const ServeSettings *s, Service *service, Err *er
                            .read_seconds = s->read_timeout,
                            .answer_seconds = s->timeout + s->read_timeout};
     TRY(http_start(&http, &options, service, err));
-    log_info("serving %s on http://%s:%d", service->protocol.model, s->host, http_port(http));
+    bool six = strchr(s->host, ':') != NULL;
+    log_info("serving %s on http://%s%s%s:%d", service->protocol.model, six ? "[" : "", s->host,
+             six ? "]" : "", http_port(http));
     Status status = serve_on(http, service, err);
     http_stop(http);
     return status;
@@ -218,7 +227,10 @@ static Status serve_with(void *context, Helix *helix, Err *err)
     const ServeSettings *s = work->settings;
     char *name = s->name ? xstrdup(s->name) : default_name(work->path);
     Service service = {.protocol.model = name, .metrics = metrics_new()};
-    Status status = serve_model(s, helix, &service, err);
+    Status status = access_init(&service.access, s->host, &s->hosts, &s->origins, err);
+    if (status == STATUS_OK)
+        status = serve_model(s, helix, &service, err);
+    access_clear(&service.access);
     metrics_free(service.metrics);
     free(name);
     return status;

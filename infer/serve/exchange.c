@@ -218,7 +218,8 @@ Answer exchange_answer(Exchange *x)
                     .type = x->type,
                     .body = x->out.data ? x->out.data : "",
                     .bytes = x->out.size,
-                    .retry_after = x->retry_after};
+                    .retry_after = x->retry_after,
+                    .allow = x->allow};
 }
 
 /* A prompt that comes back at once, with its scores, may be larger than what a client may leave

@@ -25,6 +25,7 @@ void exchange_cancel(Exchange *exchange);
 typedef struct HttpRequest {
     const char *method, *path;
     const char *authorization, *origin, *host; /* the headers, or NULL */
+    const char *local;                         /* the address that was reached, or NULL */
     const char *body;                          /* or NULL */
     int64_t bytes;
 } HttpRequest;
@@ -44,7 +45,8 @@ typedef struct Answer {
     const char *type; /* Content-Type */
     const char *body;
     int64_t bytes;
-    int retry_after; /* seconds, or 0 */
+    int retry_after;   /* seconds, or 0 */
+    const char *allow; /* the methods of the path, for Allow, or NULL */
 } Answer;
 Answer exchange_answer(Exchange *exchange);
 

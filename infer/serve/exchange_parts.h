@@ -30,6 +30,7 @@ struct Exchange {
     int status;
     const char *type;
     int retry_after;
+    const char *allow;
     StrBuf out;
     int64_t sent, echoed; /* of `out`; what of echo_bytes is in it */
 };

@@ -13,6 +13,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "infer/serve/clients.h"
+#include "infer/serve/http_check.h"
 
 enum { HTTP_THREADS = 2, HTTP_BLOCK = 16384, HTTP_BACKLOG = 1024 };
 
@@ -32,19 +33,26 @@ typedef struct Visit {
     Exchange *exchange;
     StrBuf body;
     bool too_large;
+    bool closes;  /* after the answer, as the rest of the request is not read */
     bool started; /* the request is whole */
+    bool probes;  /* a client that sends no more may be asked whether it is there */
+    char local[INET6_ADDRSTRLEN];
 } Visit;
 
 /* ---- the exchange's listener ----------------------------------------------------------------- */
 
 static void on_sleep(void *context)
 {
-    MHD_suspend_connection(((Visit *)context)->connection);
+    Visit *visit = context;
+    MHD_suspend_connection(visit->connection);
+    clients_wait(visit->http->clients, visit->fd, visit->probes);
 }
 
 static void on_wake(void *context)
 {
-    MHD_resume_connection(((Visit *)context)->connection);
+    Visit *visit = context;
+    clients_go_on(visit->http->clients, visit->fd);
+    MHD_resume_connection(visit->connection);
 }
 
 static void on_drop(void *context)
@@ -64,6 +72,35 @@ static ssize_t on_read(void *context, uint64_t position, char *out, size_t room)
                      : (ssize_t)n;
 }
 
+static const char *header(const Visit *visit, const char *name)
+{
+    return MHD_lookup_connection_value(visit->connection, MHD_HEADER_KIND, name);
+}
+
+/* What lets a page of an allowed origin read the answer, and ask at all. */
+static void add_cors(const Visit *visit, struct MHD_Response *response, const char *methods)
+{
+    const Access *access = &visit->http->service->access;
+    const char *origin = header(visit, "Origin");
+    const char *wanted = header(visit, "Access-Control-Request-Headers");
+    const char *private = header(visit, "Access-Control-Request-Private-Network");
+    if (access->origins.count > 0)
+        MHD_add_response_header(response, "Vary", "Origin");
+    const char *allowed = origin ? access_allows(access, origin) : NULL;
+    if (!allowed)
+        return;
+    MHD_add_response_header(response, "Access-Control-Allow-Origin", allowed);
+    MHD_add_response_header(response, "Access-Control-Expose-Headers", "Retry-After");
+    if (!methods || !header(visit, "Access-Control-Request-Method"))
+        return;
+    MHD_add_response_header(response, "Access-Control-Allow-Methods", methods);
+    MHD_add_response_header(response, "Access-Control-Allow-Headers",
+                            wanted ? wanted : "Authorization, Content-Type");
+    MHD_add_response_header(response, "Access-Control-Max-Age", "86400");
+    if (private && strcmp(private, "true") == 0)
+        MHD_add_response_header(response, "Access-Control-Allow-Private-Network", "true");
+}
+
 static enum MHD_Result send_stream(Visit *visit)
 {
     struct MHD_Response *response =
@@ -73,6 +110,7 @@ static enum MHD_Result send_stream(Visit *visit)
     MHD_add_response_header(response, "Content-Type", "text/event-stream; charset=utf-8");
     MHD_add_response_header(response, "Cache-Control", "no-cache");
     MHD_add_response_header(response, "X-Accel-Buffering", "no");
+    add_cors(visit, response, NULL);
     enum MHD_Result result = MHD_queue_response(visit->connection, MHD_HTTP_OK, response);
     MHD_destroy_response(response);
     return result;
@@ -88,13 +126,17 @@ static enum MHD_Result send_answer(Visit *visit)
         return MHD_NO;
     char seconds[16];
     snprintf(seconds, sizeof seconds, "%d", answer.retry_after);
-    MHD_add_response_header(response, "Content-Type", answer.type);
+    if (answer.type)
+        MHD_add_response_header(response, "Content-Type", answer.type);
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     if (answer.retry_after)
         MHD_add_response_header(response, "Retry-After", seconds);
     if (answer.status == 401)
         MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
-    if (visit->too_large) /* the rest of the body is not read */
+    if (answer.allow)
+        MHD_add_response_header(response, "Allow", answer.allow);
+    add_cors(visit, response, answer.allow);
+    if (visit->closes)
         MHD_add_response_header(response, "Connection", "close");
     enum MHD_Result result =
         MHD_queue_response(visit->connection, (unsigned)answer.status, response);
@@ -104,20 +146,27 @@ static enum MHD_Result send_answer(Visit *visit)
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
+/* The address that a connection reached, as text; empty where it has none. */
+static void local_address(int fd, char out[INET6_ADDRSTRLEN])
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    out[0] = '\0';
+    if (getsockname(fd, (struct sockaddr *)&address, &size) == 0)
+        getnameinfo((struct sockaddr *)&address, size, out, INET6_ADDRSTRLEN, NULL, 0,
+                    NI_NUMERICHOST);
+}
+
 static Visit *visit_new(Http *http, struct MHD_Connection *connection)
 {
     Visit *visit = xcalloc(1, sizeof *visit);
     visit->http = http;
     visit->connection = connection;
     visit->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    local_address(visit->fd, visit->local);
     Listener listener = {.context = visit, .sleep = on_sleep, .wake = on_wake, .drop = on_drop};
     visit->exchange = exchange_new(http->service, &listener);
     return visit;
-}
-
-static const char *header(const Visit *visit, const char *name)
-{
-    return MHD_lookup_connection_value(visit->connection, MHD_HEADER_KIND, name);
 }
 
 /* A length that is announced beyond the limit is refused before it is sent. */
@@ -128,14 +177,31 @@ static bool announces_too_much(const Visit *visit)
            strtoull(length, NULL, 10) > (unsigned long long)visit->http->options.body_bytes;
 }
 
+static enum MHD_Result refuse(Visit *visit, int status, const char *why)
+{
+    visit->closes = true;
+    exchange_refuse(visit->exchange, status, why);
+    return send_answer(visit);
+}
+
 static enum MHD_Result refuse_body(Visit *visit)
 {
     char message[96];
     snprintf(message, sizeof message, "the body is larger than %lld bytes",
              (long long)visit->http->options.body_bytes);
-    visit->too_large = true;
-    exchange_refuse(visit->exchange, 413, message);
-    return send_answer(visit);
+    return refuse(visit, 413, message);
+}
+
+/* The head of a request has come in. */
+static enum MHD_Result take_head(Visit *visit, const char *url, const char *version)
+{
+    const char *why;
+    int status =
+        http_check(visit->connection, url, version, visit->http->options.header_bytes, &why);
+    visit->probes = strcmp(version, "HTTP/1.0") != 0;
+    if (status)
+        return refuse(visit, status, why);
+    return announces_too_much(visit) ? refuse_body(visit) : MHD_YES;
 }
 
 static void take_body(Visit *visit, const char *data, size_t bytes)
@@ -150,12 +216,11 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
                                   const char *method, const char *version, const char *data,
                                   size_t *data_bytes, void **state)
 {
-    (void)version;
     Http *http = context;
     Visit *visit = *state;
     if (!visit) {
         *state = visit = visit_new(http, connection);
-        return announces_too_much(visit) ? refuse_body(visit) : MHD_YES;
+        return take_head(visit, url, version);
     }
     if (*data_bytes > 0) {
         take_body(visit, data, *data_bytes);
@@ -171,13 +236,16 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
                                .authorization = header(visit, "Authorization"),
                                .origin = header(visit, "Origin"),
                                .host = header(visit, "Host"),
+                               .local = visit->local[0] ? visit->local : NULL,
                                .body = visit->body.data,
                                .bytes = visit->body.size};
         exchange_start(visit->exchange, &request);
         strbuf_clear(&visit->body);
     }
-    if (exchange_streams(visit->exchange))
+    if (exchange_streams(visit->exchange)) {
+        visit->probes = false; /* what is written finds out */
         return send_stream(visit);
+    }
     if (exchange_wait(visit->exchange))
         return MHD_YES;
     return send_answer(visit);
@@ -299,9 +367,10 @@ Status http_start(Http **out, const HttpOptions *options, Service *service, Err 
             MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
         http->daemon = MHD_start_daemon(
             flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-            MHD_OPTION_LISTEN_SOCKET, http->listener, MHD_OPTION_THREAD_POOL_SIZE,
-            (unsigned)HTTP_THREADS, MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->connections,
-            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)options->header_bytes + HTTP_BLOCK,
+            MHD_OPTION_UNESCAPE_CALLBACK, http_unescape, NULL, MHD_OPTION_LISTEN_SOCKET,
+            http->listener, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)HTTP_THREADS,
+            MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->connections,
+            MHD_OPTION_CONNECTION_MEMORY_LIMIT, 4 * (size_t)options->header_bytes + HTTP_BLOCK,
             MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_NOTIFY_CONNECTION,
             on_connection, http, MHD_OPTION_END);
         if (!http->daemon)

@@ -130,51 +130,112 @@ static bool matches(const Route *route, const char *path)
     return strcmp(path, route->path) == 0;
 }
 
+static const Route *find_route(const char *path)
+{
+    for (int i = 0; i < N_ROUTES; i++)
+        if (matches(&routes[i], path))
+            return &routes[i];
+    return NULL;
+}
+
+/* The path without doubled slashes and a closing one: how people join addresses. */
+static void plain_path(const char *path, StrBuf *out)
+{
+    for (const char *c = path; *c; c++)
+        if (*c != '/' || out->size == 0 || out->data[out->size - 1] != '/')
+            strbuf_append(out, c, 1);
+    if (out->size > 1 && out->data[out->size - 1] == '/')
+        out->data[--out->size] = '\0';
+}
+
 /* Hashes are compared, so that the time says nothing of the key. */
 static bool has_key(const Service *service, const char *authorization)
 {
-    static const char scheme[] = "Bearer ";
     if (!service->has_key)
         return true;
-    if (!authorization || strncmp(authorization, scheme, strlen(scheme)) != 0)
+    const char *given = access_bearer(authorization);
+    if (!given)
         return false;
-    const char *given = authorization + strlen(scheme);
     Sha256 hash = hash_of(given, strlen(given));
     return hash_equal(&hash, &service->key);
 }
 
-/* Browsers send requests of any page to any server, and name the page: a server without a key would
- * work for whatever page its user looks at. */
-static bool is_foreign(const HttpRequest *request)
+static bool is_foreign_page(const Access *access, const HttpRequest *request)
 {
-    const char *page = request->origin ? strstr(request->origin, "://") : NULL;
-    return request->origin && (!page || !request->host || strcmp(page + 3, request->host) != 0);
+    return request->origin && !access_own_page(request->origin, request->host) &&
+           !access_allows(access, request->origin);
 }
 
-void routes_follow(Exchange *x, const HttpRequest *request)
+/* Whether the request may be answered at all; fills the error where not. */
+static bool may_ask(const Access *access, const HttpRequest *request, ApiError *error)
+{
+    if (request->host && !access_knows_host(access, request->host, request->local))
+        api_error(error, 403, "foreign_host",
+                  "this server is not known as '%.128s'; --allow-host gives it another name",
+                  request->host);
+    else if (is_foreign_page(access, request))
+        api_error(error, 403, "foreign_origin",
+                  "requests of another server's pages are refused; --allow-origin %.128s lets them "
+                  "be answered",
+                  request->origin);
+    else
+        return true;
+    return false;
+}
+
+static void follow(Exchange *x, const HttpRequest *request)
 {
     ApiError error;
     const char *method = strcmp(request->method, "HEAD") == 0 ? "GET" : request->method;
-    const Route *route = NULL;
-    bool other_method = false;
-    for (int i = 0; i < N_ROUTES && !route; i++)
-        if (matches(&routes[i], request->path)) {
-            other_method = strcmp(routes[i].method, method) != 0;
-            route = other_method ? NULL : &routes[i];
-        }
-    if (is_foreign(request))
-        api_error(&error, 403, "foreign_origin", "requests of another server's pages are refused");
-    else if (!has_key(x->service, request->authorization) && !(route && route->open))
+    const Route *route = find_route(request->path);
+    bool asks_methods =
+        strcmp(method, "OPTIONS") == 0 && (route || strcmp(request->path, "*") == 0);
+    if (route)
+        x->allow = strcmp(route->method, "GET") == 0 ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
+    else if (asks_methods)
+        x->allow = "GET, HEAD, POST, OPTIONS";
+    if (!may_ask(&x->service->access, request, &error)) {
+        x->allow = NULL;
+    } else if (asks_methods) {
+        x->status = 204;
+        set_text(x, NULL);
+        return;
+    } else if (!has_key(x->service, request->authorization) && !(route && route->open)) {
         api_error(&error, 401, "invalid_api_key",
                   "the API key is missing or wrong (Authorization: Bearer KEY)");
-    else if (other_method)
-        api_error(&error, 405, "method_not_allowed", "%.16s is not the method of %.64s",
-                  request->method, request->path);
-    else if (!route)
+    } else if (!route) {
         api_error(&error, 404, "not_found", "there is nothing at %.64s", request->path);
-    else {
+    } else if (strcmp(route->method, method) != 0) {
+        api_error(&error, 405, "method_not_allowed", "%.16s is not a method of %.64s (%s)",
+                  request->method, request->path, x->allow);
+    } else {
+        x->allow = NULL;
         route->fn(x, request);
         return;
     }
     exchange_set_error(x, &error);
+}
+
+/* A proxy may name the whole address: http://HOST/PATH. What it says there goes before Host. */
+static void split_absolute(const char *target, HttpRequest *request, StrBuf *authority)
+{
+    const char *rest = strstr(target, "://");
+    if (target[0] == '/' || !rest || strcspn(target, "/") != (size_t)(rest - target) + 1)
+        return;
+    size_t length = strcspn(rest + 3, "/");
+    strbuf_append(authority, rest + 3, length);
+    request->host = authority->data;
+    request->path = rest[3 + length] ? rest + 3 + length : "/";
+}
+
+void routes_follow(Exchange *x, const HttpRequest *given)
+{
+    HttpRequest request = *given;
+    StrBuf path = {0}, authority = {0};
+    split_absolute(given->path, &request, &authority);
+    plain_path(request.path, &path);
+    request.path = path.data ? path.data : "";
+    follow(x, &request);
+    strbuf_clear(&path);
+    strbuf_clear(&authority);
 }

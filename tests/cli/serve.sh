@@ -102,6 +102,7 @@ check "refuses a schema" refused 400 'json_schema is not supported' "$url/v1/cha
     -d '{"messages":[{"role":"user","content":"a"}],"response_format":{"type":"json_schema"}}'
 check "refuses pages of other servers" refused 403 "another server's pages" "$url/v1/models" -H 'Origin: https://example.org'
 check "not its own" ask -f "$url/v1/models" -H "Origin: $url"
+check "refuses a name that is not its own" refused 403 '--allow-host' "$url/v1/models" -H 'Host: evil.example' -H 'Origin: http://evil.example'
 check "knows its paths" refused 404 'nothing at /v2' "$url/v2"
 check "knows their methods" refused 405 method_not_allowed "$url/v1/completions"
 head -c 5000000 /dev/zero | tr '\0' ' ' >large
@@ -136,7 +137,7 @@ check "SIGTERM ends it well" stop_server
 check "starts with a small buffer" start_server $model --stream-buffer 20000
 request="{$endless,\"stream\":true,\"logprobs\":20,\"return_tokens\":true}"
 exec 3<>"/dev/tcp/127.0.0.1/$port"
-printf 'POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s' ${#request} "$request" >&3
+printf 'POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s' ${#request} "$request" >&3
 check "a client that does not read is dropped" becomes dropped_total 1
 check "and frees its KV" becomes kv_positions_running 0
 exec 3>&-
@@ -149,6 +150,7 @@ check "the right one" refused 401 'API key' "$url/v1/models" -H 'Authorization: 
 check "health needs none" ask -f "$url/health"
 key=(-H 'Authorization: Bearer open sesame')
 check "opens with it" grep -q tiny <(ask "$url/v1/models" "${key[@]}")
+check "whatever the case of the scheme" grep -q tiny <(ask "$url/v1/models" -H 'Authorization: bearer open sesame')
 metric() { ask "$url/metrics" "${key[@]}" | awk -v name="cambium_$1" '$1 == name { print $2 }'; }
 curl -sS -N "$url/v1/completions" "${key[@]}" -d "{$endless,\"stream\":true}" >/dev/null &
 clients=($!)
@@ -175,6 +177,22 @@ until ask -f "$url/health" >/dev/null 2>&1 || [ $((tries += 1)) -gt 100 ]; do sl
 check "idle connections make room for others" ask -f "$url/health"
 for i in $(seq 150); do eval "exec ${idle[i]}>&-"; done
 stop_server
+
+# ---- names and pages -------------------------------------------------------------------------------
+check "starts with names and origins" start_server $model --allow-host llm.example.org --allow-origin https://a.example --allow-origin https://b.example
+check "answers by its other name" ask -f "$url/v1/models" -H 'Host: llm.example.org' -H 'Origin: https://llm.example.org'
+check "and pages that may ask" ask -f "$url/v1/models" -H 'Origin: https://b.example'
+check "behind a proxy that says who it is for" ask -f -X OPTIONS "$url/v1/completions" -H 'Origin: https://a.example' -H 'Access-Control-Request-Method: POST'
+stop_server
+check "refuses what is no origin" fails_with "is not an origin" "$CAMBIUM" serve tiny.h5 --port 0 --allow-origin llm.example.org
+if [ -e /proc/net/if_inet6 ] && grep -q '^0*1 ' /proc/net/if_inet6; then
+    check "starts on IPv6" start_server $model --host ::1
+    check "and says it as browsers want it" grep -qE '^serving tiny on http://\[::1\]:[0-9]+$' serve.log
+    check "which works" ask -f "http://[::1]:$port/v1/models"
+    stop_server
+else
+    echo "skip - no IPv6 here"
+fi
 
 # ---- ranks ----------------------------------------------------------------------------------------
 check "starts on ranks" start_server $model --ranks 2 --grid kvp=2,tpa=1
