@@ -14,14 +14,12 @@
 /* ---- what a stage is ---------------------------------------------------------------------------
  */
 
-static Status stage_schedule(const GrowJob *job, const GrowStage *stage, int64_t context,
-                             Schedule *out, Err *err)
+static Status stage_schedule(const GrowJob *job, const GrowStage *stage, int64_t row, Schedule *out,
+                             Err *err)
 {
     *out = schedule_default();
     TRY(schedule_parse(stage->schedule, &out->kind, err));
-    int64_t per_step = job->settings->batch * context;
-    if (per_step < 1)
-        return err_set(err, "--batch and --context are at least 1");
+    int64_t per_step = job->settings->batch * row;
     out->steps = (stage->tokens + per_step - 1) / per_step;
     out->lr = stage->lr;
     out->warmup = (int64_t)(stage->warmup * (double)out->steps);
@@ -65,15 +63,23 @@ static const StringList *stage_data(const GrowJob *job, const GrowStage *stage)
     return stage->data.count ? &stage->data : &job->settings->data;
 }
 
+/* The model before the first stage that is left, with its blocks if it is a new one. */
+static Status first_config(const GrowJob *job, const Run *run, ModelConfig *config, Err *err)
+{
+    if (job->settings->init || run->resumes)
+        return run_base_config(run, job->model, config, err);
+    return model_settings_config(job->model, &run->table, job->plan->stages[0].blocks, config, err);
+}
+
 /* ---- the model of a stage ----------------------------------------------------------------------
  */
 
 static Status first_model(const GrowJob *job, Run *run, Err *err)
 {
     if (job->settings->init)
-        return run_init_model(run, job->model->dropout, err);
+        return run_init_model(run, job->model, err);
     ModelConfig config;
-    TRY(model_settings_config(job->model, &run->table, job->plan->stages[0].blocks, &config, err));
+    TRY(first_config(job, run, &config, err));
     TRY(run_new_model(run, &config, err));
     for (int64_t layer = 0; layer < config.n_layers; layer++)
         TRY(model_start_block(run->model, layer, job->plan->stages[0].start,
@@ -130,9 +136,9 @@ static Status open_keeper(PrefixKeeper **out, const GrowJob *job, const Run *run
                           const RunData *data, Err *err)
 {
     const ModelConfig *config = &run->model->config;
-    int64_t windows = 0, count = config->context * config->d_model;
+    int64_t windows = 0, count = run->row * config->d_model;
     for (int64_t i = 0; i < data->count; i++)
-        windows += pack_info(data->packs[i])->tokens[PACK_TRAIN] / config->context + 1;
+        windows += pack_info(data->packs[i])->tokens[PACK_TRAIN] / run->row + 1;
     PrefixStore *store;
     if (job->cache_prefix == PREFIX_RAM) {
         TRY(prefix_store_ram(&store, windows, count, err));
@@ -142,8 +148,7 @@ static Status open_keeper(PrefixKeeper **out, const GrowJob *job, const Run *run
         free(path);
         TRY(status);
     }
-    return prefix_keeper_new(out, &run->device, store, windows, config->context, config->d_model,
-                             err);
+    return prefix_keeper_new(out, &run->device, store, windows, run->row, config->d_model, err);
 }
 
 static Status train_stage(const GrowJob *job, Run *run, int64_t number, const RunData *data,
@@ -152,9 +157,9 @@ static Status train_stage(const GrowJob *job, Run *run, int64_t number, const Ru
     const GrowStage *stage = &job->plan->stages[number];
     const ModelConfig *config = &run->model->config;
     RunStage what = {.data = data, .from_start = stage->from_start, .restore = restore};
-    TRY(stage_schedule(job, stage, config->context, &what.schedule, err));
+    TRY(stage_schedule(job, stage, run->row, &what.schedule, err));
     TRY(stage_trained(stage, config, &what.trained, err));
-    TrainConfig train = run_train_config(run, &what.schedule, config->context);
+    TrainConfig train = run_train_config(run, &what.schedule);
     TrainPlan plan;
     TRY(train_plan(&run->device, config, run->compute, DTYPE_F32, &what.trained, &train, &plan,
                    err));
@@ -251,8 +256,13 @@ Status grow_run(const GrowJob *job, Err *err)
     Status status = run_open(&run, job->settings, job->options, err);
     int64_t stage = 0;
     bool restore = false;
+    ModelConfig config;
     if (status == STATUS_OK)
         status = find_place(job, &run, &stage, &restore, err);
+    if (status == STATUS_OK)
+        status = first_config(job, &run, &config, err);
+    if (status == STATUS_OK)
+        status = run_choose_row(&run, job->model, &config, err);
     if (status == STATUS_OK && stage >= job->plan->n_stages)
         log_info("%s is finished already", job->settings->out);
     for (; status == STATUS_OK && stage < job->plan->n_stages; stage++) {
@@ -267,39 +277,22 @@ Status grow_run(const GrowJob *job, Err *err)
 /* ---- planning ----------------------------------------------------------------------------------
  */
 
-static Status dry_config(const GrowJob *job, const Run *run, ModelConfig *config, Err *err)
-{
-    if (!job->settings->init)
-        return model_settings_config(job->model, &run->table, job->plan->stages[0].blocks, config,
-                                     err);
-    Container *container;
-    CheckpointInfo info;
-    TRY(container_open(&container, job->settings->init, err));
-    Status status = checkpoint_info_read(container, &info, err);
-    if (status == STATUS_OK) {
-        *config = info.experts[0].config;
-        config->n_layers += job->plan->stages[0].blocks;
-        checkpoint_info_clear(&info);
-    }
-    container_close(container);
-    return status;
-}
-
-static Status dry_stages(const GrowJob *job, const Run *run, Err *err)
+static Status dry_stages(const GrowJob *job, Run *run, Err *err)
 {
     ModelConfig config;
-    TRY(dry_config(job, run, &config, err));
+    TRY(first_config(job, run, &config, err));
+    TRY(run_choose_row(run, job->model, &config, err));
     for (int64_t i = 0; i < job->plan->n_stages; i++) {
         const GrowStage *stage = &job->plan->stages[i];
-        if (i > 0)
+        if (i > 0 || job->settings->init)
             config.n_layers += stage->blocks;
         config.lora_rank = stage->trains.lora ? stage->lora_rank : 0;
         config.lora_alpha = stage->lora_alpha;
         TrainSet trained;
         Schedule schedule;
         TRY(stage_trained(stage, &config, &trained, err));
-        TRY(stage_schedule(job, stage, config.context, &schedule, err));
-        TrainConfig train = run_train_config(run, &schedule, config.context);
+        TRY(stage_schedule(job, stage, run->row, &schedule, err));
+        TrainConfig train = run_train_config(run, &schedule);
         char trains[80];
         grow_trains_text(&stage->trains, trains, sizeof trains);
         printf("stage %" PRId64 "     %" PRId64 " blocks (%" PRId64 " new), %s train, %" PRId64

@@ -37,17 +37,15 @@ static const Option train_options[] = {
     {0},
 };
 
-static Status schedule_of(const TrainSettings *s, int64_t context, Schedule *out, Err *err)
+static Status schedule_of(const TrainSettings *s, int64_t row, Schedule *out, Err *err)
 {
     Schedule schedule = schedule_default();
     TRY(schedule_parse(s->schedule, &schedule.kind, err));
-    if (s->run.batch < 1 || context < 1)
-        return err_set(err, "--batch and --context are at least 1");
     if ((s->tokens > 0) == (s->steps > 0))
         return err_set(err, "how long? give --tokens N or --steps N");
     if (s->tokens > SCHEDULE_MAX || s->steps > SCHEDULE_MAX)
         return err_set(err, "--tokens and --steps are at most %lld", (long long)SCHEDULE_MAX);
-    int64_t per_step = s->run.batch * context;
+    int64_t per_step = s->run.batch * row;
     schedule.steps = s->steps ? s->steps : (s->tokens + per_step - 1) / per_step;
     schedule.lr = s->lr;
     if (!(s->warmup >= 0.0 && s->warmup <= 1.0))
@@ -73,7 +71,7 @@ static TrainSet whole_model(const ModelConfig *config)
 static Status plan_of(const Run *run, const ModelConfig *config, const Schedule *schedule,
                       TrainPlan *plan, Err *err)
 {
-    TrainConfig train = run_train_config(run, schedule, config->context);
+    TrainConfig train = run_train_config(run, schedule);
     TrainSet trained = whole_model(config);
     return train_plan(&run->device, config, run->compute, DTYPE_F32, &trained, &train, plan, err);
 }
@@ -81,12 +79,12 @@ static Status plan_of(const Run *run, const ModelConfig *config, const Schedule 
 static Status dry_run(const TrainSettings *s, const Run *run, const ModelConfig *config,
                       const Schedule *schedule, Err *err)
 {
-    TrainConfig c = run_train_config(run, schedule, config->context);
+    TrainConfig c = run_train_config(run, schedule);
     TrainSet trained = whole_model(config);
     printf("model       %" PRId64 " blocks of width %" PRId64 ", vocabulary %" PRId64 "\n",
            config->n_layers, config->d_model, config->vocab_size);
     printf("steps       %" PRId64 " of %" PRId64 " tokens\n", schedule->steps,
-           s->run.batch * config->context);
+           s->run.batch * run->row);
     RunData opened;
     DryStage stage = {.config = config, .trained = &trained, .train = &c};
     TRY(run_dry_data(&s->run.data, &opened, &stage.data, err));
@@ -128,7 +126,7 @@ static Status train_model(const TrainSettings *s, Run *run, const ModelConfig *c
     if (restore)
         TRY(run_load_model(run, run->model_path, err));
     else if (s->run.init)
-        TRY(run_init_model(run, s->model.dropout, err));
+        TRY(run_init_model(run, &s->model, err));
     else {
         TRY(run_new_model(run, config, err));
         for (int64_t layer = 0; layer < config->n_layers; layer++)
@@ -168,23 +166,15 @@ static Status train_model(const TrainSettings *s, Run *run, const ModelConfig *c
 static Status run_verb(const TrainSettings *s, Run *run, Err *err)
 {
     ModelConfig config;
-    if (s->run.init) {
+    if (s->run.init)
         TRY(model_settings_keep_shape(err));
-        Container *container;
-        CheckpointInfo info;
-        TRY(container_open(&container, s->run.init, err));
-        Status status = checkpoint_info_read(container, &info, err);
-        if (status == STATUS_OK) {
-            config = info.experts[0].config;
-            checkpoint_info_clear(&info);
-        }
-        container_close(container);
-        TRY(status);
-    } else {
+    if (s->run.init || run->resumes)
+        TRY(run_base_config(run, &s->model, &config, err));
+    else
         TRY(model_settings_config(&s->model, &run->table, s->layers, &config, err));
-    }
+    TRY(run_choose_row(run, &s->model, &config, err));
     Schedule schedule;
-    TRY(schedule_of(s, config.context, &schedule, err));
+    TRY(schedule_of(s, run->row, &schedule, err));
     if (s->run.dry_run)
         return dry_run(s, run, &config, &schedule, err);
     RunData data;

@@ -30,7 +30,8 @@ static Status add_source(Loader *loader, int64_t i, Err *err)
     int64_t tokens = info->tokens[PACK_TRAIN];
     if (read_windows(tokens, loader->config.window) == 0)
         return err_set(err,
-                       "the training split of %s has %lld tokens, fewer than a row of %lld + 1",
+                       "the training split of %s has %lld tokens, fewer than a row of %lld + 1; "
+                       "give a shorter --row",
                        info->path, (long long)tokens, (long long)loader->config.window);
     return STATUS_OK;
 }

@@ -38,12 +38,27 @@ Status model_settings_config(const ModelSettings *s, const TableInfo *table, int
 
 Status model_settings_keep_shape(Err *err)
 {
-    static const char *const shape[] = {
-        "layers", "d-model",   "heads",       "kv-heads",  "d-ff",      "context", "norm",
-        "act",    "embedding", "embed-scale", "rope-base", "tied-head", "bias"};
+    static const char *const shape[] = {"layers",      "d-model",   "heads",     "kv-heads",
+                                        "d-ff",        "norm",      "act",       "embedding",
+                                        "embed-scale", "rope-base", "tied-head", "bias"};
     for (size_t i = 0; i < sizeof shape / sizeof *shape; i++)
         if (options_given(shape[i]))
             return err_set(err, "--%s is for a new model; the one of --init keeps its shape",
                            shape[i]);
     return STATUS_OK;
+}
+
+Status model_settings_adapt(const ModelSettings *s, ModelConfig *config, Err *err)
+{
+    if (options_given("dropout"))
+        config->dropout = s->dropout;
+    if (options_given("context") && s->context < 1)
+        return err_set(err, "--context is at least 1");
+    if (options_given("context") && s->context > config->context) {
+        /* Said by the file, since other programs may compute it from the context. */
+        if (config->rope_scaling.kind == ROPE_YARN)
+            config->rope_scaling.attention = (double)rope_attention_factor(&config->rope_scaling);
+        config->context = s->context;
+    }
+    return model_config_check(config, err);
 }

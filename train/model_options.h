@@ -30,7 +30,7 @@ typedef struct ModelSettings {
          "N",    "0",        "width of the feed-forward part (0: 4 x d-model)",                    \
          NULL,   0,          NULL},                                                                \
         {"context", OPTION_INT, MODEL_OPTION(Settings, field, context),                            \
-         "N",       "256",      "tokens of a training row",                                        \
+         "N",       "256",      "positions to train for (with --init: a longer context)",          \
          NULL,      0,          NULL},                                                             \
         {"norm",                                                                                   \
          OPTION_CHOICE,                                                                            \
@@ -72,7 +72,7 @@ typedef struct ModelSettings {
          "X",         "10000",     "base of the rotary frequencies",                               \
          NULL,        0,           NULL},                                                          \
         {"dropout", OPTION_REAL, MODEL_OPTION(Settings, field, dropout),                           \
-         "P",       "0",         "share of values dropped in training",                            \
+         "P",       "0",         "share of values dropped in training (with --init: as before)",   \
          NULL,      0,           NULL},                                                            \
         {"bias",                                                                                   \
          OPTION_FLAG,                                                                              \
@@ -92,7 +92,11 @@ typedef struct ModelSettings {
 Status model_settings_config(const ModelSettings *settings, const TableInfo *table, int64_t layers,
                              ModelConfig *out, Err *err);
 /* Fails when an option was given that says the shape of a new model, for a run that goes on with an
- * old one (--init): its shape is fixed, all but dropout. */
+ * old one (--init): its shape is fixed, all but context and dropout. */
 Status model_settings_keep_shape(Err *err);
+/* Those two of an old model, where they were given: a longer context (rotary frequencies stay as
+ * they are, so that nothing changes for positions that it knows; a shorter one only shortens rows,
+ * see run_choose_row) and another dropout. */
+Status model_settings_adapt(const ModelSettings *settings, ModelConfig *config, Err *err);
 
 #endif

@@ -10,6 +10,7 @@
 #include "core/cli/load_model.h"
 #include "train/run_options.h"
 #include "train/run_sample.h"
+#include "train/run_source.h"
 
 enum { BATCH_MAX = 1 << 20 };
 
@@ -94,43 +95,13 @@ static Status choose_dtype(Run *run, Err *err)
     return dtype_parse(run->settings->dtype, &run->compute, err);
 }
 
-static Status take_reading(Run *run, const Container *container, Err *err)
-{
-    reading_clear(&run->reading);
-    return reading_read(container, &run->reading, err);
-}
-
-/* The tokenizer and what is said of the table: from the table file or the model to go on with, and
- * what that model has read. */
-static Status read_source(Run *run, const char *path, Err *err)
-{
-    Container *container;
-    TRY(container_open(&container, path, err));
-    const char *kind;
-    Status status = tokenizer_read(container, &run->tokenizer, err);
-    if (status == STATUS_OK)
-        status = file_kind_read(container, &kind, &run->table_meta, err);
-    if (status == STATUS_OK && strcmp(kind, "table") == 0) {
-        json_decref(run->table_meta);
-        run->table_meta = NULL;
-        status = table_info_read(container, &run->table, &run->table_meta, err);
-    } else if (status == STATUS_OK) {
-        status = take_reading(run, container, err);
-    }
-    container_close(container);
-    return status;
-}
-
 static Status read_place(Run *run, Err *err)
 {
     Container *container;
     TRY(container_open(&container, run->model_path, err));
-    /* Some parts, such as the tokenizer, are taken from elsewhere: their damage would go unseen. */
     Status status = container_verify(container, err);
     if (status == STATUS_OK)
         status = container_json(container, "/run", &run->place, err);
-    if (status == STATUS_OK)
-        status = take_reading(run, container, err);
     if (status != STATUS_OK)
         err_wrap(err, "%s is not a run that can be resumed", run->settings->out);
     container_close(container);
@@ -163,7 +134,7 @@ static Status open_folder(Run *run, Err *err)
         log_warn("%s holds no checkpoint yet: starting from the beginning", s->out);
     if (run->ranks.is_first)
         TRY(file_make_folder(s->out, err));
-    if (exists)
+    if (run->resumes)
         TRY(read_place(run, err));
     if (!run->ranks.is_first)
         return STATUS_OK;
@@ -198,16 +169,14 @@ Status run_open(Run *run, const RunSettings *settings, json_t *options, Err *err
     TRY(check_settings(settings, err));
     if (!settings->out && !settings->dry_run)
         return err_set(err, "where to? -o FOLDER");
-    const char *source = settings->init ? settings->init : settings->table;
-    if (!source)
-        return err_set(err, "a new model stands on a table: --table FILE ('cambium embed')");
     TRY(choose_dtype(run, err));
     run->options = run_options_that_decide(run->options, run->compute);
-    TRY(read_source(run, source, err));
-    if (settings->dry_run)
-        return STATUS_OK;
-    run->model_path = file_join(settings->out, "model.h5");
-    return open_folder(run, err);
+    if (!settings->dry_run) {
+        run->model_path = file_join(settings->out, "model.h5");
+        run->resumes = settings->resume && file_exists(run->model_path);
+    }
+    TRY(run_read_source(run, err));
+    return settings->dry_run ? STATUS_OK : open_folder(run, err);
 }
 
 Status run_close(Run *run, Status status, Err *err)
@@ -272,14 +241,10 @@ Status run_load_model(Run *run, const char *path, Err *err)
     return ensemble_take_model(ensemble, path, &run->model, err);
 }
 
-Status run_init_model(Run *run, double dropout, Err *err)
+Status run_init_model(Run *run, const ModelSettings *settings, Err *err)
 {
     TRY(run_load_model(run, run->settings->init, err));
-    ModelConfig config = run->model->config;
-    config.dropout = dropout;
-    TRY(model_config_check(&config, err));
-    run->model->config = config;
-    return STATUS_OK;
+    return model_settings_adapt(settings, &run->model->config, err);
 }
 
 /* ---- saving ------------------------------------------------------------------------------------
@@ -352,7 +317,7 @@ Status run_keep(Run *run, const char *name, const json_t *place, Err *err)
 /* ---- training ----------------------------------------------------------------------------------
  */
 
-TrainConfig run_train_config(const Run *run, const Schedule *schedule, int64_t context)
+TrainConfig run_train_config(const Run *run, const Schedule *schedule)
 {
     const RunSettings *s = run->settings;
     TrainConfig c = train_config_default();
@@ -362,7 +327,7 @@ TrainConfig run_train_config(const Run *run, const Schedule *schedule, int64_t c
     c.adamw.clip = s->clip;
     c.batch = s->batch;
     c.micro_batch = s->micro_batch;
-    c.context = context;
+    c.context = run->row;
     c.seed = (uint64_t)s->seed;
     c.ranks = run->ranks.count;
     c.processes = run->ranks.comm != NULL;
@@ -427,7 +392,7 @@ static Status new_trainer(Trainer **out, const Run *run, const RunStage *stage, 
     TrainerSetup setup = {
         .model = run->model,
         .trained = stage->trained,
-        .config = run_train_config(run, &stage->schedule, run->model->config.context),
+        .config = run_train_config(run, &stage->schedule),
         .sources = stage->data->sources,
         .n_sources = stage->data->count,
         .reading = &run->reading,

@@ -7,13 +7,14 @@
 #include "core/cli/options.h"
 #include "core/io/checkpoint.h"
 #include "core/comm/ranks.h"
+#include "train/model_options.h"
 #include "train/trainer.h"
 
 /* Options that both verbs have. */
 typedef struct RunSettings {
     char *out, *table, *init, *device, *dtype, *prompt, *comm, *data_from;
     StringList data;
-    int64_t batch, micro_batch, seed, ranks;
+    int64_t batch, micro_batch, row, seed, ranks;
     int64_t eval_every, eval_tokens, save_every, sample_every, log_every;
     double weight_decay, clip, floor;
     bool resume, dry_run, deterministic;
@@ -61,6 +62,15 @@ typedef struct RunSettings {
         {"micro-batch", OPTION_INT, RUN_OPTION(Settings, field, micro_batch),                      \
          "N",           "0",        "rows computed at once (0: all; gradients are accumulated)",   \
          NULL,          0,          NULL},                                                         \
+        {"row",                                                                                    \
+         OPTION_INT,                                                                               \
+         RUN_OPTION(Settings, field, row),                                                         \
+         "N",                                                                                      \
+         "0",                                                                                      \
+         "tokens of a row (0: the context; with --init as before, or at most 512)",                \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         NULL},                                                                                    \
         {"ranks", OPTION_INT, RUN_OPTION(Settings, field, ranks),                                  \
          "N",     "1",        "data-parallel ranks (under mpirun: its processes)",                 \
          NULL,    0,          NULL},                                                               \
@@ -153,7 +163,9 @@ typedef struct Run {
     Ranks ranks;
     Device device;
     DType compute;
-    char *model_path; /* FOLDER/model.h5 */
+    char *model_path; /* FOLDER/model.h5; NULL in a dry run */
+    bool resumes;     /* it goes on with the checkpoint there */
+    int64_t row;      /* tokens of a row; set by run_choose_row */
     Tokenizer *tokenizer;
     TableInfo table;
     json_t *table_meta; /* what `table` borrows from */
@@ -181,8 +193,13 @@ Status run_new_model(Run *run, const ModelConfig *config, Err *err);
 /* The model of a file, ready to train: all masters in memory. */
 Status run_load_model(Run *run, const char *path, Err *err);
 
-/* The model that --init names, which drops values as this run says. */
-Status run_init_model(Run *run, double dropout, Err *err);
+/* The model that --init names, adapted to this run. */
+Status run_init_model(Run *run, const ModelSettings *settings, Err *err);
+/* The configuration of the model that the run goes on with: that of --init, adapted, or of its own
+ * checkpoint. */
+Status run_base_config(const Run *run, const ModelSettings *settings, ModelConfig *out, Err *err);
+/* How long the rows of this run are, which belongs to the run and not to the model. */
+Status run_choose_row(Run *run, const ModelSettings *settings, const ModelConfig *config, Err *err);
 
 /* One stage of a run. */
 typedef struct RunStage {
@@ -203,7 +220,7 @@ typedef struct RunOpening {
     const char *trains;
 } RunOpening;
 void run_write_opening(const Run *run, const RunOpening *opening, const TrainPlan *plan);
-TrainConfig run_train_config(const Run *run, const Schedule *schedule, int64_t context);
+TrainConfig run_train_config(const Run *run, const Schedule *schedule);
 /* Trains; on success the history has the stage (with `fields`) but nothing says that it is done
  * until run_save. STATUS_STOPPED: saved, and --resume goes on. */
 Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err);
