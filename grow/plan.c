@@ -4,10 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <yaml.h>
-
 #include "core/base/mem.h"
 #include "core/cli/options.h"
+#include "core/cli/yaml_file.h"
 #include "core/io/json_put.h"
 #include "train/schedule.h"
 
@@ -161,11 +160,6 @@ typedef struct Reader {
     const GrowDefaults *defaults;
 } Reader;
 
-static const char *scalar(const yaml_node_t *node)
-{
-    return node && node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value : NULL;
-}
-
 static Status read_real(const char *key, const char *text, double *out, Err *err)
 {
     char *end;
@@ -194,13 +188,13 @@ static Status read_bool(const char *key, const char *text, bool *out, Err *err)
 static Status read_words(Reader *r, const char *key, yaml_node_t *value,
                          Status (*add)(void *, const char *, Err *), void *target, Err *err)
 {
-    if (scalar(value))
-        return add(target, scalar(value), err);
+    if (yaml_scalar(value))
+        return add(target, yaml_scalar(value), err);
     if (!value || value->type != YAML_SEQUENCE_NODE)
         return err_set(err, "%s wants a word or a list of words", key);
     for (yaml_node_item_t *item = value->data.sequence.items.start;
          item < value->data.sequence.items.top; item++) {
-        const char *text = scalar(yaml_document_get_node(r->document, *item));
+        const char *text = yaml_scalar(yaml_document_get_node(r->document, *item));
         if (!text)
             return err_set(err, "%s wants a list of plain words", key);
         TRY(add(target, text, err));
@@ -238,9 +232,9 @@ static Status read_mapping(Reader *r, yaml_node_t *node, PairReader *pair, void 
     for (yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top;
          p++) {
         yaml_node_t *key = yaml_document_get_node(r->document, p->key);
-        if (!scalar(key))
+        if (!yaml_scalar(key))
             return err_set(err, "line %zu: a key must be plain text", key->start_mark.line + 1);
-        if (pair(r, target, scalar(key), yaml_document_get_node(r->document, p->value), err) !=
+        if (pair(r, target, yaml_scalar(key), yaml_document_get_node(r->document, p->value), err) !=
             STATUS_OK) {
             /* An inner mapping has already said where. */
             return strncmp(err->text, "line ", 5) == 0
@@ -256,18 +250,18 @@ static Status lora_pair(Reader *r, void *target, const char *key, yaml_node_t *v
     (void)r;
     GrowStage *stage = target;
     if (strcmp(key, "rank") == 0)
-        return read_count(key, scalar(value), &stage->lora_rank, err);
+        return read_count(key, yaml_scalar(value), &stage->lora_rank, err);
     if (strcmp(key, "alpha") == 0)
-        return read_real(key, scalar(value), &stage->lora_alpha, err);
+        return read_real(key, yaml_scalar(value), &stage->lora_alpha, err);
     if (strcmp(key, "fold") == 0)
-        return read_bool(key, scalar(value), &stage->lora_fold, err);
+        return read_bool(key, yaml_scalar(value), &stage->lora_fold, err);
     return err_set(err, "lora has no key '%s'; there are rank, alpha and fold", key);
 }
 
 static Status stage_pair(Reader *r, void *target, const char *key, yaml_node_t *value, Err *err)
 {
     GrowStage *stage = target;
-    const char *text = scalar(value);
+    const char *text = yaml_scalar(value);
     if (strcmp(key, "blocks") == 0)
         return read_count(key, text, &stage->blocks, err);
     if (strcmp(key, "tokens") == 0)
@@ -332,8 +326,9 @@ static Status plan_defaults_pair(Reader *r, void *target, const char *key, yaml_
 {
     (void)r;
     GrowDefaults *defaults = target;
-    return strcmp(key, "data_from") == 0 ? read_data_from(scalar(value), &defaults->from_start, err)
-                                         : STATUS_OK;
+    return strcmp(key, "data_from") == 0
+               ? read_data_from(yaml_scalar(value), &defaults->from_start, err)
+               : STATUS_OK;
 }
 
 static Status read_document(GrowPlan *plan, yaml_document_t *document, const GrowDefaults *defaults,
@@ -349,30 +344,22 @@ static Status read_document(GrowPlan *plan, yaml_document_t *document, const Gro
     return plan->n_stages ? STATUS_OK : err_set(err, "the plan has no stages");
 }
 
+typedef struct PlanTarget {
+    GrowPlan *plan;
+    const GrowDefaults *defaults;
+} PlanTarget;
+
+static Status read_plan(void *context, yaml_document_t *document, Err *err)
+{
+    const PlanTarget *target = context;
+    return read_document(target->plan, document, target->defaults, err);
+}
+
 Status grow_plan_read(GrowPlan *plan, const char *path, const GrowDefaults *defaults, Err *err)
 {
     *plan = (GrowPlan){0};
-    StrBuf text = {0};
-    Status status = file_read(path, 1 << 20, &text, err);
-    if (status != STATUS_OK) {
-        strbuf_clear(&text);
-        return status;
-    }
-    yaml_parser_t parser;
-    yaml_document_t document;
-    CHECK(yaml_parser_initialize(&parser), "libyaml");
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text.data, (size_t)text.size);
-    if (!yaml_parser_load(&parser, &document)) {
-        status = err_set(err, "%s, line %zu: %s", path, parser.problem_mark.line + 1,
-                         parser.problem ? parser.problem : "not YAML");
-    } else {
-        status = read_document(plan, &document, defaults, err);
-        if (status != STATUS_OK)
-            err_wrap(err, "%s", path);
-        yaml_document_delete(&document);
-    }
-    yaml_parser_delete(&parser);
-    strbuf_clear(&text);
+    PlanTarget target = {plan, defaults};
+    Status status = yaml_file_read(path, read_plan, &target, err);
     if (status != STATUS_OK)
         grow_plan_clear(plan);
     return status;

@@ -1,27 +1,22 @@
 #include "core/cli/config_file.h"
 
-#include <yaml.h>
-
-#include "core/base/strbuf.h"
-
-static const char *scalar(const yaml_node_t *node)
-{
-    return node && node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value : NULL;
-}
+#include "core/cli/yaml_file.h"
 
 static Status apply_value(const Verb *verb, void *settings, yaml_document_t *document,
                           const char *name, yaml_node_t *value, Err *err)
 {
-    if (scalar(value))
-        return options_set(verb, settings, name, scalar(value), err);
+    if (yaml_scalar(value))
+        return options_set(verb, settings, name, yaml_scalar(value), err);
     if (!value || value->type != YAML_SEQUENCE_NODE)
         return err_set(err, "'%s' wants a value or a list of values", name);
     for (yaml_node_item_t *item = value->data.sequence.items.start;
          item < value->data.sequence.items.top; item++) {
-        const char *text = scalar(yaml_document_get_node(document, *item));
+        const char *text = yaml_scalar(yaml_document_get_node(document, *item));
         if (!text)
             return err_set(err, "'%s' wants a list of plain values", name);
         TRY(options_set(verb, settings, name, text, err));
+        if (item > value->data.sequence.items.start && !options_is_list(verb, name))
+            return err_set(err, "'%s' wants one value, not several", name);
     }
     return STATUS_OK;
 }
@@ -36,9 +31,9 @@ static Status apply_document(const Verb *verb, void *settings, yaml_document_t *
     for (yaml_node_pair_t *pair = root->data.mapping.pairs.start;
          pair < root->data.mapping.pairs.top; pair++) {
         yaml_node_t *key = yaml_document_get_node(document, pair->key);
-        if (!scalar(key))
+        if (!yaml_scalar(key))
             return err_set(err, "an option name must be plain text");
-        Status status = apply_value(verb, settings, document, scalar(key),
+        Status status = apply_value(verb, settings, document, yaml_scalar(key),
                                     yaml_document_get_node(document, pair->value), err);
         if (status != STATUS_OK)
             return err_wrap(err, "line %zu", key->start_mark.line + 1);
@@ -46,28 +41,19 @@ static Status apply_document(const Verb *verb, void *settings, yaml_document_t *
     return STATUS_OK;
 }
 
+typedef struct Target {
+    const Verb *verb;
+    void *settings;
+} Target;
+
+static Status apply(void *context, yaml_document_t *document, Err *err)
+{
+    const Target *target = context;
+    return apply_document(target->verb, target->settings, document, err);
+}
+
 Status config_file_apply(const Verb *verb, void *settings, const char *path, Err *err)
 {
-    StrBuf text = {0};
-    Status status = file_read(path, 1 << 20, &text, err);
-    if (status != STATUS_OK) {
-        strbuf_clear(&text);
-        return status;
-    }
-    yaml_parser_t parser;
-    yaml_document_t document;
-    CHECK(yaml_parser_initialize(&parser), "libyaml");
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text.data, (size_t)text.size);
-    if (!yaml_parser_load(&parser, &document)) {
-        status = err_set(err, "%s, line %zu: %s", path, parser.problem_mark.line + 1,
-                         parser.problem ? parser.problem : "not YAML");
-    } else {
-        status = apply_document(verb, settings, &document, err);
-        if (status != STATUS_OK)
-            err_wrap(err, "%s", path);
-        yaml_document_delete(&document);
-    }
-    yaml_parser_delete(&parser);
-    strbuf_clear(&text);
-    return status;
+    Target target = {verb, settings};
+    return yaml_file_read(path, apply, &target, err);
 }

@@ -13,7 +13,8 @@
 #include "core/io/json_put.h"
 
 static CommonSettings common;
-static StringList given; /* names that the config file and the command line set */
+static StringList given;      /* names that the config file and the command line set */
+static StringList given_here; /* of these, names that the place which is read now has set */
 
 static const Option common_options[] = {
     {"config", OPTION_TEXT, 0, "FILE", NULL,
@@ -37,12 +38,17 @@ const CommonSettings *options_common(void)
     return &common;
 }
 
-bool options_given(const char *name)
+static bool has_name(const StringList *names, const char *name)
 {
-    for (int64_t i = 0; i < given.count; i++)
-        if (strcmp(given.items[i], name) == 0)
+    for (int64_t i = 0; i < names->count; i++)
+        if (strcmp(names->items[i], name) == 0)
             return true;
     return false;
+}
+
+bool options_given(const char *name)
+{
+    return has_name(&given, name);
 }
 
 static void *field(const Option *option, void *settings)
@@ -163,7 +169,9 @@ static Status set_value(const Option *option, void *settings, const char *text, 
 {
     void *at = field(option, settings);
     char *end;
+    bool first = !has_name(&given_here, option->name);
     string_list_add(&given, option->name);
+    string_list_add(&given_here, option->name);
     switch (option->kind) {
     case OPTION_FLAG:
         if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
@@ -192,6 +200,8 @@ static Status set_value(const Option *option, void *settings, const char *text, 
         *(char **)at = xstrdup(text);
         return STATUS_OK;
     case OPTION_LIST:
+        if (first)
+            string_list_clear(at);
         string_list_add(at, text);
         return STATUS_OK;
     }
@@ -229,6 +239,12 @@ Status options_set(const Verb *verb, void *settings, const char *name, const cha
     if (!option || strcmp(name, "config") == 0)
         return unknown_option(verb, name, err);
     return set_value(option, target, text, err);
+}
+
+bool options_is_list(const Verb *verb, const char *name)
+{
+    const Option *option = find_in(verb->options, name, strlen(name));
+    return option && option->kind == OPTION_LIST;
 }
 
 /* Parses one long option; `*index` advances when the value is the next argument. */
@@ -286,17 +302,20 @@ static Status parse_short(const Verb *verb, int argc, char **argv, int *index, v
     return set_value(option, target, argv[++*index], err);
 }
 
-static const char *config_path(int argc, char **argv)
+static Status config_path(int argc, char **argv, const char **path, Err *err)
 {
-    for (int i = 0; i < argc; i++) {
+    *path = NULL;
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        const char *next = NULL;
         if (strncmp(argv[i], "--config=", 9) == 0)
-            return argv[i] + 9;
-        if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)
-            return argv[i + 1];
-        if (strcmp(argv[i], "--") == 0)
-            break;
+            next = argv[i] + 9;
+        else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)
+            next = argv[++i];
+        if (next && *path)
+            return err_set(err, "--config %s and --config %s: give one file", *path, next);
+        *path = next ? next : *path;
     }
-    return NULL;
+    return STATUS_OK;
 }
 
 Status options_parse(const Verb *verb, int argc, char **argv, void *settings,
@@ -306,9 +325,12 @@ Status options_parse(const Verb *verb, int argc, char **argv, void *settings,
     common = (CommonSettings){0};
     set_defaults(verb->options, settings);
     string_list_clear(&given);
-    const char *path = config_path(argc, argv);
+    string_list_clear(&given_here);
+    const char *path;
+    TRY(config_path(argc, argv, &path, err));
     if (path)
         TRY(config_file_apply(verb, settings, path, err));
+    string_list_clear(&given_here);
     bool only_names = false;
     for (int i = 0; i < argc; i++) {
         if (only_names || argv[i][0] != '-' || argv[i][1] == '\0')
@@ -338,6 +360,7 @@ Status options_parse(const Verb *verb, int argc, char **argv, void *settings,
 void options_clear(const Verb *verb, void *settings)
 {
     string_list_clear(&given);
+    string_list_clear(&given_here);
     for (const Option *o = verb->options; o->name; o++) {
         void *at = field(o, settings);
         if (o->kind == OPTION_TEXT || o->kind == OPTION_CHOICE) {

@@ -55,7 +55,8 @@ struct Verb {
 };
 
 /* Fills `settings` (zeroed by this call) from the defaults, then a file given by --config, then the
- * command line. Unknown names are errors that suggest the nearest one. */
+ * command line; a list of a later place replaces that of an earlier one. Unknown names are errors
+ * that suggest the nearest one. */
 Status options_parse(const Verb *verb, int argc, char **argv, void *settings,
                      StringList *positionals, Err *err);
 /* Releases what options_parse allocated inside the settings. */
@@ -70,6 +71,9 @@ Status option_parse_int(const char *text, int64_t *out);
 /* Whether the config file or the command line of this process named the option, whatever its
  * value. */
 bool options_given(const char *name);
+
+/* Whether the verb has this option and it may be given several times. */
+bool options_is_list(const Verb *verb, const char *name);
 
 /* Every option with its present value; the caller owns the object. */
 json_t *options_json(const Verb *verb, const void *settings);

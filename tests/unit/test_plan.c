@@ -81,6 +81,12 @@ static void refuses_with_line_and_reason(void **state)
         {"stages:\n  - blocks: 3\n    schedule: steep\n", "line 2: schedule: 'steep' is none of"},
         {"stages:\n  - blocks: 3\n  - blocks: 0\n", "newest needs a stage that adds blocks"},
         {"stages: [\n", "line 2"},
+        {"stages:\n  - blocks: 3\nstages:\n  - blocks: 2\n",
+         "line 3: 'stages' stands in line 1 already"},
+        {"stages:\n  - blocks: 3\n    lr: 1\n    blocks: 2\n",
+         "line 4: 'blocks' stands in line 2 already"},
+        {"stages:\n  - lora: {rank: 3, rank: 4}\n", "line 2: 'rank' stands in line 2 already"},
+        {"stages:\n  - blocks: 3\n---\nstages:\n", "line 4: a second document begins"},
         {"&a [*a]\n", "wants lines of the form"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
