@@ -24,7 +24,7 @@ CC := clang
 endif
 
 # ---- what the program is made of ------------------------------------------------------------------
-FOLDERS := core/base core/tensor core/cpu core/comm core/text core/model core/io core/decode \
+FOLDERS := core/base core/tensor core/cpu core/comm core/text core/text/jinja core/model core/io core/decode \
            core/metrics core/cli embed train grow merge infer infer/helix infer/plan infer/serve \
            infer/eval
 PACKAGES := build-essential pkg-config git libdnnl-dev libhdf5-dev libfreetype-dev fonts-unifont \

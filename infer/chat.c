@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/base/log.h"
@@ -80,7 +81,9 @@ static void greet(const ChatOptions *options)
     if (options->chat)
         log_info("A conversation in the form of %s. An empty line starts anew, Ctrl-C cuts an "
                  "answer short, Ctrl-D ends.",
-                 chat_template_name(options->chat));
+                 strcmp(chat_template_name(options->chat), "own") == 0
+                     ? "the model's own template"
+                     : chat_template_name(options->chat));
     else
         log_info("Your lines and the model's make one text. An empty line starts anew, Ctrl-C cuts "
                  "an answer short, Ctrl-D ends.");

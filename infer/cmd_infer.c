@@ -36,8 +36,9 @@ static const Option infer_options[] = {
      "model's continuations make one text",
      NULL, 0, NULL},
     {"chat-template", OPTION_TEXT, AT(chat_template), "NAME", "auto",
-     "form of a conversation: auto (the model's own), none, or one of chatml, llama2, llama3, ... "
-     "(another name lists them)",
+     "form of a conversation: auto (the model's own), none, a file with a Jinja template, or one "
+     "of "
+     "chatml, llama2, llama3, ... (another name lists them)",
      NULL, 0, NULL},
     {"system", OPTION_TEXT, AT(system), "TEXT", NULL,
      "what a conversation begins with, instead of the template's own", NULL, 0, NULL},
@@ -249,10 +250,14 @@ static Status converse(const InferSettings *s, Helix *helix, Err *err)
     ChatTemplate *chat;
     TRY(chat_prompt_choose(&chat, s->chat_template, model->tokenizer, err));
     ChatOptions options = {chat, s->system, options_of(s, helix)};
-    Status status = s->system && !chat
-                        ? err_set(err, "--system needs a chat template, which this model does not "
-                                       "bring; name one by --chat-template")
-                        : chat_run(&options, model, err);
+    Status status;
+    if (chat && chat_template_problem(chat))
+        status = err_set(err, "%s", chat_template_problem(chat));
+    else if (s->system && !chat)
+        status = err_set(err, "--system needs a chat template, which this model does not bring; "
+                              "name one by --chat-template");
+    else
+        status = chat_run(&options, model, err);
     chat_prompt_free(chat);
     return status;
 }

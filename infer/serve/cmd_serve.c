@@ -38,8 +38,8 @@ static const Option serve_options[] = {
     {"name", OPTION_TEXT, AT(name), "NAME", NULL,
      "what the model is called (default: its file's name)", NULL, 0, NULL},
     {"chat-template", OPTION_TEXT, AT(chat_template), "NAME", "auto",
-     "how conversations become text: a style's name, none (lines of 'role: content'), or auto (the "
-     "model's own, else none)",
+     "how conversations become text: auto (the model's own, else none), none (lines of 'role: "
+     "content'), a file with a Jinja template, or the name of a style (another name lists them)",
      NULL, 0, NULL},
     {"batch", OPTION_INT, AT(batch), "N", "32", "texts to work on at a time", NULL, 0,
      "Scheduling"},
@@ -194,6 +194,8 @@ static Status serve_model(const ServeSettings *s, Helix *helix, Service *service
     Protocol *p = &service->protocol;
     ChatTemplate *chat;
     TRY(chat_prompt_choose(&chat, s->chat_template, model->tokenizer, err));
+    if (chat && chat_template_problem(chat))
+        log_warn("conversations will be refused: %s", chat_template_problem(chat));
     p->chat = chat;
     p->tokenizer = model->tokenizer;
     p->vocab_size = model->ensemble->experts[0]->config.vocab_size;

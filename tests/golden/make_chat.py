@@ -4,7 +4,8 @@ well-known chat templates. Needs that package:
 
     python3 tests/golden/make_chat.py >tests/golden/chat.jsonl
 
-One object a line: style, template, bos, eos, cases: messages, generation, text (null: refused).
+One object a line: style (of this program, that renders the same; null: none), template, bos, eos,
+cases: messages, generation, text (null: refused).
 """
 import json
 
@@ -130,9 +131,9 @@ PHI3 = ("{% for message in messages %}{% if message['role'] == 'system' %}{{'<|s
 
 TEMPLATES = [
     ("chatml", CHATML % "", "<s>", "<|im_end|>"),
-    ("chatml", CHATML % FIRST, "<|im_start|>", "<|im_end|>"),
-    ("chatml", CHATML % FIRST_ESCAPED, "", "<|im_end|>"),
-    ("chatml", QWEN, "", "<|im_end|>"),
+    (None, CHATML % FIRST, "<|im_start|>", "<|im_end|>"),
+    (None, CHATML % FIRST_ESCAPED, "", "<|im_end|>"),
+    (None, QWEN, "", "<|im_end|>"),
     ("llama2", LLAMA2, "<s>", "</s>"),
     ("llama3", LLAMA3, "<|begin_of_text|>", "<|eot_id|>"),
     ("llama3.1", LLAMA31, "<|begin_of_text|>", "<|eot_id|>"),

@@ -1,0 +1,159 @@
+/* Clients send conversations in one form, templates read them in several. What a template reads is
+ * found out by running it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/text/chat_probe.h"
+
+/* The text of the conversation of one question and `answer`, or NULL when the template fails. */
+static char *probe(const ChatTemplate *chat, json_t *question, json_t *answer)
+{
+    Err err;
+    JinjaOutput out = {0};
+    json_t *messages = json_array();
+    json_array_append_new(messages, json_pack("{s:s, s:o}", "role", "user", "content", question));
+    if (answer)
+        json_array_append_new(messages, answer);
+    ChatRequest request = {.messages = messages};
+    bool fine = chat_render_request(chat, &request, &out, &err) == STATUS_OK;
+    json_decref(messages);
+    char *text = fine ? strbuf_detach(&out.text) : NULL;
+    jinja_output_clear(&out);
+    return text;
+}
+
+static bool same(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+bool chat_probe_parts(const ChatTemplate *chat)
+{
+    char *plain = probe(chat, json_string("cambium"), NULL);
+    char *parts = probe(chat, json_pack("[{s:s, s:s}]", "type", "text", "text", "cambium"), NULL);
+    bool takes = same(plain, parts);
+    free(plain);
+    free(parts);
+    return takes;
+}
+
+/* Whether the JSON of the arguments stands in the text, as it is, in whatever spacing. */
+static bool shows_arguments(const char *text)
+{
+    return text &&
+           (strstr(text, "{\"cambium\": \"probe\"}") || strstr(text, "{\"cambium\":\"probe\"}"));
+}
+
+static json_t *call_message(json_t *arguments)
+{
+    return json_pack("{s:s, s:s, s:[{s:s, s:s, s:{s:s, s:o}}]}", "role", "assistant", "content", "",
+                     "tool_calls", "id", "cambium01", "type", "function", "function", "name",
+                     "cambium", "arguments", arguments);
+}
+
+bool chat_probe_objects(const ChatTemplate *chat)
+{
+    char *text =
+        probe(chat, json_string("cambium"), call_message(json_string("{\"cambium\": \"probe\"}")));
+    char *object =
+        probe(chat, json_string("cambium"), call_message(json_pack("{s:s}", "cambium", "probe")));
+    bool wants = object && !shows_arguments(text) && !same(text, object);
+    free(text);
+    free(object);
+    return wants;
+}
+
+int32_t chat_probe_end(const ChatTemplate *chat, const Tokenizer *tokenizer)
+{
+    static const char words[] = "cambium answers";
+    int32_t end = -1;
+    char *text = probe(chat, json_string("cambium asks"),
+                       json_pack("{s:s, s:s}", "role", "assistant", "content", words));
+    const char *at = text ? strstr(text, words) : NULL;
+    if (at) {
+        IdList ids = {0};
+        at += strlen(words);
+        tokenizer_encode_with_specials(tokenizer, at, (int64_t)strlen(at), &ids);
+        for (int64_t i = 0; i < ids.count && end < 0; i++)
+            if (tokenizer_is_control(tokenizer, ids.items[i]))
+                end = ids.items[i];
+        id_list_clear(&ids);
+    }
+    free(text);
+    return end;
+}
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+/* The texts of the parts one behind the other, or NULL when one of them is no text. */
+static json_t *joined_parts(const json_t *parts)
+{
+    size_t i;
+    json_t *part;
+    StrBuf text = {0};
+    json_array_foreach(parts, i, part)
+    {
+        const json_t *one = json_object_get(part, "text");
+        const char *type = json_string_value(json_object_get(part, "type"));
+        if (!json_is_string(one) || !type || strcmp(type, "text") != 0) {
+            strbuf_clear(&text);
+            return NULL;
+        }
+        strbuf_append(&text, json_string_value(one), json_string_length(one));
+    }
+    json_t *out = json_stringn_nocheck(text.data ? text.data : "", (size_t)text.size);
+    strbuf_clear(&text);
+    return out;
+}
+
+/* `call` with its arguments as an object, where they are the JSON of one. */
+static json_t *with_object(json_t *call)
+{
+    json_t *function = json_object_get(call, "function");
+    json_t *arguments = json_object_get(function, "arguments");
+    if (!json_is_string(arguments))
+        return json_incref(call);
+    json_t *object = json_loadb(json_string_value(arguments), json_string_length(arguments),
+                                JSON_ALLOW_NUL, NULL);
+    if (!json_is_object(object)) {
+        json_decref(object);
+        return json_incref(call);
+    }
+    json_t *out = json_copy(call), *copy = json_copy(function);
+    json_object_set_new(copy, "arguments", object);
+    json_object_set_new(out, "function", copy);
+    return out;
+}
+
+static void adapt(const ChatTemplate *chat, json_t *message)
+{
+    size_t i;
+    json_t *call, *calls = json_object_get(message, "tool_calls");
+    const json_t *content = json_object_get(message, "content");
+    const char *role = json_string_value(json_object_get(message, "role"));
+    if (role && strcmp(role, "developer") == 0 && !chat->knows_developer)
+        json_object_set_new(message, "role", json_string("system"));
+    json_t *joined = json_is_array(content) && !chat->takes_parts ? joined_parts(content) : NULL;
+    if (joined)
+        json_object_set_new(message, "content", joined);
+    if (!json_is_array(calls) || !chat->takes_calls_as_objects)
+        return;
+    json_t *list = json_array();
+    json_array_foreach(calls, i, call) json_array_append_new(list, with_object(call));
+    json_object_set_new(message, "tool_calls", list);
+}
+
+json_t *chat_adapt_messages(const ChatTemplate *chat, const json_t *messages)
+{
+    size_t i;
+    json_t *one, *out = json_array();
+    json_array_foreach(messages, i, one)
+    {
+        json_t *copy = json_is_object(one) ? json_copy(one) : json_incref(one);
+        if (json_is_object(copy))
+            adapt(chat, copy);
+        json_array_append_new(out, copy);
+    }
+    return out;
+}

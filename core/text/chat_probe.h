@@ -1,0 +1,14 @@
+/* What a chat template does, found out by running it. */
+#ifndef CAMBIUM_CORE_TEXT_CHAT_PROBE_H
+#define CAMBIUM_CORE_TEXT_CHAT_PROBE_H
+
+#include "core/text/chat_template.h"
+
+/* Contents that are lists of parts give the same text as the parts' text alone. */
+bool chat_probe_parts(const ChatTemplate *chat);
+/* Arguments of calls show as JSON when they are objects, and not when they are JSON texts. */
+bool chat_probe_objects(const ChatTemplate *chat);
+/* The first control token behind an assistant's words, or -1. */
+int32_t chat_probe_end(const ChatTemplate *chat, const Tokenizer *tokenizer);
+
+#endif
