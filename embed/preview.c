@@ -53,7 +53,7 @@ static Status write_png(const char *path, const uint8_t *pixels, int width, int 
                        .format = PNG_FORMAT_GRAY};
     errno = 0;
     if (!png_image_write_to_file(&image, draft.temporary, 0, pixels, width, NULL)) {
-        err_set(err, "cannot write %s: %s (%s)", draft.temporary, image.message,
+        err_set(err, "cannot write %s: %s (%s)", draft.path, image.message,
                 errno ? strerror(errno) : "no details");
         file_draft_abandon(&draft);
         return STATUS_FAIL;

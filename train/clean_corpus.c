@@ -141,11 +141,11 @@ static Status keep_page(Cleaner *cleaner, const char *name, Err *err)
     int part = held_out(cleaner->plan, name) ? CLEAN_HELDOUT : CLEAN_TRAIN;
     FILE *stream = cleaner->outputs[part].stream;
     if (cleaner->report->documents[part]++ && fputc('\f', stream) == EOF)
-        return err_set(err, "cannot write %s: %s", cleaner->outputs[part].draft.temporary,
+        return err_set(err, "cannot write %s: %s", cleaner->outputs[part].draft.path,
                        strerror(errno));
     strbuf_putc(document, '\n');
     if (fwrite(document->data, 1, (size_t)document->size, stream) != (size_t)document->size)
-        return err_set(err, "cannot write %s: %s", cleaner->outputs[part].draft.temporary,
+        return err_set(err, "cannot write %s: %s", cleaner->outputs[part].draft.path,
                        strerror(errno));
     cleaner->report->bytes[part] += document->size;
     return STATUS_OK;
@@ -207,7 +207,7 @@ static Status open_output(Output *output, const char *prefix, const char *suffix
     TRY(status);
     output->stream = fopen(output->draft.temporary, "wb");
     if (!output->stream)
-        return err_set(err, "cannot create %s: %s", output->draft.temporary, strerror(errno));
+        return err_set(err, "cannot create %s: %s", output->draft.path, strerror(errno));
     return STATUS_OK;
 }
 
@@ -215,7 +215,7 @@ static Status open_output(Output *output, const char *prefix, const char *suffix
 static Status close_output(Output *output, Status status, Err *err)
 {
     if (output->stream && fclose(output->stream) != 0 && status == STATUS_OK)
-        status = err_set(err, "cannot write %s: %s", output->draft.temporary, strerror(errno));
+        status = err_set(err, "cannot write %s: %s", output->draft.path, strerror(errno));
     if (status == STATUS_OK)
         return file_draft_commit(&output->draft, err);
     file_draft_abandon(&output->draft);

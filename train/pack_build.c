@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -158,19 +157,6 @@ static Status list_inputs(Builder *builder, Err *err)
     return STATUS_OK;
 }
 
-/* A file without a name in the folder of the output, where there must be room for it anyway. */
-static FILE *open_scratch(const char *output, int split, Err *err)
-{
-    char *path = xasprintf("%s.split%d.tmp", output, split);
-    FILE *stream = fopen(path, "w+b");
-    if (stream)
-        unlink(path);
-    else
-        err_set(err, "cannot create %s: %s", path, strerror(errno));
-    free(path);
-    return stream;
-}
-
 /* Appends a scratch file to /tokens and to the hash. */
 static Status append_scratch(FILE *scratch, ContainerWriter *writer, HashStream *hash, Err *err)
 {
@@ -283,7 +269,7 @@ static Status build(Builder *builder, const char *output, Err *err)
     for (int64_t i = 0; i < builder->files.count; i++)
         TRY(file_check_apart(output, builder->files.items[i], err));
     for (int split = 0; split < PACK_SPLITS; split++)
-        if (!(builder->splits[split].scratch = open_scratch(output, split, err)))
+        if (!(builder->splits[split].scratch = file_scratch(output, err)))
             return STATUS_FAIL;
     Status status = STATUS_OK;
     progress_start(&builder->progress, "MiB", builder->bytes_total >> 20);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -117,6 +118,19 @@ static Status read_place(Run *run, Err *err)
                                run->settings->out, err);
 }
 
+/* One run in a folder at a time. */
+static Status lock_folder(Run *run, Err *err)
+{
+    const char *folder = run->settings->out;
+    run->made_folder = !file_exists(folder);
+    TRY(file_make_folder(folder, err));
+    char *path = file_join(folder, "run.lock"), *doing = xasprintf("trains in %s", folder);
+    Status status = file_lock_take(&run->lock, path, doing, err);
+    free(path);
+    free(doing);
+    return status;
+}
+
 static Status open_folder(Run *run, Err *err)
 {
     const RunSettings *s = run->settings;
@@ -132,8 +146,6 @@ static Status open_folder(Run *run, Err *err)
                        s->out);
     if (s->resume && !exists)
         log_warn("%s holds no checkpoint yet: starting from the beginning", s->out);
-    if (run->ranks.is_first)
-        TRY(file_make_folder(s->out, err));
     if (run->resumes)
         TRY(read_place(run, err));
     if (!run->ranks.is_first)
@@ -172,6 +184,8 @@ Status run_open(Run *run, const RunSettings *settings, json_t *options, Err *err
     TRY(choose_dtype(run, err));
     run->options = run_options_that_decide(run->options, run->compute);
     if (!settings->dry_run) {
+        if (run->ranks.is_first)
+            TRY(lock_folder(run, err));
         run->model_path = file_join(settings->out, "model.h5");
         run->resumes = settings->resume && file_exists(run->model_path);
     }
@@ -193,6 +207,9 @@ Status run_close(Run *run, Status status, Err *err)
     json_decref(run->options);
     reading_clear(&run->reading);
     free(run->model_path);
+    file_lock_release(&run->lock);
+    if (run->made_folder)
+        rmdir(run->settings->out); /* when nothing came into it */
     *run = (Run){0};
     return status;
 }

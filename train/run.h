@@ -4,6 +4,7 @@
 #ifndef CAMBIUM_TRAIN_RUN_H
 #define CAMBIUM_TRAIN_RUN_H
 
+#include "core/base/file_lock.h"
 #include "core/cli/options.h"
 #include "core/io/checkpoint.h"
 #include "core/comm/ranks.h"
@@ -166,6 +167,8 @@ typedef struct Run {
     char *model_path; /* FOLDER/model.h5; NULL in a dry run */
     bool resumes;     /* it goes on with the checkpoint there */
     int64_t row;      /* tokens of a row; set by run_choose_row */
+    FileLock lock;    /* of the folder, held by the first process for the run's whole life */
+    bool made_folder; /* it was not there before */
     Tokenizer *tokenizer;
     TableInfo table;
     json_t *table_meta; /* what `table` borrows from */

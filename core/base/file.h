@@ -20,13 +20,15 @@ typedef struct FileMap {
 Status file_map_open(FileMap *map, const char *path, Err *err);
 void file_map_close(FileMap *map);
 
-/* A file that appears under its name only when it is complete: written to `path`.tmp, flushed,
- * fsynced, renamed, and its folder fsynced. Writers that need a path (HDF5) write to `temporary`
- * themselves and call commit, which opens and fsyncs it. What is there under the name must be a
- * regular file: a folder cannot be replaced, and a device must not be. */
+/* A file that appears under its name only when it is complete: written to a temporary name beside
+ * it that no other writer has, flushed, fsynced, renamed, and its folder fsynced. file_draft_init
+ * creates the temporary file, and removes those that killed processes left of the same file.
+ * Writers open it by its name and call commit. What is there under the final name must be a regular
+ * file: a folder cannot be replaced, and a device must not be. */
 typedef struct FileDraft {
     char *path;
     char *temporary;
+    int fd; /* holds the temporary file's lock, which says that its writer lives */
 } FileDraft;
 
 Status file_draft_init(FileDraft *draft, const char *path, Err *err);
@@ -40,6 +42,10 @@ Status file_check_target(const char *path, Err *err);
 /* Refuses an output that is one of its own inputs, by whatever name: it would be gone. `input` may
  * be NULL, and need not be there. */
 Status file_check_apart(const char *output, const char *input, Err *err);
+
+/* A file without a name in the folder of `path`, where there must be room for it anyway, to write
+ * and read back. NULL when it cannot be made. */
+FILE *file_scratch(const char *path, Err *err);
 
 /* The common case: the whole content at once. */
 Status file_write(const char *path, const void *data, size_t bytes, Err *err);
@@ -60,6 +66,8 @@ Status file_list(const char *path, StringList *out, Err *err);
 
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
+bool file_is_named(int fd,
+                   const char *path); /* whether `path` is (still) a name of the open file */
 const char *file_base_name(const char *path);               /* points into `path` */
 bool file_has_suffix(const char *path, const char *suffix); /* letter case ignored */
 char *file_join(const char *folder, const char *name);      /* the caller frees */

@@ -81,8 +81,8 @@ Status container_verify(const Container *container, Err *err);
 
 typedef struct ContainerWriter ContainerWriter;
 
-/* Begins `path`.tmp; `path` itself is touched by container_commit alone, so that a run that dies or
- * a disk that is full leaves the previous file as it was. */
+/* Begins a temporary file beside `path`, which is touched by container_commit alone, so that a run
+ * that dies or a disk that is full leaves the previous file as it was. */
 Status container_create(ContainerWriter **out, const char *path, Err *err);
 
 /* Seals, syncs and renames. Ends the writer, also when it fails. */

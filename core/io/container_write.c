@@ -31,10 +31,10 @@ static Status write_fault(ContainerWriter *writer, Err *err)
     writer->broken = true;
     if (writer->backing.fault)
         return err_set(err, "cannot write %s: %s; the previous file, if any, is untouched",
-                       writer->draft.temporary, strerror(writer->backing.fault));
+                       writer->draft.path, strerror(writer->backing.fault));
     char reason[256];
     h5_reason(reason, sizeof reason);
-    return err_set(err, "cannot write %s: HDF5 says '%s'", writer->draft.temporary, reason);
+    return err_set(err, "cannot write %s: HDF5 says '%s'", writer->draft.path, reason);
 }
 
 static hid_t create_file(const char *name, hid_t access)
@@ -60,7 +60,7 @@ Status container_create(ContainerWriter **out, const char *path, Err *err)
     writer->backing.fd =
         open(writer->draft.temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (writer->backing.fd < 0) {
-        err_set(err, "cannot create %s: %s", writer->draft.temporary, strerror(errno));
+        err_set(err, "cannot create %s: %s", writer->draft.path, strerror(errno));
         container_abandon(writer);
         return STATUS_FAIL;
     }

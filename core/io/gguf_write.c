@@ -139,7 +139,7 @@ static void writer_free(GgufWriter *w)
 static Status write_bytes(GgufWriter *w, const void *data, size_t bytes, Err *err)
 {
     if (bytes > 0 && fwrite(data, 1, bytes, w->stream) != bytes)
-        return err_set(err, "cannot write %s: %s", w->draft.temporary, strerror(errno));
+        return err_set(err, "cannot write %s: %s", w->draft.path, strerror(errno));
     return STATUS_OK;
 }
 
@@ -155,7 +155,7 @@ Status gguf_begin(GgufWriter *w, const char *path, Err *err)
     TRY(file_draft_init(&w->draft, path, err));
     w->stream = fopen(w->draft.temporary, "wb");
     if (!w->stream)
-        return err_set(err, "cannot create %s: %s", w->draft.temporary, strerror(errno));
+        return err_set(err, "cannot create %s: %s", w->draft.path, strerror(errno));
     strbuf_puts(&head, "GGUF");
     put_u32(&head, VERSION);
     put_u64(&head, w->n_tensors);
@@ -190,7 +190,7 @@ Status gguf_commit(GgufWriter *w, Err *err)
     Status status = STATUS_OK;
     w->stream = NULL;
     if (!fine)
-        status = err_set(err, "cannot write %s: %s", w->draft.temporary, strerror(errno));
+        status = err_set(err, "cannot write %s: %s", w->draft.path, strerror(errno));
     if (fine)
         status = file_draft_commit(&w->draft, err);
     else

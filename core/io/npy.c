@@ -140,7 +140,7 @@ Status npy_write(const char *path, StoredType type, int64_t rows, int64_t cols, 
     strbuf_clear(&head);
     if (fine)
         return file_draft_commit(&draft, err);
-    err_set(err, "cannot write %s: %s", draft.temporary, strerror(fault));
+    err_set(err, "cannot write %s: %s", draft.path, strerror(fault));
     file_draft_abandon(&draft);
     return STATUS_FAIL;
 }

@@ -211,7 +211,7 @@ static char *header_text(const SafeEntry *entries, int64_t count, int64_t *bytes
 
 static Status write_fault(SafeWriter *writer, Err *err)
 {
-    return err_set(err, "cannot write %s: %s", writer->draft.temporary, strerror(errno));
+    return err_set(err, "cannot write %s: %s", writer->draft.path, strerror(errno));
 }
 
 Status safe_create(SafeWriter **out, const char *path, const SafeEntry *entries, int64_t count,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/base/file.h"
+#include "core/base/file_lock.h"
 #include "core/base/lines.h"
 #include "core/base/mem.h"
 
@@ -19,6 +20,7 @@ struct ItemsFile {
     json_t *lines;    /* those that were there */
     int64_t *offsets; /* where each begins, and where the last one ends */
     int64_t capacity;
+    FileLock lock;
 };
 
 static Status write_failed(const ItemsFile *items, Err *err)
@@ -116,8 +118,18 @@ static Status read_lines(ItemsFile *items, const json_t *header, Err *err)
     return status;
 }
 
+static Status lock_file(ItemsFile *items, Err *err)
+{
+    char *path = xasprintf("%s.lock", items->path), *doing = xasprintf("writes %s", items->path);
+    Status status = file_lock_take(&items->lock, path, doing, err);
+    free(path);
+    free(doing);
+    return status;
+}
+
 static Status open_file(ItemsFile *items, const json_t *header, bool resume, Err *err)
 {
+    TRY(lock_file(items, err));
     bool there = file_exists(items->path);
     if (there && !resume)
         return err_set(err, "%s is there already; --resume goes on with it, or remove it",
@@ -158,6 +170,7 @@ Status items_close(ItemsFile *items, Err *err)
     Status status = STATUS_OK;
     if (items->file && fclose(items->file) != 0)
         status = write_failed(items, err);
+    file_lock_release(&items->lock);
     json_decref(items->lines);
     free(items->offsets);
     free(items->path);

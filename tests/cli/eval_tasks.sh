@@ -137,7 +137,7 @@ check "--experts wants a merged model" fails_with "is not merged of experts" "$C
 check "an unknown rule" fails_with "no merge rule 'best'" "$C" eval both.h5 --rules mean,best --data a.txt -q
 check "--rules is for bpb" fails_with "--rules and --positions are for bpb" "$C" "${e[@]}" --tasks copa --rules mean
 check "standard input is read once" fails_with "--data -: standard input can be read once" "$C" eval a/model.h5 b/model.h5 --data - -q
-check "where results go is known before they are made" fails_with "cannot create none/r.json.tmp" "$C" "${e[@]}" --tasks copa -o none/r.json
+check "where results go is known before they are made" fails_with "cannot create none/r.json" "$C" "${e[@]}" --tasks copa -o none/r.json
 check "too many shots" fails_with "anatomy has 6 solved examples" "$C" "${e[@]}" --tasks mmlu --shots 7
 printf '1,2,3\n' >data/mmlu/test/anatomy_test.csv
 check "a missing column names file and line" fails_with "anatomy_test.csv:1: 3 columns" "$C" "${e[@]}" --tasks mmlu

@@ -71,18 +71,19 @@ while [ $landed -lt "$kills" ] && [ $tries -lt $((kills * 6)) ]; do
         ;;
     2)
         pause $((pace / 40 + RANDOM % (pace / 5 + 1)))
-        while [ ! -e killed/model.h5.tmp ] && alive; do :; done
+        while [ ! -e killed/model.h5.$pid-0.tmp ] && alive; do :; done
         [ $((RANDOM % 2)) = 0 ] || pause $((RANDOM % 4))
         ;;
     esac
     kill -9 $pid 2>/dev/null
     wait $pid 2>/dev/null
     status=$?
+    temporary=killed/model.h5.$pid-0.tmp
     pid=
     if [ $status = 137 ]; then
         landed=$((landed + 1))
         lines=$(cat killed/metrics.jsonl 2>/dev/null | wc -l)
-        [ ! -e killed/model.h5.tmp ] || { in_save=$((in_save + 1)) lines="$lines(saving)"; }
+        [ ! -e $temporary ] || { in_save=$((in_save + 1)) lines="$lines(saving)"; }
         moments="$moments $lines"
     elif [ $status = 0 ]; then
         check "a run that was killed ends as the whole one" same_as_whole killed
@@ -100,7 +101,7 @@ check "and at different moments" [ "$(tr ' ' '\n' <<<"$moments" | sort -u | wc -
 (grow killed) >>killed.out 2>>log
 check "the run goes on to its end" [ $? = 0 ]
 check "killed and resumed is undisturbed to the last bit" same_as_whole killed
-check "no temporary file is left" [ ! -e killed/model.h5.tmp ]
+check "no temporary file is left, nor a lock" [ -z "$(ls killed | grep -v '^\(model.h5\|metrics.jsonl\|stage[0-9]*.h5\)$')" ]
 
 # Asked to stop, it saves, says so, and goes on later.
 stopped() { # signal

@@ -38,7 +38,7 @@ check "a cached prefix needs one rank" fails_with "works with --ranks 1" "$C" gr
 
 # shellcheck disable=SC2086
 limited() { (ulimit -f 100 && "$C" grow --stages 1 --tokens 1K --data a.pack -o limited $run); }
-check "a file that may not grow is an error that names it" fails_with "limited/model.h5.tmp: File too large" limited
+check "a file that may not grow is an error that names it" fails_with "limited/model.h5: File too large" limited
 # shellcheck disable=SC2086
 check "a folder that holds a run is refused" fails_with "holds a run already" "$C" grow --stages 1+1 --tokens 8K --data a.pack -o a $run
 

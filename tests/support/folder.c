@@ -1,5 +1,6 @@
 #include "tests/support/folder.h"
 
+#include <dirent.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,18 @@ const char *folder_path(const char *name)
     char *path = paths[next++ % 4];
     snprintf(path, sizeof paths[0], "%s/%s", folder, name);
     return path;
+}
+
+int folder_temporaries(void)
+{
+    DIR *stream = opendir(folder);
+    CHECK(stream, "cannot list %s", folder);
+    int count = 0;
+    const struct dirent *entry;
+    while ((entry = readdir(stream)) != NULL)
+        count += strstr(entry->d_name, ".tmp") != NULL;
+    closedir(stream);
+    return count;
 }
 
 const char *folder_put(const char *name, const void *data, int64_t bytes)

@@ -14,6 +14,9 @@ int folder_tear_down(void **state);
 /* The path of a file in it; valid until the next four calls. */
 const char *folder_path(const char *name);
 
+/* How many files in it are drafts (file.h) that nobody has finished. */
+int folder_temporaries(void);
+
 /* Writes a file and returns its path; `bytes` below 0: up to the zero. */
 const char *folder_put(const char *name, const void *data, int64_t bytes);
 

@@ -76,6 +76,28 @@ static void an_interrupted_file_becomes_the_same(void **state)
     free(whole);
 }
 
+/* Locks belong to the open file, so one process shows what two would see. */
+static void one_writer_at_a_time(void **state)
+{
+    (void)state;
+    Err err;
+    ItemsFile *items, *second;
+    ASSERT_OK(open_with(&items, 5, false, &err));
+    add(items, 0, 3);
+    char *before = content();
+    assert_int_equal(open_with(&second, 5, true, &err), STATUS_FAIL);
+    assert_non_null(strstr(err.text, "another process (pid "));
+    assert_non_null(strstr(err.text, "writes "));
+    char *after = content();
+    assert_string_equal(before, after);
+    ASSERT_OK(items_close(items, &err));
+    ASSERT_OK(open_with(&second, 5, true, &err));
+    assert_int_equal(items_count(second), 3);
+    ASSERT_OK(items_close(second, &err));
+    free(before);
+    free(after);
+}
+
 static void other_files_are_refused(void **state)
 {
     (void)state;
@@ -115,6 +137,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_interrupted_file_becomes_the_same, folder_set_up,
                                         folder_tear_down),
+        cmocka_unit_test_setup_teardown(one_writer_at_a_time, folder_set_up, folder_tear_down),
         cmocka_unit_test_setup_teardown(other_files_are_refused, folder_set_up, folder_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
