@@ -39,6 +39,8 @@ typedef struct CheckpointInfo {
 } CheckpointInfo;
 
 Status checkpoint_info_read(const Container *container, CheckpointInfo *info, Err *err);
+/* The same from /meta's document, which is taken, also when this fails; `where` names it. */
+Status checkpoint_info_parse(json_t *meta, const char *where, CheckpointInfo *info, Err *err);
 void checkpoint_info_clear(CheckpointInfo *info);
 /* What the file says of every expert becomes what is loaded with the extension. */
 Status checkpoint_info_extend(CheckpointInfo *info, const ContextExtension *extension, Err *err);

@@ -93,23 +93,31 @@ static Status parse_meta(const char *where, CheckpointInfo *info, Err *err)
     return parse_merge(merge, where, info, err);
 }
 
+Status checkpoint_info_parse(json_t *meta, const char *where, CheckpointInfo *info, Err *err)
+{
+    *info = (CheckpointInfo){.meta = meta};
+    Status status = parse_meta(where, info, err);
+    if (status != STATUS_OK)
+        checkpoint_info_clear(info);
+    return status;
+}
+
 Status checkpoint_info_read(const Container *container, CheckpointInfo *info, Err *err)
 {
     const char *kind;
+    json_t *meta;
     *info = (CheckpointInfo){0};
-    TRY(file_kind_read(container, &kind, &info->meta, err));
-    Status status;
+    TRY(file_kind_read(container, &kind, &meta, err));
     if (strcmp(kind, "model") != 0) {
-        status =
+        Status status =
             err_set(err, "%s is a %s file, not a model ('cambium train' and 'import' make models)",
                     container_file(container), kind);
-    } else {
-        char *where = xasprintf("%s: /meta", container_file(container));
-        status = parse_meta(where, info, err);
-        free(where);
+        json_decref(meta);
+        return status;
     }
-    if (status != STATUS_OK)
-        checkpoint_info_clear(info);
+    char *where = xasprintf("%s: /meta", container_file(container));
+    Status status = checkpoint_info_parse(meta, where, info, err);
+    free(where);
     return status;
 }
 

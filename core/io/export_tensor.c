@@ -28,20 +28,23 @@ static bool has_lora(const CheckpointInfo *info)
 
 /* Folding needs weights of its own; otherwise they are read from the mapped file. */
 Status export_load(const char *path, const char *table, const Device *device, Ensemble **ensemble,
-                   Tokenizer **tokenizer, Err *err)
+                   Tokenizer **tokenizer, CheckpointInfo *info, Err *err)
 {
     Container *file;
-    CheckpointInfo info;
+    CheckpointInfo read = {0};
     TRY(container_open(&file, path, err));
-    Status status = checkpoint_info_read(file, &info, err);
+    Status status = checkpoint_info_read(file, &read, err);
     container_close(file);
     TRY(status);
     LoadOptions options = {.device = device,
                            .compute = DTYPE_F32,
                            .weights = DTYPE_F32,
-                           .train = has_lora(&info),
+                           .train = has_lora(&read),
                            .table = table};
-    checkpoint_info_clear(&info);
+    if (info)
+        *info = read;
+    else
+        checkpoint_info_clear(&read);
     TRY(ensemble_load(ensemble, tokenizer, path, &options, err));
     return fold_all(*ensemble, err);
 }

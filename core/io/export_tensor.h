@@ -7,9 +7,10 @@
 #include "core/io/checkpoint.h"
 
 /* The experts of a file in float32 with LoRA pairs folded, and its tokenizer. `table` is where the
- * table is when the file left it out, or NULL. The caller frees both, also when it fails. */
+ * table is when the file left it out, or NULL; `info`, what the file says of itself, may be NULL.
+ * The caller frees all, also when it fails. */
 Status export_load(const char *path, const char *table, const Device *device, Ensemble **ensemble,
-                   Tokenizer **tokenizer, Err *err);
+                   Tokenizer **tokenizer, CheckpointInfo *info, Err *err);
 
 typedef struct ExportTensor {
     const Model *model;

@@ -189,7 +189,8 @@ Status gguf_export(const GgufExport *args, const char **architecture, Err *err)
     ExportJob job = {.args = args};
     Ensemble *ensemble = NULL;
     Tokenizer *tokenizer = NULL;
-    Status status = export_load(args->path, args->table, args->device, &ensemble, &tokenizer, err);
+    Status status =
+        export_load(args->path, args->table, args->device, &ensemble, &tokenizer, NULL, err);
     if (status == STATUS_OK)
         status = choose_architecture(ensemble, args->path, &job.architecture, err);
     if (status == STATUS_OK) {

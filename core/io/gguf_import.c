@@ -217,9 +217,10 @@ static Status check_names(const GgufModel *model, Err *err)
     return STATUS_OK;
 }
 
-static Status find_param(void *context, const char *param, const Tensor *shape, ImportTensor *out,
-                         Err *err)
+static Status find_param(void *context, int64_t expert, const char *param, const Tensor *shape,
+                         ImportTensor *out, Err *err)
 {
+    (void)expert;
     const GgufModel *model = context;
     char name[PARAM_NAME_MAX];
     CHECK(param_name(NAMES_GGUF, param, name), "parameter %s", param);
@@ -267,16 +268,17 @@ static Status import_open(GgufModel *model, const char *tokenizer, const char *o
     Tokenizer *checked = tokenizer_new(&spec, err);
     if (!checked)
         return err_wrap(err, "%s", tokenizer_file);
+    CheckpointInfo info;
+    import_info_init(&info, &model->config, file_base_name(file), "GGUF");
     ImportModel import = {.path = out,
-                          .name = file_base_name(file),
-                          .format = "GGUF",
                           .config_file = file,
                           .tokenizer_file = tokenizer_file,
-                          .config = model->config,
+                          .info = &info,
                           .tokenizer = tokenizer_spec(checked),
                           .find = find_param,
                           .context = model};
     Status status = model_import(&import, err);
+    checkpoint_info_clear(&info);
     tokenizer_free(checked);
     return status;
 }

@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "core/io/export_tensor.h"
 #include "core/io/hf_config.h"
+#include "core/io/hf_own.h"
 #include "core/io/hf_tokenizer.h"
 #include "core/io/param_names.h"
 #include "core/io/safetensors.h"
@@ -17,7 +18,8 @@ extern const char modeling_cambium_py[];
 typedef struct ExportJob {
     const HfExport *args;
     Ensemble *ensemble;
-    const char *family; /* the class of transformers, or NULL: our own */
+    CheckpointInfo info; /* what the file says of itself */
+    const char *family;  /* the class of transformers, or NULL: our own */
     int64_t expert;
     SafeEntry *entries; /* first pass: names are owned */
     int64_t n_entries, capacity;
@@ -29,36 +31,15 @@ static StoredType stored_as(BlockType type)
     return type == BLOCK_F32 ? STORED_F32 : type == BLOCK_F16 ? STORED_F16 : STORED_BF16;
 }
 
-/* Of a parameter in the folder: one type for all, as customary, or float32 for our own vectors. */
-static BlockType type_in(const ExportJob *job, int n_dims)
-{
-    return job->family || n_dims == 2 ? job->args->type : BLOCK_F32;
-}
-
-/* "blocks/3/attn_q_bias" -> "experts.0.blocks.3.attn_q.bias". */
-static char *own_name(int64_t expert, const char *param)
-{
-    if (strcmp(param, "embedding") == 0)
-        return xstrdup("embedding.weight");
-    size_t length = strlen(param);
-    bool bias = length > 5 && strcmp(param + length - 5, "_bias") == 0;
-    char *name = xasprintf("experts.%lld.%.*s.%s", (long long)expert,
-                           (int)(bias ? length - 5 : length), param, bias ? "bias" : "weight");
-    for (char *p = name; *p; p++)
-        if (*p == '/')
-            *p = '.';
-    return name;
-}
-
 static void add_entry(ExportJob *job, const char *param, const Tensor *shape)
 {
     char family_name[PARAM_NAME_MAX];
-    SafeEntry entry = {.type = stored_as(type_in(job, shape->n_dims)), .n_dims = shape->n_dims};
+    SafeEntry entry = {.type = stored_as(job->args->type), .n_dims = shape->n_dims};
     if (job->family) {
         CHECK(param_name(NAMES_HF, param, family_name), "parameter %s", param);
         entry.name = xstrdup(family_name);
     } else {
-        entry.name = own_name(job->expert, param);
+        entry.name = hf_own_name(job->expert, param);
     }
     for (int i = 0; i < shape->n_dims; i++)
         entry.shape[i] = shape->shape[i];
@@ -84,7 +65,7 @@ static Status export_param(void *context, const ParamRef *ref, Err *err)
     ExportTensor tensor = {.model = job->ensemble->experts[job->expert],
                            .param = ref->param,
                            .name = ref->path,
-                           .type = type_in(job, shape->n_dims)};
+                           .type = job->args->type};
     return export_tensor(&tensor, append, job->writer, err);
 }
 
@@ -106,6 +87,17 @@ static Status export_table(ExportJob *job, Err *err)
     return STATUS_OK;
 }
 
+/* Values from this program's memory, in the folder's type. */
+static Status append_floats(const ExportJob *job, const float *values, int64_t count, Err *err)
+{
+    size_t bytes = (size_t)(count * block_bytes(job->args->type));
+    void *blocks = xmalloc(bytes);
+    block_from_f32(values, job->args->type, count, blocks);
+    Status status = safe_append(job->writer, blocks, bytes, err);
+    free(blocks);
+    return status;
+}
+
 static Status export_adapter(ExportJob *job, Err *err)
 {
     const MergeAdapter *a = &job->ensemble->adapter;
@@ -113,25 +105,20 @@ static Status export_adapter(ExportJob *job, Err *err)
     if (job->ensemble->rule != MERGE_ADAPTER)
         return STATUS_OK;
     const struct {
-        const char *name;
+        const char *param;
         Tensor shape;
         const float *values;
     } parts[] = {
-        {"adapter.w1", tensor_2d(NULL, DTYPE_F32, a->hidden, n * a->top), a->w1},
-        {"adapter.b1", tensor_1d(NULL, DTYPE_F32, a->hidden), a->b1},
-        {"adapter.w2", tensor_2d(NULL, DTYPE_F32, n, a->hidden), a->w2},
-        {"adapter.b2", tensor_1d(NULL, DTYPE_F32, n), a->b2},
+        {"adapter/w1", tensor_2d(NULL, DTYPE_F32, a->hidden, n * a->top), a->w1},
+        {"adapter/b1", tensor_1d(NULL, DTYPE_F32, a->hidden), a->b1},
+        {"adapter/w2", tensor_2d(NULL, DTYPE_F32, n, a->hidden), a->w2},
+        {"adapter/b2", tensor_1d(NULL, DTYPE_F32, n), a->b2},
     };
     for (int i = 0; i < 4; i++) {
-        if (job->writer) {
-            TRY(safe_append(job->writer, parts[i].values, tensor_bytes(&parts[i].shape), err));
-            continue;
-        }
-        add_entry(job, "", &parts[i].shape);
-        SafeEntry *entry = &job->entries[job->n_entries - 1];
-        free((char *)(uintptr_t)entry->name);
-        entry->name = xstrdup(parts[i].name);
-        entry->type = STORED_F32;
+        if (job->writer)
+            TRY(append_floats(job, parts[i].values, tensor_count(&parts[i].shape), err));
+        else
+            add_entry(job, parts[i].param, &parts[i].shape);
     }
     return STATUS_OK;
 }
@@ -192,30 +179,6 @@ static const char *type_name(BlockType type)
     return type == BLOCK_F32 ? "float32" : type == BLOCK_F16 ? "float16" : "bfloat16";
 }
 
-static json_t *own_config(const ExportJob *job, int32_t bos, int32_t eos)
-{
-    const Ensemble *e = job->ensemble;
-    json_t *experts = json_array(), *weights = json_array();
-    for (int64_t i = 0; i < e->n_experts; i++) {
-        json_array_append_new(experts, model_config_json(&e->experts[i]->config));
-        double weight = e->weights ? (double)e->weights[i] : 1.0 / (double)e->n_experts;
-        json_array_append_new(weights, json_real(weight));
-    }
-    json_t *merge = json_pack("{s:s, s:o, s:f, s:{s:I, s:I}}", "rule", merge_rule_name(e->rule),
-                              "weights", weights, "forget", (double)e->forget, "adapter", "top",
-                              (json_int_t)e->adapter.top, "hidden", (json_int_t)e->adapter.hidden);
-    json_t *json = json_pack("{s:[s], s:s, s:{s:s, s:s}, s:I, s:I, s:s, s:o, s:o}", "architectures",
-                             "CambiumForCausalLM", "model_type", "cambium", "auto_map",
-                             "AutoConfig", "modeling_cambium.CambiumConfig", "AutoModelForCausalLM",
-                             "modeling_cambium.CambiumForCausalLM", "vocab_size",
-                             (json_int_t)e->experts[0]->config.vocab_size, "n_embed",
-                             (json_int_t)e->experts[0]->config.n_embed, "torch_dtype",
-                             type_name(job->args->type), "merge", merge, "experts", experts);
-    json_object_set_new(json, "bos_token_id", bos >= 0 ? json_integer(bos) : json_null());
-    json_object_set_new(json, "eos_token_id", eos >= 0 ? json_integer(eos) : json_null());
-    return json;
-}
-
 static void name_token(const Tokenizer *tokenizer, json_t *json, const char *key, int32_t id)
 {
     int64_t bytes;
@@ -233,7 +196,8 @@ static Status write_small_files(const ExportJob *job, const Tokenizer *tokenizer
     const char *dtype = type_name(job->args->type);
     json_t *config = job->family ? hf_config_json(&job->ensemble->experts[0]->config, job->family,
                                                   spec->bos, spec->eos, dtype)
-                                 : own_config(job, spec->bos, spec->eos);
+                                 : hf_own_config_json(job->ensemble, spec->bos, spec->eos, dtype);
+    json_object_set_new(config, "cambium", hf_provenance_json(&job->info, spec));
     TRY(write_json(job, "config.json", config, err));
     if (!job->family)
         TRY(write_file(job, "modeling_cambium.py", modeling_cambium_py, err));
@@ -253,6 +217,28 @@ static Status write_small_files(const ExportJob *job, const Tokenizer *tokenizer
     return write_json(job, "generation_config.json", hf_generation_json(tokenizer), err);
 }
 
+/* A frozen table is known by the hash of its values, which a narrower type rounds; no recipe makes
+ * the rounded ones. */
+static Status settle_table(ExportJob *job, Err *err)
+{
+    TableInfo *table = &job->info.table;
+    SafeFile *file;
+    char hash[SHA256_TEXT];
+    if (job->family || !table->hash[0])
+        return STATUS_OK;
+    char *path = file_join(job->args->folder, "model.safetensors");
+    Status status = safe_open(&file, path, err);
+    free(path);
+    TRY(status);
+    hf_values_hash(safe_find(file, "embedding.weight"), hash);
+    safe_close(file);
+    if (strcmp(hash, table->hash) != 0) {
+        memcpy(table->hash, hash, sizeof hash);
+        table->recipe = NULL;
+    }
+    return STATUS_OK;
+}
+
 /* modeling_cambium.py knows no rope scaling. */
 static Status check_own(const ExportJob *job, Err *err)
 {
@@ -269,8 +255,8 @@ Status hf_export(const HfExport *args, const char **architecture, Err *err)
 {
     ExportJob job = {.args = args};
     Tokenizer *tokenizer = NULL;
-    Status status =
-        export_load(args->path, args->table, args->device, &job.ensemble, &tokenizer, err);
+    Status status = export_load(args->path, args->table, args->device, &job.ensemble, &tokenizer,
+                                &job.info, err);
     if (status == STATUS_OK)
         status = file_make_folder(args->folder, err);
     if (status == STATUS_OK) {
@@ -279,12 +265,14 @@ Status hf_export(const HfExport *args, const char **architecture, Err *err)
         *architecture = job.family ? job.family : "CambiumForCausalLM";
         status = check_own(&job, err);
     }
-    if (status == STATUS_OK) {
-        status = write_small_files(&job, tokenizer, err);
-    }
     if (status == STATUS_OK)
         status = export_weights(&job, err);
+    if (status == STATUS_OK)
+        status = settle_table(&job, err);
+    if (status == STATUS_OK)
+        status = write_small_files(&job, tokenizer, err);
     tokenizer_free(tokenizer);
     ensemble_free(job.ensemble);
+    checkpoint_info_clear(&job.info);
     return status;
 }

@@ -8,6 +8,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/io/hf_config.h"
+#include "core/io/hf_own.h"
 #include "core/io/hf_tokenizer.h"
 #include "core/io/hf_weights.h"
 #include "core/io/model_import.h"
@@ -16,8 +17,9 @@
 typedef struct HfModel {
     char *folder;
     HfWeights *weights;
-    ModelConfig config;
-    bool says_tied; /* config.json says whether the head is the table */
+    json_t *config;
+    bool is_own; /* a folder that export wrote for modeling_cambium.py */
+    CheckpointInfo info;
 } HfModel;
 
 static const char table_name[] = "model.embed_tokens.weight", head_name[] = "lm_head.weight";
@@ -25,16 +27,11 @@ static const char table_name[] = "model.embed_tokens.weight", head_name[] = "lm_
 static Status read_config(HfModel *model, Err *err)
 {
     char *path;
-    json_t *json;
-    Status status = hf_read_json(model->folder, "config.json", &json, &path, err);
-    if (status == STATUS_OK)
-        status = json ? hf_config_parse(json, path, &model->config, err)
-                      : err_set(err, "%s has no config.json: it is no Hugging Face model",
-                                model->folder);
-    const json_t *tied = json_object_get(json, "tie_word_embeddings");
-    model->says_tied = tied && !json_is_null(tied);
-    json_decref(json);
+    Status status = hf_read_json(model->folder, "config.json", &model->config, &path, err);
     free(path);
+    if (status == STATUS_OK && !model->config)
+        status = err_set(err, "%s has no config.json: it is no Hugging Face model", model->folder);
+    model->is_own = hf_own_is(model->config);
     return status;
 }
 
@@ -47,29 +44,54 @@ static bool same_values(const SafeEntry *a, const SafeEntry *b)
 /* Where config.json and the weights do not agree on the head, `transformers` is followed: a head
  * that is there and differs from the table is no tied one. Where config.json is silent, a model
  * without a head has a tied one. */
-static void settle_head(HfModel *model)
+static void settle_head(const HfModel *model, ModelConfig *config)
 {
+    const json_t *said = json_object_get(model->config, "tie_word_embeddings");
     const SafeEntry *table = hf_weights_find(model->weights, table_name);
     const SafeEntry *head = hf_weights_find(model->weights, head_name);
-    if (!model->says_tied && !head)
-        model->config.tied_head = true;
-    if (!model->config.tied_head || !head || !table || same_values(table, head))
+    if ((!said || json_is_null(said)) && !head)
+        config->tied_head = true;
+    if (!config->tied_head || !head || !table || same_values(table, head))
         return;
     log_warn("%s: config.json ties the head to the table, and the weights hold a head that "
              "differs; it is read as its own",
              model->folder);
-    model->config.tied_head = false;
+    config->tied_head = false;
 }
 
-static Status find_param(void *context, const char *param, const Tensor *shape, ImportTensor *out,
-                         Err *err)
+/* What /meta is to say. */
+static Status read_info(HfModel *model, const char *where, Err *err)
 {
-    const HfModel *model = context;
-    char name[PARAM_NAME_MAX];
-    CHECK(param_name(NAMES_HF, param, name), "parameter %s", param);
-    const SafeEntry *entry = hf_weights_find(model->weights, name);
-    if (!entry && model->config.tied_head && strcmp(name, table_name) == 0)
+    const char *name = file_base_name(model->folder);
+    if (model->is_own)
+        return hf_own_info(model->config, where, name, model->weights, &model->info, err);
+    ModelConfig config;
+    TRY(hf_config_parse(model->config, where, &config, err));
+    settle_head(model, &config);
+    import_info_init(&model->info, &config, name, "Hugging Face");
+    hf_provenance_read(model->config, &model->info);
+    return STATUS_OK;
+}
+
+static const SafeEntry *entry_of(const HfModel *model, int64_t expert, const char *param,
+                                 char **name)
+{
+    char family[PARAM_NAME_MAX];
+    if (model->is_own) {
+        *name = hf_own_name(expert, param);
+        return hf_weights_find(model->weights, *name);
+    }
+    CHECK(param_name(NAMES_HF, param, family), "parameter %s", param);
+    *name = xstrdup(family);
+    const SafeEntry *entry = hf_weights_find(model->weights, family);
+    if (!entry && model->info.experts[0].config.tied_head && strcmp(family, table_name) == 0)
         entry = hf_weights_find(model->weights, head_name);
+    return entry;
+}
+
+static Status check_entry(const HfModel *model, const SafeEntry *entry, const char *name,
+                          const Tensor *shape, Err *err)
+{
     if (!entry)
         return err_set(err,
                        "%s has no tensor '%s', which its config.json asks for; fetch the shard "
@@ -86,8 +108,19 @@ static Status find_param(void *context, const char *param, const Tensor *shape, 
     if (!stored_is_float(entry->type))
         return err_set(err, "%s: '%s' is of type %s; F64, F32, F16 and BF16 are read",
                        model->folder, name, stored_name(entry->type));
-    *out = (ImportTensor){.data = entry->data, .type = block_of(entry->type)};
     return STATUS_OK;
+}
+
+static Status find_param(void *context, int64_t expert, const char *param, const Tensor *shape,
+                         ImportTensor *out, Err *err)
+{
+    char *name;
+    const SafeEntry *entry = entry_of(context, expert, param, &name);
+    Status status = check_entry(context, entry, name, shape, err);
+    free(name);
+    if (status == STATUS_OK)
+        *out = (ImportTensor){.data = entry->data, .type = block_of(entry->type)};
+    return status;
 }
 
 static bool has_entry(const void *context, const char *name)
@@ -96,17 +129,25 @@ static bool has_entry(const void *context, const char *name)
     return entry && entry->bytes > 0;
 }
 
-/* A tensor that no parameter of the model is named after would be left out silently. */
-static Status check_names(const HfModel *model, Err *err)
+static int64_t known_of_family(const HfModel *model)
 {
+    const ModelConfig *config = &model->info.experts[0].config;
     char name[PARAM_NAME_MAX];
-    int64_t total = hf_weights_count(model->weights);
-    int64_t known = param_names_known(NAMES_HF, &model->config, has_entry, model->weights);
-    for (int64_t layer = 0; layer < model->config.n_layers; layer++) {
+    int64_t known = param_names_known(NAMES_HF, config, has_entry, model->weights);
+    for (int64_t layer = 0; layer < config->n_layers; layer++) {
         snprintf(name, sizeof name, "model.layers.%lld.self_attn.rotary_emb.inv_freq",
                  (long long)layer);
         known += has_entry(model->weights, name); /* a constant that old files store */
     }
+    return known;
+}
+
+/* A tensor that no parameter of the model is named after would be left out silently. */
+static Status check_names(const HfModel *model, Err *err)
+{
+    int64_t total = hf_weights_count(model->weights);
+    int64_t known =
+        model->is_own ? hf_own_known(&model->info, model->weights) : known_of_family(model);
     if (known != total)
         return err_set(err,
                        "%s holds %lld tensors that a model of its config.json does not have (are "
@@ -121,19 +162,18 @@ static Status import_open(HfModel *model, const char *weights, const char *token
 {
     TRY(read_config(model, err));
     TRY(hf_weights_open(&model->weights, model->folder, weights, err));
-    settle_head(model);
+    TRY(read_info(model, config, err));
     TRY(check_names(model, err));
     TokenizerSpec spec;
     TRY(hf_tokenizer_read(model->folder, tokenizer, &spec, err));
+    hf_provenance_tokenizer(model->config, &spec);
     Tokenizer *checked = tokenizer_new(&spec, err);
     if (!checked)
         return err_wrap(err, "%s", tokenizer);
     ImportModel import = {.path = out,
-                          .name = file_base_name(model->folder),
-                          .format = "Hugging Face",
                           .config_file = config,
                           .tokenizer_file = tokenizer,
-                          .config = model->config,
+                          .info = &model->info,
                           .tokenizer = tokenizer_spec(checked),
                           .find = find_param,
                           .context = model};
@@ -163,6 +203,8 @@ Status hf_import(const char *path, const char *tokenizer, const char *out, Err *
     free(config);
     free(beside);
     hf_weights_close(model.weights);
+    checkpoint_info_clear(&model.info);
+    json_decref(model.config);
     free(model.folder);
     return status;
 }

@@ -174,10 +174,10 @@ static Part find_part(const char *param, int64_t *layer)
     CHECK(false, "parameter %s", param);
 }
 
-static Status find_param(void *context, const char *param, const Tensor *shape, ImportTensor *out,
-                         Err *err)
+static Status find_param(void *context, int64_t expert, const char *param, const Tensor *shape,
+                         ImportTensor *out, Err *err)
 {
-    (void)shape, (void)err; /* the file's length was checked against all shapes */
+    (void)expert, (void)shape, (void)err; /* the file's length was checked against all shapes */
     const Llama2c *file = context;
     int64_t layer;
     Part part = find_part(param, &layer);
@@ -203,12 +203,12 @@ static Status import_mapped(Llama2c *file, const char *tokenizer, const char *ou
     Tokenizer *checked = tokenizer_new(&spec, err);
     if (!checked)
         return err_wrap(err, "%s", tokenizer);
+    CheckpointInfo info;
+    import_info_init(&info, &file->config, file_base_name(file->path), "llama2.c");
     ImportModel import = {.path = out,
-                          .name = file_base_name(file->path),
-                          .format = "llama2.c",
                           .config_file = file->path,
                           .tokenizer_file = tokenizer,
-                          .config = file->config,
+                          .info = &info,
                           .tokenizer = tokenizer_spec(checked),
                           .find = find_param,
                           .context = file};
@@ -220,6 +220,7 @@ static Status import_mapped(Llama2c *file, const char *tokenizer, const char *ou
                          (long long)file->config.vocab_size);
     if (status == STATUS_OK)
         status = model_import(&import, err);
+    checkpoint_info_clear(&info);
     tokenizer_free(checked);
     return status;
 }

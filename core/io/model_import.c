@@ -11,6 +11,7 @@ enum { SLAB = 4 << 20 }; /* values at a time */
 typedef struct ImportJob {
     const ImportModel *import;
     ContainerWriter *writer;
+    int64_t expert;
     float *slab;
     int64_t capacity;
 } ImportJob;
@@ -58,11 +59,13 @@ static Status import_tensor(ImportJob *job, const char *param, Tensor shape, Err
 {
     ImportTensor from = {0};
     const ImportModel *import = job->import;
-    TRY(import->find(import->context, param, &shape, &from, err));
-    if (shape.n_dims == 2 && from.type == BLOCK_BF16)
+    TRY(import->find(import->context, job->expert, param, &shape, &from, err));
+    bool is_adapter = strncmp(param, "adapter/", 8) == 0;
+    if (shape.n_dims == 2 && from.type == BLOCK_BF16 && !is_adapter)
         shape.dtype = DTYPE_BF16;
-    char *path =
-        strcmp(param, "embedding") == 0 ? xstrdup("/embedding") : xasprintf("/experts/0/%s", param);
+    char *path = is_adapter || strcmp(param, "embedding") == 0
+                     ? xasprintf("/%s", param)
+                     : xasprintf("/experts/%lld/%s", (long long)job->expert, param);
     int64_t rows = shape.shape[0], cols = tensor_count(&shape) / rows;
     int64_t step = SLAB / cols > 0 ? SLAB / cols : 1;
     Status status = container_begin(job->writer, path, &shape, err);
@@ -76,10 +79,15 @@ static Status import_tensor(ImportJob *job, const char *param, Tensor shape, Err
     return status == STATUS_OK ? container_end(job->writer, err) : status;
 }
 
+static const ModelConfig *config_of(const ImportJob *job)
+{
+    return &job->import->info->experts[job->expert].config;
+}
+
 static Status import_block(ImportJob *job, int64_t layer, Err *err)
 {
     for (int i = 0; i < BLOCK_PARAM_COUNT; i++) {
-        Tensor shape = block_param_shape(&job->import->config, i);
+        Tensor shape = block_param_shape(config_of(job), i);
         if (shape.n_dims == 0)
             continue;
         char param[96];
@@ -89,29 +97,9 @@ static Status import_block(ImportJob *job, int64_t layer, Err *err)
     return STATUS_OK;
 }
 
-static Status put_meta(const ImportJob *job, Err *err)
+static Status import_expert(ImportJob *job, Err *err)
 {
-    const ImportModel *import = job->import;
-    CheckpointExpert expert = {
-        (char *)(uintptr_t)import->name, import->config,
-        json_pack("[{s:s, s:s}]", "stage", "import", "format", import->format)};
-    CheckpointInfo info = {.n_experts = 1, .experts = &expert, .forget = 0.01f};
-    info.table = (TableInfo){
-        .rows = import->config.vocab_size, .cols = import->config.n_embed, .stored = true};
-    json_t *meta = checkpoint_meta_json(&info);
-    json_decref(expert.history);
-    Status status = container_put_json(job->writer, "/meta", meta, err);
-    json_decref(meta);
-    return status;
-}
-
-static Status import_all(ImportJob *job, Err *err)
-{
-    const ModelConfig *config = &job->import->config;
-    TRY(put_meta(job, err));
-    TRY(tokenizer_put(job->writer, job->import->tokenizer, err));
-    TRY(import_tensor(job, "embedding",
-                      tensor_2d(NULL, DTYPE_F32, config->vocab_size, config->n_embed), err));
+    const ModelConfig *config = config_of(job);
     Progress progress;
     progress_start(&progress, "block", config->n_layers);
     Status status = STATUS_OK;
@@ -130,14 +118,55 @@ static Status import_all(ImportJob *job, Err *err)
     return status;
 }
 
+static Status import_adapter(ImportJob *job, Err *err)
+{
+    const CheckpointInfo *info = job->import->info;
+    int64_t top = info->adapter_top, hidden = info->adapter_hidden, n = info->n_experts;
+    job->expert = 0;
+    TRY(import_tensor(job, "adapter/w1", tensor_2d(NULL, DTYPE_F32, hidden, n * top), err));
+    TRY(import_tensor(job, "adapter/b1", tensor_1d(NULL, DTYPE_F32, hidden), err));
+    TRY(import_tensor(job, "adapter/w2", tensor_2d(NULL, DTYPE_F32, n, hidden), err));
+    return import_tensor(job, "adapter/b2", tensor_1d(NULL, DTYPE_F32, n), err);
+}
+
+static Status import_all(ImportJob *job, Err *err)
+{
+    const CheckpointInfo *info = job->import->info;
+    const ModelConfig *config = config_of(job);
+    json_t *meta = checkpoint_meta_json(info);
+    Status status = container_put_json(job->writer, "/meta", meta, err);
+    json_decref(meta);
+    TRY(status);
+    TRY(tokenizer_put(job->writer, job->import->tokenizer, err));
+    TRY(import_tensor(job, "embedding",
+                      tensor_2d(NULL, DTYPE_F32, config->vocab_size, config->n_embed), err));
+    if (info->table.hash[0])
+        TRY(container_put_attribute(job->writer, "/embedding", "frozen", info->table.hash, err));
+    for (; job->expert < info->n_experts; job->expert++)
+        TRY(import_expert(job, err));
+    return info->rule == MERGE_ADAPTER ? import_adapter(job, err) : STATUS_OK;
+}
+
+void import_info_init(CheckpointInfo *info, const ModelConfig *config, const char *name,
+                      const char *format)
+{
+    *info = (CheckpointInfo){.n_experts = 1, .forget = 0.01f};
+    info->meta = json_pack("[{s:s, s:s}]", "stage", "import", "format", format);
+    info->experts = xcalloc(1, sizeof *info->experts);
+    info->experts[0] = (CheckpointExpert){xstrdup(name), *config, info->meta};
+    info->table = (TableInfo){.rows = config->vocab_size, .cols = config->n_embed, .stored = true};
+}
+
 Status model_import(const ImportModel *import, Err *err)
 {
     ImportJob job = {.import = import};
-    TRY(model_config_check(&import->config, err));
-    if (import->tokenizer->n_tokens > import->config.vocab_size)
+    const CheckpointInfo *info = import->info;
+    for (int64_t i = 0; i < info->n_experts; i++)
+        TRY(model_config_check(&info->experts[i].config, err));
+    if (import->tokenizer->n_tokens > info->table.rows)
         return err_set(err, "%s: the tokenizer has %lld tokens and the model (%s) only %lld",
                        import->tokenizer_file, (long long)import->tokenizer->n_tokens,
-                       import->config_file, (long long)import->config.vocab_size);
+                       import->config_file, (long long)info->table.rows);
     TRY(container_create(&job.writer, import->path, err));
     Status status = import_all(&job, err);
     free(job.slab);

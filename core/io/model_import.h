@@ -15,18 +15,22 @@ typedef struct ImportTensor {
 } ImportTensor;
 
 typedef struct ImportModel {
-    const char *path;   /* of the file to write */
-    const char *name;   /* of the model, for people */
-    const char *format; /* where it came from: "llama2.c", goes into the history */
+    const char *path; /* of the file to write */
     /* For errors: the files that say the configuration and the vocabulary. */
     const char *config_file, *tokenizer_file;
-    ModelConfig config; /* EMBEDDING_LEARNED */
+    const CheckpointInfo *info; /* what /meta is to say; the table's width is the experts' */
     const TokenizerSpec *tokenizer;
-    /* Finds "embedding", "blocks/3/attn_q", "final_norm", "head", ... of the given shape. */
-    Status (*find)(void *context, const char *param, const Tensor *shape, ImportTensor *out,
-                   Err *err);
+    /* Finds "embedding", "blocks/3/attn_q", "final_norm", "head", ... of an expert, and
+     * "adapter/w1" and so on (of expert 0), of the given shape. */
+    Status (*find)(void *context, int64_t expert, const char *param, const Tensor *shape,
+                   ImportTensor *out, Err *err);
     void *context;
 } ImportModel;
+
+/* What /meta says of one model with a learned table. `format` ("llama2.c") goes into its history;
+ * `name` is for people. Cleared with checkpoint_info_clear. */
+void import_info_init(CheckpointInfo *info, const ModelConfig *config, const char *name,
+                      const char *format);
 
 /* bfloat16 stays what it is; all other types become float32. Fails, with the parameter's name, on
  * values that are not finite. */
