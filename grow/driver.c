@@ -9,42 +9,18 @@
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "grow/prefix_cache.h"
+#include "grow/stages.h"
 #include "train/run_dry.h"
 
-/* ---- what a stage is ---------------------------------------------------------------------------
- */
-
-static Status stage_schedule(const GrowJob *job, const GrowStage *stage, int64_t row, Schedule *out,
-                             Err *err)
-{
-    *out = schedule_default();
-    TRY(schedule_parse(stage->schedule, &out->kind, err));
-    int64_t per_step = job->settings->batch * row;
-    out->steps = (stage->tokens + per_step - 1) / per_step;
-    out->lr = stage->lr;
-    out->warmup = (int64_t)(stage->warmup * (double)out->steps);
-    return STATUS_OK;
-}
-
-/* What trains in a stage of a model that has `layers` blocks after it grew. */
-static Status stage_trained(const GrowStage *stage, const ModelConfig *config, TrainSet *out,
-                            Err *err)
-{
-    const GrowTrains *t = &stage->trains;
-    int64_t layers = config->n_layers;
-    bool learned = config->embedding == EMBEDDING_LEARNED;
-    if (t->embedding && !learned)
-        return err_set(err, "train: embedding, but the table is frozen for good; use --embedding "
-                            "learned for the baseline");
-    *out = (TrainSet){.embedding = t->embedding || (t->all && learned),
-                      .head = t->head || t->all,
-                      .lora = t->lora,
-                      .block_begin = layers - stage->blocks,
-                      .block_end = t->newest || t->all ? layers : layers - stage->blocks};
-    if (t->all)
-        out->block_begin = 0;
-    return STATUS_OK;
-}
+/* A job on its way. */
+typedef struct Growth {
+    const GrowJob *job;
+    Run run;
+    int64_t stage;    /* that is next, or in its middle */
+    bool restore;     /* it is in its middle */
+    json_t *packs;    /* of each stage a list of hashes, as found before the first of them */
+    StageView *views; /* (n_stages) those that are left, without their data */
+} Growth;
 
 /* The members that every metrics line of a stage has, and the place of its checkpoints. */
 static json_t *stage_fields(int64_t number)
@@ -52,23 +28,10 @@ static json_t *stage_fields(int64_t number)
     return json_pack("{s:I}", "stage", (json_int_t)number + 1);
 }
 
-static json_t *stage_place(const GrowJob *job, int64_t number, bool done)
+static json_t *stage_place(const Growth *g, int64_t number, bool done)
 {
-    return json_pack("{s:s, s:I, s:b, s:o}", "verb", "grow", "stage", (json_int_t)number, "done",
-                     done, "plan", grow_plan_json(job->plan));
-}
-
-static const StringList *stage_data(const GrowJob *job, const GrowStage *stage)
-{
-    return stage->data.count ? &stage->data : &job->settings->data;
-}
-
-/* The model before the first stage that is left, with its blocks if it is a new one. */
-static Status first_config(const GrowJob *job, const Run *run, ModelConfig *config, Err *err)
-{
-    if (job->settings->init || run->resumes)
-        return run_base_config(run, job->model, config, err);
-    return model_settings_config(job->model, &run->table, job->plan->stages[0].blocks, config, err);
+    return json_pack("{s:s, s:I, s:b, s:o, s:O}", "verb", "grow", "stage", (json_int_t)number,
+                     "done", done, "plan", grow_plan_json(g->job->plan), "packs", g->packs);
 }
 
 /* ---- the model of a stage ----------------------------------------------------------------------
@@ -79,7 +42,7 @@ static Status first_model(const GrowJob *job, Run *run, Err *err)
     if (job->settings->init)
         return run_init_model(run, job->model, err);
     ModelConfig config;
-    TRY(first_config(job, run, &config, err));
+    TRY(stages_first_config(job, run, &config, err));
     TRY(run_new_model(run, &config, err));
     for (int64_t layer = 0; layer < config.n_layers; layer++)
         TRY(model_start_block(run->model, layer, job->plan->stages[0].start,
@@ -132,183 +95,256 @@ static Status fold(const GrowStage *stage, Run *run, Err *err)
     return model_fold_lora(run->model, err);
 }
 
-static Status open_keeper(PrefixKeeper **out, const GrowJob *job, const Run *run,
+/* Windows have places for all packs: not all of them need be filled. */
+static Status open_keeper(PrefixKeeper **out, const Growth *g, const StageView *view,
                           const RunData *data, Err *err)
 {
-    const ModelConfig *config = &run->model->config;
-    int64_t windows = 0, count = run->row * config->d_model;
+    const Run *run = &g->run;
+    int64_t windows = 0, count = run->row * view->config.d_model;
     for (int64_t i = 0; i < data->count; i++)
-        windows += pack_info(data->packs[i])->tokens[PACK_TRAIN] / run->row + 1;
+        windows += read_windows(pack_info(data->packs[i])->tokens[PACK_TRAIN], run->row);
     PrefixStore *store;
-    if (job->cache_prefix == PREFIX_RAM) {
+    if (view->prefix == PREFIX_RAM) {
         TRY(prefix_store_ram(&store, windows, count, err));
     } else {
-        char *path = file_join(job->settings->out, "prefix.h5");
+        char *path = file_join(g->job->settings->out, "prefix.h5");
         Status status = prefix_store_disk(&store, path, windows, count, err);
         free(path);
         TRY(status);
     }
-    return prefix_keeper_new(out, &run->device, store, windows, run->row, config->d_model, err);
+    return prefix_keeper_new(out, &run->device, store, windows, run->row, view->config.d_model,
+                             err);
 }
 
-static Status train_stage(const GrowJob *job, Run *run, int64_t number, const RunData *data,
-                          bool restore, Err *err)
+static Status open_stage(Growth *g, const StageView *view, Err *err)
 {
-    const GrowStage *stage = &job->plan->stages[number];
-    const ModelConfig *config = &run->model->config;
-    RunStage what = {.data = data, .from_start = stage->from_start, .restore = restore};
-    TRY(stage_schedule(job, stage, run->row, &what.schedule, err));
-    TRY(stage_trained(stage, config, &what.trained, err));
-    TrainConfig train = run_train_config(run, &what.schedule);
+    Run *run = &g->run;
+    const GrowStage *stage = view->stage;
+    TrainConfig train = run_train_config(run, &view->schedule);
     TrainPlan plan;
-    TRY(train_plan(&run->device, config, run->compute, DTYPE_F32, &what.trained, &train, &plan,
-                   err));
+    TRY(train_plan(&run->device, &view->config, run->compute, DTYPE_F32, &view->trained, &train,
+                   &plan, err));
     char trains[80];
     grow_trains_text(&stage->trains, trains, sizeof trains);
     log_info("stage %" PRId64 " of %" PRId64 ": %" PRId64 " blocks, %s train: %.1f M of %.1f M "
              "parameters",
-             number + 1, job->plan->n_stages, config->n_layers, trains,
+             view->number + 1, g->job->plan->n_stages, view->config.n_layers, trains,
              (double)plan.params_active / 1e6, (double)plan.params_total / 1e6);
-    RunOpening opening = {.number = number + 1,
-                          .count = job->plan->n_stages,
+    RunOpening opening = {.number = view->number + 1,
+                          .count = g->job->plan->n_stages,
                           .blocks = stage->blocks,
                           .start = stage->start,
                           .trains = trains};
-    if (!restore)
+    if (!g->restore)
         run_write_opening(run, &opening, &plan);
+    return STATUS_OK;
+}
+
+static Status train_stage(Growth *g, const StageView *view, const RunData *data, TrainerStatus *out,
+                          Err *err)
+{
+    RunStage what = {.trained = view->trained,
+                     .schedule = view->schedule,
+                     .data = data,
+                     .from_start = view->stage->from_start,
+                     .restore = g->restore};
     PrefixKeeper *keeper = NULL;
     PrefixCache cache;
-    bool frozen_prefix =
-        !what.trained.embedding && !what.trained.lora && what.trained.block_begin > 0;
-    json_t *fields = stage_fields(number), *place = stage_place(job, number, false);
+    if (view->prefix != PREFIX_OFF) {
+        TRY(open_keeper(&keeper, g, view, data, err));
+        cache = prefix_keeper_cache(keeper);
+        what.prefix = &cache;
+    }
+    json_t *fields = stage_fields(view->number), *place = stage_place(g, view->number, false);
     what.fields = fields;
     what.place = place;
-    Status status = STATUS_OK;
-    if (job->cache_prefix != PREFIX_OFF && frozen_prefix) {
-        status = open_keeper(&keeper, job, run, data, err);
-        if (status == STATUS_OK) {
-            cache = prefix_keeper_cache(keeper);
-            what.prefix = &cache;
-        }
-    }
-    TrainerStatus result;
-    if (status == STATUS_OK)
-        status = run_train(run, &what, &result, err);
+    Status status = run_train(&g->run, &what, out, err);
     prefix_keeper_free(keeper);
     json_decref(fields);
     json_decref(place);
-    TRY(status);
-    TRY(fold(stage, run, err));
-    place = stage_place(job, number, true);
-    char *name = xasprintf("stage%" PRId64 ".h5", number + 1);
-    if (job->keep_stages)
+    return status;
+}
+
+static Status end_stage(Growth *g, const StageView *view, const TrainerStatus *result, Err *err)
+{
+    Run *run = &g->run;
+    TRY(fold(view->stage, run, err));
+    json_t *place = stage_place(g, view->number, true);
+    char *name = xasprintf("stage%" PRId64 ".h5", view->number + 1);
+    Status status = STATUS_OK;
+    if (g->job->keep_stages)
         status = run_keep(run, name, place, err);
     free(name);
     if (status == STATUS_OK)
         status = run_save(run, place, err);
     json_decref(place);
     TRY(status);
-    printf("stage %" PRId64 ": %" PRId64 " blocks, %" PRId64 " tokens, loss %.4f", number + 1,
-           run->model->config.n_layers, result.tokens, result.loss);
-    if (isfinite(result.eval_bpb))
-        printf(", %.4f bits per byte", result.eval_bpb);
-    printf(", %.0f s\n", result.seconds);
+    printf("stage %" PRId64 ": %" PRId64 " blocks, %" PRId64 " tokens, loss %.4f", view->number + 1,
+           run->model->config.n_layers, result->tokens, result->loss);
+    if (isfinite(result->eval_bpb))
+        printf(", %.4f bits per byte", result->eval_bpb);
+    printf(", %.0f s\n", result->seconds);
     return STATUS_OK;
 }
 
-static Status run_stage(const GrowJob *job, Run *run, int64_t number, bool restore, Err *err)
+static Status run_stage(Growth *g, Err *err)
 {
-    const GrowStage *stage = &job->plan->stages[number];
-    if (restore)
-        TRY(run_load_model(run, run->model_path, err));
+    const StageView *view = &g->views[g->stage];
+    if (g->restore)
+        TRY(run_load_model(&g->run, g->run.model_path, err));
     else
-        TRY(prepare_model(job, run, number, err));
+        TRY(prepare_model(g->job, &g->run, g->stage, err));
     RunData data;
-    TRY(run_data_open(&data, stage_data(job, stage), err));
-    Status status = train_stage(job, run, number, &data, restore, err);
+    TrainerStatus result;
+    TRY(run_data_open(&data, stage_data(g->job, view->stage), err));
+    Status status = open_stage(g, view, err);
+    if (status == STATUS_OK)
+        status = train_stage(g, view, &data, &result, err);
     run_data_close(&data);
-    return status;
+    return status == STATUS_OK ? end_stage(g, view, &result, err) : status;
 }
 
+/* ---- before the first step ---------------------------------------------------------------------
+ */
+
 /* Where a resumed run goes on: the stage, and whether in its middle. */
-static Status find_place(const GrowJob *job, const Run *run, int64_t *stage, bool *restore,
-                         Err *err)
+static Status find_place(Growth *g, Err *err)
 {
-    *stage = 0;
-    *restore = false;
-    if (!run->place)
+    const json_t *place = g->run.place;
+    if (!place)
         return STATUS_OK;
     Err what;
-    if (grow_plan_compare(job->plan, json_object_get(run->place, "plan"), &what) != STATUS_OK)
+    if (grow_plan_compare(g->job->plan, json_object_get(place, "plan"), &what) != STATUS_OK)
         return err_set(err,
                        "the plan is not the one that %s was started with (%s); resume with that "
                        "plan, or grow on in a new folder with --init %s",
-                       job->settings->out, what.text, run->model_path);
-    bool done = json_is_true(json_object_get(run->place, "done"));
-    *stage = json_integer_value(json_object_get(run->place, "stage")) + (done ? 1 : 0);
-    *restore = !done;
+                       g->job->settings->out, what.text, g->run.model_path);
+    bool done = json_is_true(json_object_get(place, "done"));
+    g->stage = json_integer_value(json_object_get(place, "stage")) + (done ? 1 : 0);
+    g->restore = !done;
+    json_t *packs = json_object_get(place, "packs");
+    if (json_is_array(packs)) {
+        json_decref(g->packs);
+        g->packs = json_deep_copy(packs);
+    }
     return STATUS_OK;
+}
+
+/* Files that a stage reads are those that were there when the growth began. */
+static Status compare_packs(const Growth *g, const StageView *view, const json_t *now, Err *err)
+{
+    const json_t *then = json_array_get(g->packs, (size_t)view->number);
+    for (size_t i = 0; i < json_array_size(then) && i < json_array_size(now); i++)
+        if (!json_equal(json_array_get(then, i), json_array_get(now, i)))
+            return err_set(err,
+                           "%s is not the file that %s was started with (another hash); give that "
+                           "one, or grow on in a new folder with --init %s",
+                           pack_info(view->data.packs[i])->path, g->job->settings->out,
+                           g->run.model_path);
+    return STATUS_OK;
+}
+
+static Status keep_view(void *context, const StageView *view, Err *err)
+{
+    Growth *g = context;
+    json_t *now = json_array();
+    for (int64_t i = 0; i < view->data.count; i++) {
+        char text[SHA256_TEXT];
+        hash_text(&pack_info(view->data.packs[i])->hash, text);
+        json_array_append_new(now, json_string(text));
+    }
+    if (compare_packs(g, view, now, err) != STATUS_OK) {
+        json_decref(now);
+        return STATUS_FAIL;
+    }
+    while (json_array_size(g->packs) <= (size_t)view->number)
+        json_array_append_new(g->packs, json_array());
+    json_array_set_new(g->packs, (size_t)view->number, now);
+    g->views[view->number] = *view;
+    g->views[view->number].data = (RunData){0};
+    return STATUS_OK;
+}
+
+/* Everything that can be known before the first step is: a mistake in the last stage is told before
+ * the first one runs. */
+static Status begin(Growth *g, Err *err)
+{
+    const GrowJob *job = g->job;
+    Run *run = &g->run;
+    TRY(run_open(run, job->settings, job->options, err));
+    TRY(find_place(g, err));
+    ModelConfig config;
+    TRY(stages_first_config(job, run, &config, err));
+    TRY(run_choose_row(run, job->model, &config, err));
+    if (g->stage >= job->plan->n_stages) {
+        log_info("%s is finished already", job->settings->out);
+        return STATUS_OK;
+    }
+    g->views = xcalloc((size_t)job->plan->n_stages, sizeof *g->views);
+    return stages_walk(job, run, g->stage, g->restore, keep_view, g, err);
 }
 
 Status grow_run(const GrowJob *job, Err *err)
 {
-    Run run;
-    Status status = run_open(&run, job->settings, job->options, err);
-    int64_t stage = 0;
-    bool restore = false;
-    ModelConfig config;
-    if (status == STATUS_OK)
-        status = find_place(job, &run, &stage, &restore, err);
-    if (status == STATUS_OK)
-        status = first_config(job, &run, &config, err);
-    if (status == STATUS_OK)
-        status = run_choose_row(&run, job->model, &config, err);
-    if (status == STATUS_OK && stage >= job->plan->n_stages)
-        log_info("%s is finished already", job->settings->out);
-    for (; status == STATUS_OK && stage < job->plan->n_stages; stage++) {
-        status = run_stage(job, &run, stage, restore, err);
-        restore = false;
+    Growth g = {.job = job, .packs = json_array()};
+    Status status = begin(&g, err);
+    for (; status == STATUS_OK && g.stage < job->plan->n_stages; g.stage++) {
+        status = run_stage(&g, err);
+        g.restore = false;
         if (status == STATUS_FAIL)
-            err_wrap(err, "stage %" PRId64, stage + 1);
+            err_wrap(err, "stage %" PRId64, g.stage + 1);
     }
-    return run_close(&run, status, err);
+    if (status == STATUS_OK)
+        run_tell_reading(&g.run);
+    free(g.views);
+    json_decref(g.packs);
+    return run_close(&g.run, status, err);
 }
 
 /* ---- planning ----------------------------------------------------------------------------------
  */
 
+static void print_reading(const StageView *view, FILE *out)
+{
+    for (int64_t i = 0; i < view->data.count; i++) {
+        const PackInfo *pack = pack_info(view->data.packs[i]);
+        const ReadSource *from = reading_find(view->before, pack);
+        ReadCoverage before = {0}, after = read_coverage(reading_find(view->after, pack));
+        if (from)
+            before = read_coverage(from);
+        fprintf(out, "data        %s: from epoch %.2f to %.2f\n", file_base_name(pack->path),
+                before.epochs, after.epochs);
+    }
+}
+
+static Status dry_stage(void *context, const StageView *view, Err *err)
+{
+    const Run *run = context;
+    TrainConfig train = run_train_config(run, &view->schedule);
+    char trains[80];
+    grow_trains_text(&view->stage->trains, trains, sizeof trains);
+    printf(
+        "stage %" PRId64 "     %" PRId64 " blocks (%" PRId64 " new), %s train, %" PRId64 " steps\n",
+        view->number + 1, view->config.n_layers, view->stage->blocks, trains, view->schedule.steps);
+    print_reading(view, stdout);
+    DryStage dry = {.config = &view->config,
+                    .trained = &view->trained,
+                    .train = &train,
+                    .data = view->data.count ? &view->data : NULL,
+                    .cached = view->prefix != PREFIX_OFF};
+    if (view->prefix == PREFIX_RAM)
+        dry.prefix_memory = view->prefix_bytes;
+    if (view->prefix == PREFIX_DISK)
+        dry.prefix_file = view->prefix_bytes;
+    return run_dry_stage(run, &dry, stdout, err);
+}
+
 static Status dry_stages(const GrowJob *job, Run *run, Err *err)
 {
     ModelConfig config;
-    TRY(first_config(job, run, &config, err));
+    TRY(stages_first_config(job, run, &config, err));
     TRY(run_choose_row(run, job->model, &config, err));
-    for (int64_t i = 0; i < job->plan->n_stages; i++) {
-        const GrowStage *stage = &job->plan->stages[i];
-        if (i > 0 || job->settings->init)
-            config.n_layers += stage->blocks;
-        config.lora_rank = stage->trains.lora ? stage->lora_rank : 0;
-        config.lora_alpha = stage->lora_alpha;
-        TrainSet trained;
-        Schedule schedule;
-        TRY(stage_trained(stage, &config, &trained, err));
-        TRY(stage_schedule(job, stage, run->row, &schedule, err));
-        TrainConfig train = run_train_config(run, &schedule);
-        char trains[80];
-        grow_trains_text(&stage->trains, trains, sizeof trains);
-        printf("stage %" PRId64 "     %" PRId64 " blocks (%" PRId64 " new), %s train, %" PRId64
-               " steps\n",
-               i + 1, config.n_layers, stage->blocks, trains, schedule.steps);
-        RunData opened;
-        DryStage dry = {.config = &config,
-                        .trained = &trained,
-                        .train = &train,
-                        .cached = job->cache_prefix != PREFIX_OFF};
-        TRY(run_dry_data(stage_data(job, stage), &opened, &dry.data, err));
-        Status status = run_dry_stage(run, &dry, stdout, err);
-        run_data_close(&opened);
-        TRY(status);
-    }
-    return STATUS_OK;
+    return stages_walk(job, run, 0, false, dry_stage, run, err);
 }
 
 Status grow_dry_run(const GrowJob *job, Err *err)

@@ -122,6 +122,8 @@ static Status check_stage(const GrowStage *s, bool first, Err *err)
         return err_set(err, "train: nothing trains in this stage");
     if (t->newest && s->blocks == 0 && !first)
         return err_set(err, "train: newest needs a stage that adds blocks");
+    if (s->lora_given && !t->lora)
+        return err_set(err, "lora: this stage trains none; add lora to train, or leave this out");
     if (t->lora && (s->lora_rank < 1 || s->lora_alpha <= 0.0))
         return err_set(err, "lora: a rank of at least 1 and an alpha above 0");
     return STATUS_OK;
@@ -270,6 +272,7 @@ static Status stage_pair(Reader *r, void *target, const char *key, yaml_node_t *
         return read_real(key, text, &stage->lr, err);
     if (strcmp(key, "warmup") == 0)
         return read_real(key, text, &stage->warmup, err);
+    stage->lora_given |= strcmp(key, "lora") == 0;
     if (strcmp(key, "lora") == 0)
         return read_mapping(r, value, lora_pair, stage, err);
     if (strcmp(key, "data") == 0)

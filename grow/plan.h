@@ -27,6 +27,7 @@ typedef struct GrowStage {
     double warmup;     /* share of the stage's steps */
     int64_t lora_rank; /* 0 unless `trains.lora` */
     double lora_alpha;
+    bool lora_given; /* the stage says something of its pairs */
     bool lora_fold;  /* add the pairs to the weights when the stage ends */
     StringList data; /* packs, "FILE" or "FILE:WEIGHT"; empty: those of the run */
     bool from_start; /* data_from: start; else the stage reads on where the one before stopped */

@@ -7,6 +7,7 @@
 #include "core/base/log.h"
 #include "core/io/json_put.h"
 #include "train/model_options.h"
+#include "train/rehearse.h"
 #include "train/run_dry.h"
 
 typedef struct TrainSettings {
@@ -102,6 +103,9 @@ static void print_result(const TrainSettings *s, const Run *run, const TrainerSt
             "tokens_per_second", (double)status->own_tokens / fmax(status->seconds, 1e-9));
         if (isfinite(status->eval_bpb))
             json_object_set_new(json, "bits_per_byte", json_real(status->eval_bpb));
+        json_t *read = reading_json(&run->reading);
+        json_object_set(json, "data", json_object_get(read, "sources"));
+        json_decref(read);
         char *text = json_dumps(json, JSON_COMPACT);
         puts(text);
         free(text);
@@ -158,9 +162,27 @@ static Status train_model(const TrainSettings *s, Run *run, const ModelConfig *c
     place = place_json(true);
     result = run_save(run, place, err);
     json_decref(place);
-    if (result == STATUS_OK)
+    if (result == STATUS_OK) {
         print_result(s, run, &status);
+        run_tell_reading(run);
+    }
     return result;
+}
+
+static Status rehearse(const TrainSettings *s, const Run *run, const Schedule *schedule,
+                       const RunData *data, Err *err)
+{
+    Rehearsal what = {.name = "this run",
+                      .data = data,
+                      .from_start = strcmp(s->run.data_from, "start") == 0,
+                      .steps = schedule->steps,
+                      .quiet = run->resumes};
+    Reading reading = {0};
+    Rehearsed reads;
+    reading_copy(&reading, &run->reading);
+    Status status = run_rehearse(run, &what, &reading, &reads, err);
+    reading_clear(&reading);
+    return status;
 }
 
 static Status run_verb(const TrainSettings *s, Run *run, Err *err)
@@ -179,7 +201,9 @@ static Status run_verb(const TrainSettings *s, Run *run, Err *err)
         return dry_run(s, run, &config, &schedule, err);
     RunData data;
     TRY(run_data_open(&data, &s->run.data, err));
-    Status status = train_model(s, run, &config, &schedule, &data, err);
+    Status status = rehearse(s, run, &schedule, &data, err);
+    if (status == STATUS_OK)
+        status = train_model(s, run, &config, &schedule, &data, err);
     run_data_close(&data);
     return status;
 }

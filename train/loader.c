@@ -171,6 +171,33 @@ void loader_next(Loader *loader, int32_t *tokens, int64_t *windows)
     }
 }
 
+bool loader_skip(Loader *loader, int64_t rows)
+{
+    const LoaderConfig *config = &loader->config;
+    ReadShare *mixture = loader->reading.mixture;
+    int64_t total = rows, left = rows, skipped[LOADER_MAX_SOURCES] = {0};
+    for (int64_t i = 0; i < config->n_sources; i++)
+        total += mixture[i].drawn;
+    for (int64_t i = 0; i < config->n_sources; i++) {
+        int64_t due = (int64_t)(loader->share[i] * (double)total + 0.5) - mixture[i].drawn;
+        int64_t own = due < 0 ? 0 : due < left ? due : left;
+        if (i == config->n_sources - 1)
+            own = left;
+        left -= own;
+        mixture[i].drawn += own;
+        skipped[loader->cursor_of[i]] += own;
+    }
+    bool repeats = false;
+    int64_t slack = config->n_sources > 1; /* the split is not exact */
+    for (int64_t c = 0; c < loader->n_cursors; c++) {
+        ReadCursor *cursor = &loader->cursors[c];
+        const ReadSource *source = cursor->source;
+        repeats |= source->passes[source->n_passes - 1].drawn + skipped[c] + slack > cursor->count;
+        read_cursor_skip(cursor, skipped[c]);
+    }
+    return repeats;
+}
+
 const Reading *loader_reading(const Loader *loader)
 {
     return &loader->reading;

@@ -44,6 +44,10 @@ void loader_free(Loader *loader);
  * nothing is read: the loader stands where it would, and tells the windows. */
 void loader_next(Loader *loader, int32_t *tokens, int64_t *windows);
 
+/* Goes on by so many rows without reading them; with several sources each is right to about a row.
+ * Whether any of them may come twice. */
+bool loader_skip(Loader *loader, int64_t rows);
+
 /* Everything that a checkpoint has to keep, but for `steps`, which is the trainer's; borrowed. Any
  * number of ranks may go on from it. */
 const Reading *loader_reading(const Loader *loader);

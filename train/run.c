@@ -69,8 +69,7 @@ void run_data_close(RunData *data)
     *data = (RunData){0};
 }
 
-/* The packs must have been made with this model's tokenizer. */
-static Status check_data(const Run *run, const RunData *data, Err *err)
+Status run_check_data(const Run *run, const RunData *data, Err *err)
 {
     Sha256 own = tokenizer_hash(tokenizer_spec(run->tokenizer));
     for (int64_t i = 0; i < data->count; i++) {
@@ -405,7 +404,7 @@ static void add_history(Run *run, const RunStage *stage, const TrainerStatus *st
 static Status new_trainer(Trainer **out, const Run *run, const RunStage *stage, Hooks *hooks,
                           Err *err)
 {
-    TRY(check_data(run, stage->data, err));
+    TRY(run_check_data(run, stage->data, err));
     TrainerSetup setup = {
         .model = run->model,
         .trained = stage->trained,
@@ -471,4 +470,15 @@ void run_write_opening(const Run *run, const RunOpening *opening, const TrainPla
             opening->trains, "params_total", (json_int_t)plan->params_total, "params_active",
             (json_int_t)plan->params_active, "params_frozen", (json_int_t)plan->params_frozen,
             "bytes_predicted", (json_int_t)plan->bytes, "flops_per_token", plan->flops_per_token));
+}
+
+void run_tell_reading(const Run *run)
+{
+    for (int64_t i = 0; i < run->reading.n_sources; i++) {
+        const ReadSource *source = &run->reading.sources[i];
+        ReadCoverage c = read_coverage(source);
+        log_info("read %" PRId64 " tokens of %s: %.2f epochs, %.1f %% of it was never read", c.read,
+                 source->name, c.epochs,
+                 100.0 * (double)(source->tokens - c.seen) / (double)source->tokens);
+    }
 }

@@ -191,6 +191,9 @@ Status run_open(Run *run, const RunSettings *settings, json_t *options, Err *err
 /* Returns what the verb should: a run of several processes has failed when one of them has. */
 Status run_close(Run *run, Status status, Err *err);
 
+/* Fails unless the packs were made with this model's tokenizer. */
+Status run_check_data(const Run *run, const RunData *data, Err *err);
+
 /* A new model, its values set. */
 Status run_new_model(Run *run, const ModelConfig *config, Err *err);
 /* The model of a file, ready to train: all masters in memory. */
@@ -227,6 +230,8 @@ TrainConfig run_train_config(const Run *run, const Schedule *schedule);
 /* Trains; on success the history has the stage (with `fields`) but nothing says that it is done
  * until run_save. STATUS_STOPPED: saved, and --resume goes on. */
 Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err);
+/* Tells the user what the growth has read of each pack. */
+void run_tell_reading(const Run *run);
 /* Saves the model without a trainer's state: between stages. Collective; the first process saves,
  * once no other reads the last checkpoint any more. */
 Status run_save(Run *run, const json_t *place, Err *err);

@@ -15,15 +15,21 @@ Status run_dry_data(const StringList *list, RunData *opened, const RunData **dat
     return STATUS_OK;
 }
 
-static void print_plan(const TrainPlan *plan, FILE *out)
+static void print_plan(const TrainPlan *plan, const DryStage *stage, FILE *out)
 {
     fprintf(out,
             "parameters  %" PRId64 " in all, %" PRId64 " train, %" PRId64 " are frozen\n"
-            "memory      %.0f MB: weights %.0f, gradients %.0f, moments %.0f, activations %.0f\n"
-            "compute     %.1f MFLOP per token (%.1f with a cached prefix)\n",
-            plan->params_total, plan->params_active, plan->params_frozen, (double)plan->bytes / 1e6,
+            "memory      %.0f MB: weights %.0f, gradients %.0f, moments %.0f, activations %.0f",
+            plan->params_total, plan->params_active, plan->params_frozen,
+            ((double)plan->bytes + (double)stage->prefix_memory) / 1e6,
             (double)plan->bytes_weights / 1e6, (double)plan->bytes_grads / 1e6,
-            (double)plan->bytes_moments / 1e6, (double)plan->bytes_activations / 1e6,
+            (double)plan->bytes_moments / 1e6, (double)plan->bytes_activations / 1e6);
+    if (stage->prefix_memory > 0)
+        fprintf(out, ", cached prefix %.0f", (double)stage->prefix_memory / 1e6);
+    if (stage->prefix_file > 0)
+        fprintf(out, "\ndisk        %.0f MB while it runs: cached prefix",
+                (double)stage->prefix_file / 1e6);
+    fprintf(out, "\ncompute     %.1f MFLOP per token (%.1f with a cached prefix)\n",
             plan->flops_per_token / 1e6, plan->flops_per_token_cached / 1e6);
 }
 
@@ -82,7 +88,7 @@ Status run_dry_stage(const Run *run, const DryStage *stage, FILE *out, Err *err)
     TrainTime time;
     TRY(train_plan(&run->device, stage->config, run->compute, DTYPE_F32, stage->trained,
                    stage->train, &plan, err));
-    print_plan(&plan, out);
+    print_plan(&plan, stage, out);
     fflush(out); /* what follows takes a while */
     TRY(train_time(&run->device, stage->config, run->compute, stage->trained, stage->train, &time,
                    err));

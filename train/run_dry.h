@@ -8,8 +8,9 @@ typedef struct DryStage {
     const ModelConfig *config;
     const TrainSet *trained;
     const TrainConfig *train;
-    const RunData *data; /* or NULL: evaluations are left out */
-    bool cached;         /* a frozen prefix's output is kept */
+    const RunData *data;                /* or NULL: evaluations are left out */
+    bool cached;                        /* a frozen prefix's output is kept */
+    int64_t prefix_memory, prefix_file; /* bytes that it takes */
 } DryStage;
 
 /* Prints parameters, memory, compute, and the time, which is measured on small models. */

@@ -19,6 +19,7 @@ awk 'BEGIN { srand(7); for (d = 0; d < 60; d++) { for (i = 0; i < 120; i++) prin
 awk 'BEGIN { srand(8); for (d = 0; d < 60; d++) { for (i = 0; i < 120; i++) printf "%c ", 97 + (d * 5 + i * rand()) % 26; printf "\f" } }' >b.txt
 check "embed makes a table" "$C" embed --corpus a.txt --corpus b.txt --vocab-size 500 --dim 32 -o t.h5 -q
 for l in a b; do check "pack $l" "$C" pack -t t.h5 $l.txt --validation 0.1 -o $l.pack -q; done
+head -c 400 b.txt >tiny.txt && check "pack a little" "$C" pack -t t.h5 tiny.txt --validation 0 -o tiny.pack -q
 sed 's/./x/' a.txt >c.txt && check "pack c" "$C" pack -t t.h5 c.txt -o c.pack -q
 
 # Nothing learns, so that losses tell the windows, and blocks add nothing when they start.
@@ -65,6 +66,34 @@ check "report says it too" says "a.pack" "$C" report changing -o changing.html
 sed 's/data_from: start/data_from: middle/' start.yaml >bad.yaml
 check "another place is an error" fails_with "data_from is start or continue, not 'middle'" "$C" grow --plan bad.yaml "${still[@]}" --data a.pack -o bad
 
+# ---- told before the first step ----
+late() { # words, a last stage, options: the error, and nothing was trained
+    local words=$1 stage=$2
+    shift 2
+    rm -rf late
+    printf '%s\n' 'stages:' '  - {blocks: 1, tokens: 1024}' '  - {blocks: 0, train: lora, lora: {rank: 2, fold: false}, tokens: 1024}' "  - $stage" >late.yaml
+    fails_with "$words" "$C" grow --plan late.yaml "${still[@]}" --data a.pack -o late "$@" && [ ! -s late/metrics.jsonl ]
+}
+check "another tokenizer" "$C" embed --corpus a.txt --vocab-size 400 --dim 32 -o t2.h5 -q
+check "and its pack" "$C" pack -t t2.h5 a.txt -o other.pack -q
+head -c 20 a.txt >short.txt && check "a short pack" "$C" pack -t t.h5 short.txt --validation 0 -o short.pack -q
+check "a missing pack" late "stage 3: cannot open missing.pack" '{blocks: 1, tokens: 1024, data: [missing.pack]}'
+check "a pack of another tokenizer" late "stage 3: other.pack was packed with another tokenizer" '{blocks: 1, tokens: 1024, data: [other.pack]}'
+check "a pack that is too short" late "stage 3: the training split of short.pack" '{blocks: 1, tokens: 1024, data: [short.pack]}'
+check "a learning rate" late "stage 3: the learning rate 5000" '{blocks: 1, tokens: 1024, lr: 5000}'
+check "pairs of another rank" late "stage 3: the model has LoRA pairs of rank 2 and alpha 16 by then" '{blocks: 0, train: lora, lora: {rank: 3}, tokens: 1024}'
+check "pairs that nobody trains" late "line 4: lora: this stage trains none" '{blocks: 1, lora: {rank: 3}, tokens: 1024}'
+check "a frozen table that shall train" late "stage 3: train: embedding, but" '{blocks: 0, train: embedding, tokens: 1024}'
+warns() { # words, command...
+    local words=$1
+    shift
+    "$@" 2>&1 >/dev/null | tee warned | grep -F -- "$words" >/dev/null || { cat warned; return 1; }
+}
+check "tokens that repeat while others are never read" warns "stage 2 reads 1024 tokens of a.pack again while" \
+    "$C" grow --plan start.yaml "${still[@]:0:12}" --data a.pack --dry-run
+check "a small pack beside a large one" warns "of a.pack are never read; its share of the mixture" \
+    "$C" train --layers 1 --tokens 4K "${still[@]:0:12}" --data a.pack:0.1 --data tiny.pack:0.9 -o tiny
+
 # ---- resumed, with a cached prefix ----
 cat >cached.yaml <<'Y'
 stages:
@@ -87,4 +116,30 @@ interrupted() {
             <(sed 's/"seconds":[^,]*,//; s/,"tokens_per_second":[^}]*//' killed/metrics.jsonl)
 }
 check "killed five times it ends with the same file, metrics and FLOPs" interrupted
+
+# ---- planned with it ----
+memory() { "$C" grow "${cached[@]}" --dry-run --cache-prefix "$1" | sed -n 's/^memory *\([0-9]*\) MB.*/\1/p' | tail -n 1; }
+more_memory() { # 14 K tokens of width 1024 are 57 MB
+    cached=(--plan cached.yaml --batch 4 --context 32 --heads 2 --d-model 1024 --d-ff 64 -t t.h5 --data a.pack)
+    [ "$(memory ram)" -gt $(($(memory off) + 40)) ] && [ "$(memory disk)" = "$(memory off)" ] &&
+        "$C" grow "${cached[@]}" --dry-run --cache-prefix disk | grep -q '^disk  *[4-9][0-9] MB while it runs: cached prefix'
+}
+check "a dry run counts the cached prefix" more_memory
+check "and none where nothing is read twice" bash -c "! '$C' grow --stages 1+1 --tokens 1K -t t.h5 --data a.pack --dry-run --cache-prefix ram | grep 'cached prefix [0-9]'"
+
+# ---- other files under the names of the first ----
+cat >two.yaml <<'Y'
+stages:
+  - {blocks: 1, tokens: 1M, data: [a.pack]}
+  - {blocks: 1, tokens: 1K, data: [b.pack]}
+Y
+swapped() {
+    "$C" grow --plan two.yaml "${still[@]}" --save-every 10 -o swapped &
+    until [ -s swapped/model.h5 ]; do kill -0 $! || return 1; sleep 0.05; done
+    kill -KILL $!
+    wait $!
+    cp c.pack b.pack
+    fails_with "stage 2: b.pack is not the file that swapped was started with" "$C" grow --plan two.yaml "${still[@]}" --save-every 10 -o swapped --resume
+}
+check "a pack made again is told at once" swapped
 exit $bad

@@ -2,12 +2,14 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #include <cmocka.h>
 
 #include "core/base/file.h"
 #include "grow/prefix_cache.h"
+#include "grow/stages.h"
 #include "tests/support/assert_ok.h"
 #include "tests/support/folder.h"
 #include "tests/support/tiny_model.h"
@@ -114,12 +116,25 @@ static void a_missing_folder_is_told(void **state)
     assert_non_null(strstr(err.text, "/nowhere/at/all.h5"));
 }
 
+static void room_is_asked_for_beforehand(void **state)
+{
+    (void)state;
+    Err err = {""};
+    ASSERT_OK(stage_prefix_fits(PREFIX_RAM, 500, 400.0, 1000.0, &err));
+    ASSERT_OK(stage_prefix_fits(PREFIX_RAM, 500, 400.0, 0.0, &err)); /* nothing is known */
+    ASSERT_OK(stage_prefix_fits(PREFIX_DISK, 900, 400.0, 1000.0, &err));
+    ASSERT_OK(stage_prefix_fits(PREFIX_OFF, 5000, 400.0, 1000.0, &err));
+    assert_int_equal(stage_prefix_fits(PREFIX_RAM, 700, 400.0, 1000.0, &err), STATUS_FAIL);
+    assert_non_null(strstr(err.text, "--cache-prefix disk"));
+    assert_int_equal(stage_prefix_fits(PREFIX_DISK, 1100, 0.0, 1000.0, &err), STATUS_FAIL);
+    assert_non_null(strstr(err.text, "make room"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory_keeps),
-        cmocka_unit_test(disk_keeps_and_leaves_nothing),
-        cmocka_unit_test(a_full_disk_is_told),
+        cmocka_unit_test(room_is_asked_for_beforehand),  cmocka_unit_test(memory_keeps),
+        cmocka_unit_test(disk_keeps_and_leaves_nothing), cmocka_unit_test(a_full_disk_is_told),
         cmocka_unit_test(a_missing_folder_is_told),
     };
     folder_begin();
