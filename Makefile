@@ -226,6 +226,8 @@ $(OUT)/gen/bench_table.c: $(OUT)/gen/benches.list
 
 # Files that change only when what they hold does. The flags are those that change objects: turning
 # warnings into errors (DEVELOPER) rebuilds nothing.
+PAGE_FILES := $(sort $(wildcard infer/serve/page/*))
+KEPT_page.list := $(PAGE_FILES)
 KEPT_verbs.list := $(VERBS)
 KEPT_benches.list := $(BENCHES)
 KEPT_nvcc_flags = $(NVCC) $(filter-out all-warnings --Werror,$(NVCC_FLAGS))
@@ -237,20 +239,20 @@ endif
 $(OUT)/gen/$(1):
 	@mkdir -p $$(@D); echo '$$(subst ','\'',$$(KEPT_$(1)))' > $$@
 endef
-$(foreach k,verbs.list benches.list flags nvcc_flags,$(eval $(call KEPT_RULE,$(k))))
+$(foreach k,verbs.list benches.list page.list flags nvcc_flags,$(eval $(call KEPT_RULE,$(k))))
 .PHONY: force
 
 # Files that travel inside the program: the model file of exported folders, and the server's page.
-TEXT_modeling_cambium := modeling_cambium_py core/io/modeling_cambium.py
-TEXT_serve_page := serve_page infer/serve/page.html
-define TEXT_RULE
-$(OUT)/gen/$(1).c: $(word 2,$(TEXT_$(1)))
-	@mkdir -p $$(@D)
-	@{ echo 'extern const char $(word 1,$(TEXT_$(1)))[];'; \
-	   echo 'const char $(word 1,$(TEXT_$(1)))[] ='; \
-	   sed 's/[\\"]/\\&/g; s/.*/    "&\\n"/' $$<; echo '    ;'; } > $$@
-endef
-$(foreach t,modeling_cambium serve_page,$(eval $(call TEXT_RULE,$(t))))
+AS_C_STRING := sed 's/[\\"?]/\\&/g; s/.*/    "&\\n"/'
+$(OUT)/gen/modeling_cambium.c: core/io/modeling_cambium.py
+	@mkdir -p $(@D)
+	@{ echo 'extern const char modeling_cambium_py[];'; echo 'const char modeling_cambium_py[] ='; \
+	   $(AS_C_STRING) $<; echo '    ;'; } > $@
+$(OUT)/gen/serve_page.c: $(PAGE_FILES) $(OUT)/gen/page.list
+	@{ echo '#include "infer/serve/page.h"'; echo 'const PageFile page_files[] = {'; \
+	   for f in $(PAGE_FILES); do \
+	       echo "    {\"$${f##*/}\", "; $(AS_C_STRING) $$f; echo '    },'; \
+	   done; echo '    {0}};'; } > $@
 
 $(OUT)/gen/%.o: $(OUT)/gen/%.c $(OUT)/gen/flags
 	$(CC) $(BASE_FLAGS) $(CFLAGS) -c -o $@ $<

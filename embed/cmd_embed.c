@@ -137,8 +137,19 @@ static Status write_table(const EmbedSettings *settings, const EmbedTable *table
     const char *kind = json_string_value(json_object_get(codes, "kind"));
     int64_t count = tensor_count(&table->shape);
     uint8_t *bits = NULL;
-    TableSave save = {settings->output, table->tokens, table->shape,
-                      table->values,    table->recipe, NULL};
+    const PcaStats *pca = &table->glyphs.pca;
+    PictureBasis pictures = {.side = table->render.side,
+                             .kept = pca->kept,
+                             .rows = table->tokens->n_tokens,
+                             .mean = pca->mean,
+                             .components = pca->components,
+                             .lengths = pca->lengths};
+    TableSave save = {.path = settings->output,
+                      .tokenizer = table->tokens,
+                      .shape = table->shape,
+                      .values = table->values,
+                      .recipe = table->recipe,
+                      .pictures = pca->components ? &pictures : NULL};
     if (kind && strcmp(kind, "floats") != 0) {
         bits = xmalloc((size_t)count);
         for (int64_t i = 0; i < count; i++)

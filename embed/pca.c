@@ -39,6 +39,7 @@ typedef struct Pca {
     int64_t rank, kept, panel_count;
     double total;       /* variance */
     int64_t *zero_rows; /* per group of PROJECT_ROWS rows */
+    double *lengths;    /* (rows) of the projections, or NULL */
 } Pca;
 
 static Status check_input(const PcaInput *in, Err *err)
@@ -120,6 +121,8 @@ static bool finish_row(const Pca *pca, double *sums, int64_t row)
     }
     double square = pca->kernels->centre(sums, pca->offsets, pca->panel_count * PCA_PROJECT_COLS);
     bool has_direction = square > zero_length * zero_length * pca->total;
+    if (pca->lengths)
+        pca->lengths[row] = has_direction ? sqrt(square) : 0;
     double length = sqrt((has_direction ? 1 : 0) + extra_square);
     memset(out, 0, (size_t)in->d_out * sizeof *out);
     if (has_direction)
@@ -190,6 +193,30 @@ static Status project_all(Pca *pca, Err *err)
     return stop_requested() ? stopped(err) : STATUS_OK;
 }
 
+static double full_ink(const PcaInput *in)
+{
+    for (int64_t i = 0; i < in->rows * in->dim; i++)
+        if (in->pixels[i] > 1)
+            return 255.0;
+    return 1.0;
+}
+
+static void fill_pictures(const Pca *pca, PcaStats *stats)
+{
+    const PcaInput *in = pca->in;
+    int64_t dim = in->dim, count = pca->kept * dim;
+    double unit = 1.0 / full_ink(in);
+    stats->mean = xmalloc((size_t)dim * sizeof *stats->mean);
+    stats->components = xmalloc((size_t)(count + 1) * sizeof *stats->components);
+    stats->lengths = xmalloc((size_t)in->rows * sizeof *stats->lengths);
+    for (int64_t i = 0; i < dim; i++)
+        stats->mean[i] = (float)((double)pca->sums[i * (dim + 1) + dim] / (double)in->rows * unit);
+    for (int64_t i = 0; i < count; i++)
+        stats->components[i] = (float)pca->vectors[i];
+    for (int64_t i = 0; i < in->rows; i++)
+        stats->lengths[i] = (float)(pca->lengths[i] * unit);
+}
+
 static void fill_stats(const Pca *pca, PcaStats *stats)
 {
     const PcaInput *in = pca->in;
@@ -228,6 +255,7 @@ static void clear(Pca *pca)
     free(pca->panels);
     free(pca->offsets);
     free(pca->zero_rows);
+    free(pca->lengths);
 }
 
 Status pca_project(const PcaInput *in, float *out, PcaStats *stats, Err *err)
@@ -238,6 +266,8 @@ Status pca_project(const PcaInput *in, float *out, PcaStats *stats, Err *err)
     Pca pca = {.in = in, .kernels = kernels_of[cpu_isa()], .out = out};
     Status status = STATUS_OK;
     TRY_GOTO(allocate(&pca, err));
+    if (stats)
+        pca.lengths = xmalloc((size_t)in->rows * sizeof *pca.lengths);
     double start = clock_seconds();
     TRY_GOTO(pca_products(in, pca.kernels, pca.sums, err));
     parallel_for(in->dim, 16, fill_covariance, &pca);
@@ -247,8 +277,10 @@ Status pca_project(const PcaInput *in, float *out, PcaStats *stats, Err *err)
     pca_canonical(pca.values, in->dim, pca.rank, pca.vectors);
     double eigen = clock_seconds();
     TRY_GOTO(project_all(&pca, err));
-    if (stats)
+    if (stats) {
         fill_stats(&pca, stats);
+        fill_pictures(&pca, stats);
+    }
     report->seconds_covariance = covariance - start;
     report->seconds_eigen = eigen - covariance;
     report->seconds_projection = clock_seconds() - eigen;
@@ -260,5 +292,9 @@ done:
 void pca_stats_clear(PcaStats *stats)
 {
     free(stats->variance);
+    free(stats->mean);
+    free(stats->components);
+    free(stats->lengths);
     stats->variance = NULL;
+    stats->mean = stats->components = stats->lengths = NULL;
 }

@@ -30,6 +30,11 @@ typedef struct PcaStats {
     double *variance;  /* (dim), falling; released by pca_stats_clear */
     int64_t dim;
     double seconds_covariance, seconds_eigen, seconds_projection;
+    /* What brings a row back to its bitmap (core/io/picture_basis.h), in units of full ink: 1 where
+     * all pixels are 0 or 1, else 255. Released by pca_stats_clear. */
+    float *mean;       /* (dim) */
+    float *components; /* (kept, dim) */
+    float *lengths;    /* (rows), of the kept projections */
 } PcaStats;
 
 /* Fills `out`, (rows, d_out) row-major. Column k < kept is component k, the one with the k-th

@@ -213,6 +213,8 @@ static Status put_shared(ContainerWriter *writer, const MergeParts *parts, Err *
     tokenizer_spec_clear(&spec);
     if (status == STATUS_OK && holder)
         status = container_copy(writer, "/embedding", holder->container, "/embedding", err);
+    if (status == STATUS_OK && holder)
+        status = picture_basis_copy(writer, holder->container, err);
     return status;
 }
 

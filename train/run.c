@@ -198,6 +198,7 @@ Status run_close(Run *run, Status status, Err *err)
     model_free(run->model);
     container_close(run->base);
     container_close(run->kept);
+    container_close(run->table_file);
     tokenizer_free(run->tokenizer);
     status = ranks_close(&run->ranks, &run->device, status, err);
     json_decref(run->table_meta);
@@ -218,12 +219,10 @@ Status run_close(Run *run, Status status, Err *err)
 
 static Status give_table(Run *run, Err *err)
 {
-    Container *container;
-    TRY(container_open(&container, run->settings->table, err));
+    TRY(container_open(&run->table_file, run->settings->table, err));
     Substrate substrate;
-    Status status = table_load(container, &run->table, &run->device, &substrate, err);
-    container_close(container);
-    return status == STATUS_OK ? model_take_table(run->model, &substrate, err) : status;
+    TRY(table_load(run->table_file, &run->table, &run->device, &substrate, err));
+    return model_take_table(run->model, &substrate, err);
 }
 
 Status run_new_model(Run *run, const ModelConfig *config, Err *err)
@@ -303,6 +302,7 @@ static Status save_model(Run *run, const char *path, const json_t *place, const 
                            .dtype = DTYPE_F32,
                            .base = run->base,
                            .kept = run->kept,
+                           .pictures = run->base ? run->base : run->table_file,
                            .extra = put_extra,
                            .context = &extra};
     Status status = checkpoint_save(&save, err);

@@ -173,13 +173,14 @@ typedef struct Run {
     TableInfo table;
     json_t *table_meta; /* what `table` borrows from */
     Model *model;
-    Container *base;  /* the file that the model came from, or NULL */
-    Container *kept;  /* frozen values of this stage that `base` does not have, or NULL */
-    Metrics *metrics; /* NULL in processes that are not the first */
-    json_t *history;  /* a list: stages that are finished */
-    json_t *place;    /* /run of the checkpoint that is resumed, or NULL */
-    Reading reading;  /* what the growth has read: finished stages, the model it began with */
-    int64_t tokens;   /* trained by finished stages */
+    Container *base;       /* the file that the model came from, or NULL */
+    Container *table_file; /* of a new model, or NULL */
+    Container *kept;       /* frozen values of this stage that `base` does not have, or NULL */
+    Metrics *metrics;      /* NULL in processes that are not the first */
+    json_t *history;       /* a list: stages that are finished */
+    json_t *place;         /* /run of the checkpoint that is resumed, or NULL */
+    Reading reading;       /* what the growth has read: finished stages, the model it began with */
+    int64_t tokens;        /* trained by finished stages */
     double flops;
 } Run;
 

@@ -4,6 +4,7 @@
  *   /meta                   format, kind "model", experts (name, config, history), merge, table
  *   /tokenizer              see tokenizer_io.h
  *   /embedding              the table, unless it was left out and is found by its hash
+ *   /pictures/...           what brings its rows back to pictures, see picture_basis.h
  *   /experts/0/blocks/3/attn_q, /experts/0/final_norm, ...   float32 or bfloat16, (out, in)
  *   /adapter/w1, b1, w2, b2                                  of the rule `adapter`
  *
@@ -95,6 +96,8 @@ typedef struct CheckpointSave {
     /* The file that this model came from, and what checkpoint_keep_frozen wrote; or NULL. Frozen
      * parameters are copied from there as they are stored, whatever their type. */
     const Container *base, *kept;
+    /* The file whose account of its pictures goes with a stored table, or NULL. */
+    const Container *pictures;
     /* Writes datasets of the caller's, or NULL. */
     Status (*extra)(void *context, ContainerWriter *writer, Err *err);
     void *context;

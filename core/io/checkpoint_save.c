@@ -205,8 +205,11 @@ static Status save_all(SaveJob *job, Err *err)
     TRY(put_meta(save, job->writer, err));
     TRY(tokenizer_put(job->writer, save->tokenizer, err));
     job->model = ensemble->experts[0];
-    if (!learned && !save->leave_out_table)
+    if (!learned && !save->leave_out_table) {
         TRY(save_table(job, &first->substrate, err));
+        if (save->pictures)
+            TRY(picture_basis_copy(job->writer, save->pictures, err));
+    }
     for (job->expert = 0; job->expert < ensemble->n_experts; job->expert++) {
         job->model = ensemble->experts[job->expert];
         TRY(model_visit(job->model, save_param, job, err));

@@ -68,6 +68,8 @@ static Status put_table(ContainerWriter *writer, const TableSave *save, Err *err
     TRY(status);
     TRY(tokenizer_put(writer, save->tokenizer, err));
     TRY(container_put(writer, "/embedding", &save->shape, save->values, err));
+    if (save->pictures)
+        TRY(picture_basis_put(writer, save->pictures, err));
     return container_put_attribute(writer, "/embedding", "frozen", info.hash, err);
 }
 

@@ -1,10 +1,10 @@
-/* The substrate file that `cambium embed` writes: /meta, /tokenizer and /embedding, the frozen
- * table (V, n_embed) in float32, bfloat16 or uint8 (bits). Models that read a table say which by
- * its hash: the SHA-256 of its values as float32, row by row. */
+/* The substrate file that `cambium embed` writes: /meta, /tokenizer, /embedding, the frozen
+ * table (V, n_embed) in float32, bfloat16 or uint8 (bits), and for glyphs /pictures. Models that
+ * read a table say which by its hash: the SHA-256 of its values as float32, row by row. */
 #ifndef CAMBIUM_CORE_IO_TABLE_H
 #define CAMBIUM_CORE_IO_TABLE_H
 
-#include "core/io/container.h"
+#include "core/io/picture_basis.h"
 #include "core/io/tokenizer_io.h"
 #include "core/model/model.h"
 
@@ -27,6 +27,7 @@ typedef struct TableSave {
     const void *values;
     const json_t *recipe;
     const json_t *statistics;
+    const PictureBasis *pictures; /* of a glyph table, or NULL */
 } TableSave;
 Status table_save(const TableSave *save, Err *err);
 

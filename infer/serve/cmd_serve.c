@@ -227,12 +227,15 @@ static Status serve_with(void *context, Helix *helix, Err *err)
 {
     const ServeWork *work = context;
     const ServeSettings *s = work->settings;
+    TokenPictures *pictures;
+    TRY(token_pictures_open(&pictures, work->path, err));
     char *name = s->name ? xstrdup(s->name) : default_name(work->path);
-    Service service = {.protocol.model = name, .metrics = metrics_new()};
+    Service service = {.protocol = {.model = name, .pictures = pictures}, .metrics = metrics_new()};
     Status status = access_init(&service.access, s->host, &s->hosts, &s->origins, err);
     if (status == STATUS_OK)
         status = serve_model(s, helix, &service, err);
     access_clear(&service.access);
+    token_pictures_close(pictures);
     metrics_free(service.metrics);
     free(name);
     return status;

@@ -1,7 +1,12 @@
-/* The web page: page.html, which travels inside the program. */
+/* The web page: the files of infer/serve/page, which travel inside the program. */
 #ifndef CAMBIUM_INFER_SERVE_PAGE_H
 #define CAMBIUM_INFER_SERVE_PAGE_H
 
-extern const char serve_page[];
+typedef struct PageFile {
+    const char *name, *text;
+} PageFile;
+
+/* The last one has no name. */
+extern const PageFile page_files[];
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef CAMBIUM_INFER_SERVE_REQUEST_H
 #define CAMBIUM_INFER_SERVE_REQUEST_H
 
+#include "core/io/picture_basis.h"
 #include "infer/serve/api_error.h"
 #include "core/text/chat_prompt.h"
 #include "infer/serve/job.h"
@@ -14,11 +15,12 @@ typedef struct Protocol {
     int64_t context;
     int64_t vocab_size; /* of the logits */
     int64_t n_experts;
-    char *const *experts;     /* their names */
-    const char *rule;         /* how they are merged */
-    const ChatTemplate *chat; /* NULL: plain lines */
-    double timeout;           /* seconds of one request */
-    const char *json_problem; /* why JSON cannot be promised, or NULL */
+    char *const *experts;          /* their names */
+    const char *rule;              /* how they are merged */
+    const ChatTemplate *chat;      /* NULL: plain lines */
+    const TokenPictures *pictures; /* NULL: the model has none */
+    double timeout;                /* seconds of one request */
+    const char *json_problem;      /* why JSON cannot be promised, or NULL */
 } Protocol;
 
 enum { REQUEST_CHOICES = 128, REQUEST_TOP = 20, REQUEST_STOPS = 16 };

@@ -4,6 +4,7 @@
 
 #include "infer/serve/exchange_parts.h"
 #include "infer/serve/page.h"
+#include "infer/serve/pictures.h"
 
 typedef void RouteFn(Exchange *x, const HttpRequest *request);
 
@@ -13,11 +14,35 @@ static void set_text(Exchange *x, const char *type)
     x->is_whole = true;
 }
 
+static const char *page_type(const char *name)
+{
+    return file_has_suffix(name, ".js")    ? "text/javascript; charset=utf-8"
+           : file_has_suffix(name, ".css") ? "text/css; charset=utf-8"
+                                           : "text/html; charset=utf-8";
+}
+
+static void page_file(Exchange *x, const char *name)
+{
+    ApiError error;
+    for (const PageFile *f = page_files; f->name; f++)
+        if (strcmp(f->name, name) == 0) {
+            strbuf_puts(&x->out, f->text);
+            set_text(x, page_type(name));
+            return;
+        }
+    api_error(&error, 404, "not_found", "the page has no file %.64s", name);
+    exchange_set_error(x, &error);
+}
+
 static void page(Exchange *x, const HttpRequest *request)
 {
     (void)request;
-    strbuf_puts(&x->out, serve_page);
-    set_text(x, "text/html; charset=utf-8");
+    page_file(x, "index.html");
+}
+
+static void page_part(Exchange *x, const HttpRequest *request)
+{
+    page_file(x, request->path + strlen("/page/"));
 }
 
 static void health(Exchange *x, const HttpRequest *request)
@@ -43,10 +68,11 @@ static json_t *model_json(const Protocol *p)
     json_t *experts = json_array();
     for (int64_t e = 0; e < p->n_experts; e++)
         json_array_append_new(experts, json_string(p->experts[e]));
-    return json_pack("{s:s, s:s, s:i, s:s, s:I, s:s, s:s, s:o}", "id", p->model, "object", "model",
-                     "created", 0, "owned_by", "cambium", "max_model_len", (json_int_t)p->context,
-                     "chat_template", p->chat ? chat_template_name(p->chat) : "none", "rule",
-                     p->rule, "experts", experts);
+    return json_pack("{s:s, s:s, s:i, s:s, s:I, s:s, s:b, s:s, s:o}", "id", p->model, "object",
+                     "model", "created", 0, "owned_by", "cambium", "max_model_len",
+                     (json_int_t)p->context, "chat_template",
+                     p->chat ? chat_template_name(p->chat) : "none", "pictures",
+                     p->pictures != NULL, "rule", p->rule, "experts", experts);
 }
 
 static void models(Exchange *x, const HttpRequest *request)
@@ -98,6 +124,11 @@ static void tokenize(Exchange *x, const HttpRequest *request)
     ask_tokenizer(x, request, request_tokenize);
 }
 
+static void pictures(Exchange *x, const HttpRequest *request)
+{
+    ask_tokenizer(x, request, request_pictures);
+}
+
 static void detokenize(Exchange *x, const HttpRequest *request)
 {
     ask_tokenizer(x, request, request_detokenize);
@@ -111,6 +142,7 @@ typedef struct Route {
 
 static const Route routes[] = {
     {"GET", "/", page, true},
+    {"GET", "/page/", page_part, true},
     {"GET", "/health", health, true},
     {"GET", "/metrics", metrics, false},
     {"GET", "/v1/models", models, false},
@@ -119,6 +151,7 @@ static const Route routes[] = {
     {"POST", "/v1/chat/completions", chat_completions, false},
     {"POST", "/tokenize", tokenize, false},
     {"POST", "/detokenize", detokenize, false},
+    {"POST", "/pictures", pictures, false},
 };
 enum { N_ROUTES = sizeof routes / sizeof *routes };
 

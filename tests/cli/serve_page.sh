@@ -18,7 +18,7 @@ awk 'BEGIN { for (d = 0; d < 40; d++) { for (i = 0; i < 80; i++) printf "%d ", (
 awk 'BEGIN { for (d = 0; d < 40; d++) { for (i = 0; i < 80; i++) { c = (d * 5 + i * 3) % 26
     printf "%c%c ", 97 + c, 97 + (c * 3 + 1) % 26 } printf "\f" } }' >letters.txt
 made() {
-    "$C" embed --corpus digits.txt --corpus letters.txt --vocab-size 600 --dim 32 -o t.h5 -q &&
+    "$C" embed --corpus digits.txt --corpus letters.txt --vocab-size 600 --dim 96 -o t.h5 -q &&
         for name in digits letters; do
             "$C" pack -t t.h5 $name.txt -o $name.pack -q &&
                 "$C" grow --stages 1+1 --tokens 24K --data $name.pack -o $name --batch 4 --context 256 --heads 2 \
