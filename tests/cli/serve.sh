@@ -89,7 +89,7 @@ refused() { # status, text that the error has, curl's arguments...
 }
 body() { refused "$1" "$2" "$url/v1/completions" --data-binary "$3"; }
 check "refuses what is not JSON" body 400 'not JSON' '{"prompt":'
-check "refuses bytes that are not UTF-8" body 400 'not JSON' $'{"prompt":"\xff\xfe"}'
+check "refuses bytes that are not UTF-8" body 400 "'prompt' is not Unicode" $'{"prompt":"\xff\xfe"}'
 check "refuses an array" body 400 'not a JSON object' '[]'
 check "refuses an empty body" body 400 'not JSON' ''
 check "suggests the right name" body 400 "did you mean 'max_tokens'" '{"prompt":"a","max_token":3}'
@@ -97,7 +97,10 @@ check "refuses a wrong type" body 400 '"param":"temperature"' '{"prompt":"a","te
 check "refuses an id beyond the vocabulary" body 400 'from 0 to 263' '{"prompt":[1,264]}'
 check "refuses another model" body 404 model_not_found '{"model":"gpt-4","prompt":"a"}'
 check "refuses a prompt beyond the context" body 400 context_length_exceeded "{\"prompt\":\"$(printf 'x%.0s' $(seq 31000))\"}"
-check "refuses tools" refused 400 "'tools' is not supported" "$url/v1/chat/completions" -d '{"messages":[],"tools":[]}'
+check "refuses to force a call of a tool" refused 400 "'tool_choice' is auto or none" "$url/v1/chat/completions" \
+    -d '{"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"required"}'
+check "takes a vendor's own member and names it" grep -qi '^x-ignored-members: keep_alive' \
+    <(post /v1/completions '{"prompt":"a","max_tokens":2,"keep_alive":5}' -i)
 check "refuses a schema" refused 400 'json_schema is not supported' "$url/v1/chat/completions" \
     -d '{"messages":[{"role":"user","content":"a"}],"response_format":{"type":"json_schema"}}'
 check "refuses pages of other servers" refused 403 "another server's pages" "$url/v1/models" -H 'Origin: https://example.org'

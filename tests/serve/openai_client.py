@@ -83,7 +83,7 @@ check(error.param == "top_p" and error.type == "invalid_request_error", "the mem
 error = raises(openai.BadRequestError, "length", client.completions.create, model=model, prompt="x " * 60000)
 check(error.code == "context_length_exceeded", "the code")
 raises(openai.BadRequestError, "tools", client.chat.completions.create, model=model, messages=hello,
-       tools=[{"type": "function", "function": {"name": "f"}}])
+       tools=[{"type": "function", "function": {"name": "f"}}], tool_choice="required")
 
 # Many at once, and one that is left.
 def write(i):
