@@ -36,7 +36,7 @@ static const Option grow_options[] = {
      NULL},
     {"cache-prefix", OPTION_CHOICE, AT(cache), NULL, "off",
      "keep the frozen prefix's output for windows that come again, in memory or in an HDF5 file "
-     "of the run folder",
+     "of the run folder; on the CPU losses and weights stay the same to the last bit",
      "off|ram|disk", 0, NULL},
     {"keep-stages", OPTION_FLAG, AT(keep_stages), NULL, NULL,
      "also keep the model of each stage, as FOLDER/stage1.h5 and so on", NULL, 0, NULL},

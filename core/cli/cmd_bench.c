@@ -77,7 +77,7 @@ static void print_result(const char *name, const BenchRun *how, const BenchResul
     const char *key;
     json_t *value;
     json_object_foreach(result->values, key, value)
-        printf("    %-28s %12.6g %s\n", key, json_real_value(value),
+        printf("    %-28s %12.6g %s\n", key, json_number_value(value),
                json_string_value(json_object_get(result->units, key)));
 }
 
