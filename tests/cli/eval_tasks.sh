@@ -2,6 +2,7 @@
 # Tasks with questions over the real program: all kinds, merged models, ranks, runs that are stopped
 # or killed, and what is refused.
 . tests/support/flow.sh
+. tests/support/processes.sh
 . tests/support/two_experts.sh
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -104,7 +105,7 @@ stopped() {
     timeout --foreground -s INT 60 "$C" "${long[@]}" --save-items stopped.jsonl -o stopped.json 2>said &
     local run=$! n
     for n in $(seq 300); do [ "$(wc -l <stopped.jsonl 2>/dev/null || echo 0)" -gt 40 ] && break; sleep 0.02; done
-    pkill -INT -P $run
+    kill -INT "$(children_of $run)"
     wait $run
     [ $? != 0 ] && [ ! -e stopped.json ] && [ "$(wc -l <stopped.jsonl)" -lt "$(wc -l <whole.jsonl)" ] &&
         "$C" "${long[@]}" --save-items stopped.jsonl --resume -o stopped.json && cmp whole.jsonl stopped.jsonl && cmp whole.json stopped.json

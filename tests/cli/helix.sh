@@ -58,6 +58,7 @@ check "a file that is cut is one clear error" fails_with "cut.h5" "$C" infer cut
 
 # ---- processes ----
 . "$top/tests/support/mpi.sh"
+. "$top/tests/support/processes.sh"
 processes() { # ranks, arguments...
     local ranks=$1
     shift
@@ -89,14 +90,14 @@ check "too long a context is told once" told "--memory allows" 4 infer both.h5 -
 check "a broken file is told once" told "cut.h5" 3 infer cut.h5 -p x
 # Kills the last rank of an mpirun that writes to `said`: all end soon, and mpirun names it.
 ends_with_a_rank() { # process of mpirun
-    local ranks i # of this mpirun alone: other tests may run beside this one
-    ranks=$(pgrep -P "$1")
+    local ranks # of this mpirun alone: other tests may run beside this one
+    ranks=$(children_of "$1")
     kill -KILL "$(echo "$ranks" | tail -n 1)"
     wait "$1"
     local status=$?
-    for i in $(seq 50); do ps -o pid= -p "$(echo $ranks | tr ' ' ,)" >left || break; sleep 0.1; done
     tail -n 5 said
-    [ $status != 0 ] && [ ! -s left ] && grep -qE "process rank [0-9]+" said
+    # shellcheck disable=SC2086
+    [ $status != 0 ] && gone $ranks && grep -qE "process rank [0-9]+" said
 }
 comes() { local i; for i in $(seq 400); do "$@" && return; sleep 0.1; done; return 1; }
 dies() {
