@@ -180,12 +180,12 @@ static void hostile_heads_are_refused(void **state)
     altered(behind("words"), &(uint32_t){77}, 4, "unknown type 77");
     altered(behind("words") + 8, &huge, 8, "more texts than");
     altered(behind("kinds") + 8, &many, 8, "cut short");
-    altered(behind("kinds") + 4, &(uint32_t){GGUF_ARRAY}, 4, "array of arrays");
+    altered(behind("kinds") + 4, &(uint32_t){GGUF_ARRAY}, 4, "'kinds'");
     altered(behind("kinds") - 5, "words", 5, "comes twice");
     altered(behind("matrix"), &(uint32_t){5}, 4, "5 dimensions");
     altered(behind("matrix") + 4, &huge, 8, "impossible shape");
     altered(behind("matrix") + 4, &(uint64_t){0}, 8, "impossible shape");
-    altered(behind("matrix") + 20, &(uint32_t){13}, 4, "of type Q5_K (13)");
+    altered(behind("matrix") + 20, &(uint32_t){15}, 4, "of type Q8_K (15)");
     altered(behind("matrix") + 20, &(uint32_t){BLOCK_Q4_K}, 4, "no whole blocks of Q4_K");
     altered(behind("matrix") + 24, &huge, 8, "outside the file");
     altered(behind("matrix") + 24, &(uint64_t){33}, 8, "not aligned");
