@@ -17,7 +17,7 @@ typedef struct GrowSettings {
 const Verb verb_grow;
 
 static const Option grow_options[] = {
-    {"plan", OPTION_TEXT, AT(plan), "FILE", NULL, "the stages, as YAML", NULL, 0, "Plan"},
+    {"plan", OPTION_INPUT, AT(plan), "FILE", NULL, "the stages, as YAML", NULL, 0, "Plan"},
     {"stages", OPTION_TEXT, AT(stages), "N+N+...", NULL,
      "instead: blocks added by each stage, all else as below", NULL, 0, NULL},
     {"tokens", OPTION_INT, AT(tokens), "N", "1M", "of a stage", NULL, 0, NULL},

@@ -25,7 +25,7 @@ typedef struct MergeSettings {
 #define AT(field) offsetof(MergeSettings, field)
 
 static const Option merge_options[] = {
-    {"output", OPTION_TEXT, AT(out), "FILE", NULL, "the merged model", NULL, 'o', NULL},
+    {"output", OPTION_OUTPUT, AT(out), "FILE", NULL, "the merged model", NULL, 'o', NULL},
     {"rule", OPTION_CHOICE, AT(rule), NULL, "bayes", "how logits are combined",
      "mean|weighted|bayes|adapter", 0, NULL},
     {"weights", OPTION_TEXT, AT(weights), "LIST", NULL,
@@ -33,7 +33,7 @@ static const Option merge_options[] = {
      NULL, 0, NULL},
     {"forget", OPTION_REAL, AT(forget), "A", "0.01",
      "bayes: how much of the weights goes back to equal after each token", NULL, 0, NULL},
-    {"tune-weights", OPTION_TEXT, AT(tune), "FILE", NULL,
+    {"tune-weights", OPTION_INPUT, AT(tune), "FILE", NULL,
      "fit the weights, or the adapter, to this held-out text, JSON lines or folder of them; the "
      "experts stay as they are",
      NULL, 0, NULL},
@@ -45,7 +45,7 @@ static const Option merge_options[] = {
     {"adapter-hidden", OPTION_INT, AT(adapter_hidden), "N", "16", "adapter: hidden units", NULL, 0,
      NULL},
     {"seed", OPTION_INT, AT(seed), "S", "1", "adapter: its start", NULL, 0, NULL},
-    {"table", OPTION_TEXT, AT(table), "FILE", NULL,
+    {"table", OPTION_INPUT, AT(table), "FILE", NULL,
      "the substrate, for experts whose files left it out", NULL, 0, NULL},
     {"device", OPTION_TEXT, AT(device), "NAME", "auto",
      "where weights are fitted and the result is verified: auto, cpu or cuda", NULL, 0, NULL},
@@ -246,12 +246,6 @@ static Status merge_run(const void *settings, const StringList *models, Err *err
         job.weights = xcalloc((size_t)job.parts.n_experts, sizeof *job.weights);
         status = parse_weights(s->weights, job.parts.n_experts, job.weights, err);
     }
-    for (int64_t i = 0; i < models->count && status == STATUS_OK; i++)
-        status = file_check_apart(s->out, models->items[i], err);
-    if (status == STATUS_OK)
-        status = file_check_apart(s->out, s->tune, err);
-    if (status == STATUS_OK)
-        status = file_check_apart(s->out, s->table, err);
     if (status == STATUS_OK)
         status = file_draft_init(&job.draft, s->out, err);
     job.write.path = job.draft.temporary;

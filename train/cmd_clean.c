@@ -27,7 +27,7 @@ static const Option clean_options[] = {
      "latin|cyrillic|han", 0, NULL},
     {"share", OPTION_REAL, FIELD(share), "X", "0.6",
      "drop paragraphs with a smaller share of that script among their letters", NULL, 0, NULL},
-    {"reference", OPTION_LIST, FIELD(references), "FOLDER", NULL,
+    {"reference", OPTION_INPUTS, FIELD(references), "FOLDER", NULL,
      "drop paragraphs that are in these pages too (the untranslated originals)", NULL, 0, NULL},
     {"skip", OPTION_LIST, FIELD(skip), "NAME", NULL,
      "drop HTML elements of this class or id (menus, banners)", NULL, 0, NULL},

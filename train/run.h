@@ -24,17 +24,23 @@ typedef struct RunSettings {
 #define RUN_OPTION(Settings, field, member)                                                        \
     (offsetof(Settings, field) + offsetof(RunSettings, member))
 #define RUN_OPTIONS(Settings, field)                                                               \
-    {"output", OPTION_TEXT, RUN_OPTION(Settings, field, out),                                      \
-     "FOLDER", NULL,        "the run folder",                                                      \
-     NULL,     'o',         "Run"},                                                                \
-        {"table", OPTION_TEXT, RUN_OPTION(Settings, field, table),                                 \
-         "FILE",  NULL,        "the substrate that a new model stands on ('cambium embed')",       \
-         NULL,    't',         NULL},                                                              \
-        {"init",  OPTION_TEXT, RUN_OPTION(Settings, field, init),                                  \
-         "MODEL", NULL,        "go on with this model instead of a new one",                       \
-         NULL,    0,           NULL},                                                              \
+    {"output", OPTION_OUTPUT, RUN_OPTION(Settings, field, out),                                    \
+     "FOLDER", NULL,          "the run folder",                                                    \
+     NULL,     'o',           "Run"},                                                              \
+        {"table", OPTION_INPUT, RUN_OPTION(Settings, field, table),                                \
+         "FILE",  NULL,         "the substrate that a new model stands on ('cambium embed')",      \
+         NULL,    't',          NULL},                                                             \
+        {"init",                                                                                   \
+         OPTION_INPUT,                                                                             \
+         RUN_OPTION(Settings, field, init),                                                        \
+         "MODEL",                                                                                  \
+         NULL,                                                                                     \
+         "go on with this model instead of a new one",                                             \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         NULL},                                                                                    \
         {"data",                                                                                   \
-         OPTION_LIST,                                                                              \
+         OPTION_INPUTS,                                                                            \
          RUN_OPTION(Settings, field, data),                                                        \
          "PACK[:WEIGHT]",                                                                          \
          NULL,                                                                                     \

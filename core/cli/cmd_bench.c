@@ -25,7 +25,7 @@ static const Option bench_options[] = {
      NULL},
     {"device", OPTION_TEXT, offsetof(BenchSettings, device), "NAME", "auto",
      "where to compute: auto, cpu or cuda", NULL, 0, NULL},
-    {"model", OPTION_TEXT, offsetof(BenchSettings, model), "FILE", NULL,
+    {"model", OPTION_INPUT, offsetof(BenchSettings, model), "FILE", NULL,
      "the model, for measurements that take one", NULL, 0, NULL},
     {"context", OPTION_INT, offsetof(BenchSettings, context), "N", "0",
      "tokens of a prompt, or positions cached (0: each measurement's own)", NULL, 0,

@@ -17,7 +17,7 @@ typedef struct ExportSettings {
 } ExportSettings;
 
 static const Option export_options[] = {
-    {"output", OPTION_TEXT, offsetof(ExportSettings, output), "PATH", NULL,
+    {"output", OPTION_OUTPUT, offsetof(ExportSettings, output), "PATH", NULL,
      "the folder (hf) or file (the other formats) to write", NULL, 'o', NULL},
     {"format", OPTION_CHOICE, offsetof(ExportSettings, format), NULL, "hf",
      "hf: a folder for Hugging Face's transformers; gguf: a file for llama.cpp; npy, safetensors: "
@@ -26,7 +26,7 @@ static const Option export_options[] = {
     {"dtype", OPTION_CHOICE, offsetof(ExportSettings, dtype), NULL, "float32",
      "type of the weights (hf, gguf; q8_0, blocks of 8-bit numbers, only in gguf)",
      "float32|float16|bfloat16|q8_0", 0, NULL},
-    {"table", OPTION_TEXT, offsetof(ExportSettings, table), "FILE", NULL,
+    {"table", OPTION_INPUT, offsetof(ExportSettings, table), "FILE", NULL,
      "the substrate, for a model file that left it out", NULL, 0, NULL},
     {0},
 };

@@ -34,7 +34,7 @@ static const Option eval_options[] = {
      "arc_challenge, openbookqa, commonsense_qa, boolq, copa, lambada_openai, squad, squad2, "
      "xquad_en, xquad_ru, xquad_zh, flores_SRC-TGT, ntrex_SRC-TGT (of en, ru, zh), passkey, needle",
      NULL, 0, NULL},
-    {"data", OPTION_LIST, AT(data), "PATH", NULL,
+    {"data", OPTION_INPUTS, AT(data), "PATH", NULL,
      "a folder with the tasks' files (mmlu/, choice/, squad/, parallel/ or the files themselves); "
      "for bpb and needle, text, or a folder of it: documents separated by form feeds, or JSON "
      "lines; packed ones, too",
@@ -46,7 +46,7 @@ static const Option eval_options[] = {
     {"context", OPTION_INT, AT(context), "N", "0",
      "tokens that the model sees at most (0: what it was trained with)", NULL, 0, NULL},
     {"json", OPTION_FLAG, AT(json), NULL, NULL, "print JSON", NULL, 0, NULL},
-    {"output", OPTION_TEXT, AT(out), "FILE", NULL, "also write the JSON to a file", NULL, 'o',
+    {"output", OPTION_OUTPUT, AT(out), "FILE", NULL, "also write the JSON to a file", NULL, 'o',
      NULL},
     {"shots", OPTION_INT, AT(shots), "K", "-1",
      "solved examples before every question (-1: as is usual, 5 for mmlu and translations, else "
@@ -60,7 +60,7 @@ static const Option eval_options[] = {
      "author: mmlu, squad and squad2 as the growing-transformers line published them (sampled "
      "letters, answers' lengths given away); for comparison with those figures only",
      "log-probability|author", 0, NULL},
-    {"save-items", OPTION_TEXT, AT(save_items), "FILE", NULL,
+    {"save-items", OPTION_OUTPUT, AT(save_items), "FILE", NULL,
      "every prompt, its answers' log-probabilities and what came of it, as JSON lines", NULL, 0,
      NULL},
     {"resume", OPTION_FLAG, AT(resume), NULL, NULL,
@@ -351,6 +351,8 @@ static Status eval_run(const void *settings, const StringList *models, Err *err)
     Status status = check_settings(s, models->count, err);
     if (status == STATUS_OK)
         status = read_data(&work, err);
+    if (status == STATUS_OK && s->out)
+        status = file_check_target(s->out, err); /* now that the files are known */
     for (int64_t m = 0; m < models->count && status == STATUS_OK; m++) {
         work.path = models->items[m];
         /* Several runs all end in model.h5: then the path tells them apart. */

@@ -26,9 +26,9 @@ typedef struct ScoreSettings {
 #define AT(field) offsetof(ScoreSettings, field)
 
 static const Option score_options[] = {
-    {"hypotheses", OPTION_LIST, AT(hypotheses), "FILE", NULL,
+    {"hypotheses", OPTION_INPUTS, AT(hypotheses), "FILE", NULL,
      "translations, one a line; given twice, the second is compared with the first", NULL, 0, NULL},
-    {"references", OPTION_TEXT, AT(references), "FILE[,FILE]", NULL,
+    {"references", OPTION_INPUT, AT(references), "FILE[,FILE]", NULL,
      "what they should be, line for line; several files are several references of each line", NULL,
      0, NULL},
     {"metrics", OPTION_TEXT, AT(metrics), "LIST", "bleu,chrf,chrf++,ter",

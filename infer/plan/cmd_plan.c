@@ -17,9 +17,9 @@ typedef struct PlanSettings {
 } PlanSettings;
 
 static const Option plan_options[] = {
-    {"model", OPTION_TEXT, offsetof(PlanSettings, model), "FILE", NULL,
+    {"model", OPTION_INPUT, offsetof(PlanSettings, model), "FILE", NULL,
      "a model file, or one of " PLAN_MODEL_PRESETS, NULL, 0, NULL},
-    {"hardware", OPTION_TEXT, offsetof(PlanSettings, hardware), "NAME", "this",
+    {"hardware", OPTION_INPUT, offsetof(PlanSettings, hardware), "NAME", "this",
      PLAN_HARDWARE_PRESETS ", this (measured now) or a JSON file", NULL, 0, NULL},
     {"context", OPTION_INT, offsetof(PlanSettings, context), "N", "128K",
      "tokens that each request has cached", NULL, 0, NULL},
@@ -44,9 +44,9 @@ static const Option plan_options[] = {
      0, NULL},
     {"json", OPTION_FLAG, offsetof(PlanSettings, json), NULL, NULL, "print one JSON object", NULL,
      0, "Output"},
-    {"svg", OPTION_TEXT, offsetof(PlanSettings, svg), "FILE", NULL, "draw the fronts to FILE", NULL,
-     0, NULL},
-    {"save-hardware", OPTION_TEXT, offsetof(PlanSettings, save_hardware), "FILE", NULL,
+    {"svg", OPTION_OUTPUT, offsetof(PlanSettings, svg), "FILE", NULL, "draw the fronts to FILE",
+     NULL, 0, NULL},
+    {"save-hardware", OPTION_OUTPUT, offsetof(PlanSettings, save_hardware), "FILE", NULL,
      "write the hardware's description to FILE, for --hardware", NULL, 0, NULL},
     {"device", OPTION_TEXT, offsetof(PlanSettings, device), "NAME", "auto",
      "what to measure: auto, cpu or cuda", NULL, 0, "With --hardware this"},

@@ -37,7 +37,7 @@ static const Option serve_options[] = {
      "pages that may ask beside the server's own: https://llm.example.org; *: all", NULL, 0, NULL},
     {"name", OPTION_TEXT, AT(name), "NAME", NULL,
      "what the model is called (default: its file's name)", NULL, 0, NULL},
-    {"chat-template", OPTION_TEXT, AT(chat_template), "NAME", "auto",
+    {"chat-template", OPTION_INPUT, AT(chat_template), "NAME", "auto",
      "how conversations become text: auto (the model's own, else none), none (lines of 'role: "
      "content'), a file with a Jinja template, or the name of a style (another name lists them)",
      NULL, 0, NULL},

@@ -121,6 +121,7 @@ check "embed: no preview over the table" lost embed t.h5 --preview t.h5
 check "merge: not an expert" lost merge b/model.h5 block/model.h5 -o b/model.h5
 check "merge: not the text that fits it" lost merge b/model.h5 block/model.h5 --rule weighted --tune-weights a.txt -o a.txt
 check "report: not the run's metrics" lost report b -o b/metrics.jsonl
+check "report: not its checkpoint" lost report b -o b/model.h5
 check "all are as they were" sha256sum --quiet -c sums
 
 # ---- names that are not UTF-8 ----
