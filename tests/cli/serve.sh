@@ -165,13 +165,6 @@ check "the next is refused" refused 503 overloaded "$url/v1/completions" "${key[
 kill "${clients[@]}"
 check "both leave" becomes queue_length 0
 check "the place is free" becomes batch_size 0
-if [ -n "${OPENAI_PYTHON:-}" ]; then
-    stop_server
-    check "starts for the OpenAI client" start_server $model --api-key 'open sesame'
-    check "which is content" bash -c "'$OPENAI_PYTHON' '$repository/tests/serve/openai_client.py' $url 'open sesame'"
-else
-    echo "skip - the OpenAI client: OPENAI_PYTHON names no Python that has it"
-fi
 stop_server
 check "starts with a few connections" start_server $model --connections 100 --read-timeout 1
 for i in $(seq 150); do exec {idle[i]}<>"/dev/tcp/127.0.0.1/$port"; done 2>/dev/null
