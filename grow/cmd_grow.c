@@ -74,6 +74,19 @@ static Status read_plan(const GrowSettings *s, GrowPlan *plan, Err *err)
                    : grow_plan_from_text(plan, s->stages, &defaults, err);
 }
 
+/* Options that stages are made of: the plan, which is compared by itself, says what became of them.
+ */
+static json_t *other_options(const GrowSettings *s)
+{
+    static const char *const planned[] = {"stages",     "tokens",   "lr",    "schedule",
+                                          "warmup",     "start",    "train", "lora-rank",
+                                          "lora-alpha", "data-from"};
+    json_t *options = options_json(&verb_grow, s);
+    for (size_t i = 0; i < sizeof planned / sizeof *planned; i++)
+        json_object_del(options, planned[i]);
+    return options;
+}
+
 static Status grow_verb(const void *settings, const StringList *positionals, Err *err)
 {
     (void)positionals;
@@ -81,7 +94,7 @@ static Status grow_verb(const void *settings, const StringList *positionals, Err
     GrowPlan plan;
     TRY(read_plan(s, &plan, err));
     GrowJob job = {.settings = &s->run,
-                   .options = options_json(&verb_grow, s),
+                   .options = other_options(s),
                    .model = &s->model,
                    .plan = &plan,
                    .cache_prefix = prefix_place(s->cache),

@@ -11,7 +11,7 @@
 #include "core/cli/load_model.h"
 #include "train/run_options.h"
 #include "train/run_sample.h"
-#include "train/run_source.h"
+#include "train/run_impl.h"
 
 enum { BATCH_MAX = 1 << 20 };
 
@@ -422,7 +422,15 @@ static Status new_trainer(Trainer **out, const Run *run, const RunStage *stage, 
         .quiet = !run->ranks.is_first,
         .comm = run->ranks.comm};
     TRY(trainer_new(out, &setup, err));
-    return stage->restore ? trainer_restore(*out, run->base, err) : STATUS_OK;
+    if (!stage->restore)
+        return STATUS_OK;
+    if (!stage->state)
+        return trainer_restore(*out, run->base, err);
+    Container *kept;
+    TRY(container_open(&kept, stage->state, err));
+    Status status = trainer_restore(*out, kept, err);
+    container_close(kept);
+    return status;
 }
 
 Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err)
@@ -441,6 +449,8 @@ Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err)
     if (status == STATUS_STOPPED)
         log_info("stopped after step %" PRId64 " of %" PRId64 "; %s holds it, and --resume goes on",
                  out->step, stage->schedule.steps, run->model_path);
+    if (status == STATUS_OK && stage->keep_trainer)
+        status = ranks_agree(&run->ranks, run_keep_trainer(run, trainer, err), err);
     if (status == STATUS_OK) {
         add_history(run, stage, out);
         trainer_reading(trainer, &run->reading);
@@ -472,13 +482,12 @@ void run_write_opening(const Run *run, const RunOpening *opening, const TrainPla
             "bytes_predicted", (json_int_t)plan->bytes, "flops_per_token", plan->flops_per_token));
 }
 
-void run_tell_reading(const Run *run)
+void run_print_epochs(const Run *run, FILE *out)
 {
-    for (int64_t i = 0; i < run->reading.n_sources; i++) {
-        const ReadSource *source = &run->reading.sources[i];
-        ReadCoverage c = read_coverage(source);
-        log_info("read %" PRId64 " tokens of %s: %.2f epochs, %.1f %% of it was never read", c.read,
-                 source->name, c.epochs,
-                 100.0 * (double)(source->tokens - c.seen) / (double)source->tokens);
+    const Reading *reading = &run->reading;
+    for (int64_t i = 0; i < reading->n_mixture; i++) {
+        const ReadSource *source = &reading->sources[reading->mixture[i].source];
+        fprintf(out, ", %.2f%s of %s", read_coverage(source).epochs, i ? "" : " epochs",
+                source->name);
     }
 }

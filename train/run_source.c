@@ -1,4 +1,4 @@
-#include "train/run_source.h"
+#include "train/run_impl.h"
 
 #include <inttypes.h>
 #include <string.h>
