@@ -260,17 +260,17 @@ static Status embed_run(const void *any, const StringList *positionals, Err *err
     if (settings->dry_run && !input)
         return embed_plan(settings, err);
     if (input && settings->output)
-        return err_set(err,
-                       "%s is only looked at: leave out --output, or take its vocabulary with "
-                       "--tokenizer %s",
-                       input, input);
+        return err_usage(err,
+                         "%s is only looked at: leave out --output, or take its vocabulary with "
+                         "--tokenizer %s",
+                         input, input);
     if (settings->output)
         TRY(file_check_target(settings->output, err));
     if (settings->preview)
         TRY(file_check_target(settings->preview, err));
     if (has_standard_input(&settings->corpora) && has_standard_input(&settings->measure))
-        return err_set(err, "--corpus - and --measure -: standard input can be read once; name a "
-                            "file in one of them");
+        return err_usage(err, "--corpus - and --measure -: standard input can be read once; name a "
+                              "file in one of them");
     EmbedTable table = {0};
     Status status = STATUS_OK;
     double seconds_written = 0;

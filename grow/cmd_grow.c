@@ -66,10 +66,10 @@ static Status read_plan(const GrowSettings *s, GrowPlan *plan, Err *err)
     if (s->run.init)
         TRY(model_settings_keep_shape(err));
     if (prefix_place(s->cache) != PREFIX_OFF && s->run.ranks != 1)
-        return err_set(err, "--cache-prefix %s works with --ranks 1", s->cache);
-    TRY(grow_trains_parse(s->train, &defaults.trains, err));
+        return err_usage(err, "--cache-prefix %s works with --ranks 1", s->cache);
+    TRY(err_of_usage(grow_trains_parse(s->train, &defaults.trains, err), err));
     if ((s->plan != NULL) == (s->stages != NULL))
-        return err_set(err, "grow how? give --plan FILE or --stages 3+3+3");
+        return err_usage(err, "grow how? give --plan FILE or --stages 3+3+3");
     return s->plan ? grow_plan_read(plan, s->plan, &defaults, err)
                    : grow_plan_from_text(plan, s->stages, &defaults, err);
 }

@@ -140,14 +140,14 @@ Status grow_plan_from_text(GrowPlan *plan, const char *stages, const GrowDefault
         int64_t blocks;
         if (plan->n_stages >= STAGES_MAX || option_parse_int(word, &blocks) != STATUS_OK) {
             status =
-                err_set(err, "--stages takes numbers of blocks such as 3+3+3, not '%s'", stages);
+                err_usage(err, "--stages takes numbers of blocks such as 3+3+3, not '%s'", stages);
             break;
         }
         GrowStage *stage = plan_add(plan, defaults);
         stage->blocks = blocks;
         status = check_stage(stage, plan->n_stages == 1, err);
         if (status != STATUS_OK)
-            err_wrap(err, "--stages %s", stages);
+            err_of_usage(err_wrap(err, "--stages %s", stages), err);
     }
     free(copy);
     if (status != STATUS_OK)

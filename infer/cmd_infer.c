@@ -115,16 +115,16 @@ static Status check_settings(const InferSettings *s, Err *err)
     Sampling sampling = sampling_of(s);
     TRY(sampling_check(&sampling, err));
     if (s->max_tokens < 1 || s->max_tokens > INT32_MAX)
-        return err_set(err, "--max-tokens is between 1 and %d", INT32_MAX);
+        return err_usage(err, "--max-tokens is between 1 and %d", INT32_MAX);
     if (s->batch < 1 || s->repetition_window < 0 || s->context < 0)
-        return err_set(err,
-                       "--batch is at least 1, --repetition-window and --context are 0 or more");
+        return err_usage(err,
+                         "--batch is at least 1, --repetition-window and --context are 0 or more");
     if (s->system && !s->chat)
-        return err_set(err, "--system belongs to a conversation; add --chat");
+        return err_usage(err, "--system belongs to a conversation; add --chat");
     if (s->chat && (s->save_kv || s->load_kv))
-        return err_set(err, "--save-kv and --load-kv are for one prompt; leave --chat out");
+        return err_usage(err, "--save-kv and --load-kv are for one prompt; leave --chat out");
     if (s->context > INT32_MAX || s->batch > INT32_MAX)
-        return err_set(err, "--batch and --context are at most %d", INT32_MAX);
+        return err_usage(err, "--batch and --context are at most %d", INT32_MAX);
     return STATUS_OK;
 }
 
@@ -212,7 +212,7 @@ static Status run_prompts(const InferSettings *s, Helix *helix, Err *err)
         options.kv = &kv;
     if (options.kv && n > 1)
         status =
-            err_set(err, "--save-kv and --load-kv are for one prompt, and here are %" PRId64, n);
+            err_usage(err, "--save-kv and --load-kv are for one prompt, and here are %" PRId64, n);
     bool streams = n == 1 && !s->json;
     if (streams) {
         options.write = completion_print;

@@ -63,10 +63,10 @@ static void print_report(const char *output, const PackReport *report, const Cor
 static Status check_settings(const PackSettings *settings, Err *err)
 {
     if (!settings->table || !settings->output)
-        return err_set(err, "%s FILE is missing", settings->table ? "--output" : "--table");
+        return err_usage(err, "%s FILE is missing", settings->table ? "--output" : "--table");
     if (!(settings->validation >= 0.0 && settings->validation < 1.0))
-        return err_set(err, "--validation %g: give a share from 0 to below 1",
-                       settings->validation);
+        return err_usage(err, "--validation %g: give a share from 0 to below 1",
+                         settings->validation);
     return STATUS_OK;
 }
 

@@ -43,17 +43,17 @@ static Status schedule_of(const TrainSettings *s, int64_t row, Schedule *out, Er
     Schedule schedule = schedule_default();
     TRY(schedule_parse(s->schedule, &schedule.kind, err));
     if ((s->tokens > 0) == (s->steps > 0))
-        return err_set(err, "how long? give --tokens N or --steps N");
+        return err_usage(err, "how long? give --tokens N or --steps N");
     if (s->tokens > SCHEDULE_MAX || s->steps > SCHEDULE_MAX)
-        return err_set(err, "--tokens and --steps are at most %lld", (long long)SCHEDULE_MAX);
+        return err_usage(err, "--tokens and --steps are at most %lld", (long long)SCHEDULE_MAX);
     int64_t per_step = s->run.batch * row;
     schedule.steps = s->steps ? s->steps : (s->tokens + per_step - 1) / per_step;
     schedule.lr = s->lr;
     if (!(s->warmup >= 0.0 && s->warmup <= 1.0))
-        return err_set(err, "--warmup is a share between 0 and 1");
+        return err_usage(err, "--warmup is a share between 0 and 1");
     schedule.warmup = (int64_t)(s->warmup * (double)schedule.steps);
     *out = schedule;
-    return schedule_check(out, err);
+    return err_of_usage(schedule_check(out, err), err);
 }
 
 static json_t *place_json(bool done)

@@ -39,13 +39,13 @@ Status run_data_open(RunData *data, const StringList *list, Err *err)
     *data = (RunData){.packs = xcalloc((size_t)list->count, sizeof *data->packs),
                       .sources = xcalloc((size_t)list->count, sizeof *data->sources)};
     if (list->count == 0)
-        return err_set(err, "train on what? --data PACK ('cambium pack' makes one)");
+        return err_usage(err, "train on what? --data PACK ('cambium pack' makes one)");
     for (int64_t i = 0; i < list->count; i++) {
         char *path;
         split_weight(list->items[i], &path, &data->sources[i].weight);
         Pack *pack = pack_open(path, err);
         if (pack && !(data->sources[i].weight > 0.0)) {
-            err_set(err, "--data %s: a weight is above 0", list->items[i]);
+            err_usage(err, "--data %s: a weight is above 0", list->items[i]);
             pack_close(pack);
             pack = NULL;
         }
@@ -92,7 +92,7 @@ static Status choose_dtype(Run *run, Err *err)
         run->compute = dtype_for_device(&run->device);
         return STATUS_OK;
     }
-    return dtype_parse(run->settings->dtype, &run->compute, err);
+    return err_of_usage(dtype_parse(run->settings->dtype, &run->compute, err), err);
 }
 
 static Status read_place(Run *run, Err *err)
@@ -157,15 +157,15 @@ static Status open_folder(Run *run, Err *err)
 static Status check_settings(const RunSettings *s, Err *err)
 {
     if (s->batch < 1 || s->batch > BATCH_MAX)
-        return err_set(err, "--batch is between 1 and %d", BATCH_MAX);
+        return err_usage(err, "--batch is between 1 and %d", BATCH_MAX);
     if (s->micro_batch < 0 || s->micro_batch > s->batch)
-        return err_set(err, "--micro-batch is between 0 and the batch");
+        return err_usage(err, "--micro-batch is between 0 and the batch");
     if (s->ranks < 1 || s->ranks > s->batch)
-        return err_set(err, "--ranks is between 1 and the batch");
+        return err_usage(err, "--ranks is between 1 and the batch");
     if (s->eval_every < 0 || s->eval_tokens < 0 || s->save_every < 0 || s->sample_every < 0 ||
         s->log_every < 0)
-        return err_set(err, "--eval-every, --eval-tokens, --save-every, --sample-every and "
-                            "--log-every are 0 or more");
+        return err_usage(err, "--eval-every, --eval-tokens, --save-every, --sample-every and "
+                              "--log-every are 0 or more");
     return STATUS_OK;
 }
 
@@ -179,7 +179,7 @@ Status run_open(Run *run, const RunSettings *settings, json_t *options, Err *err
     TRY(ranks_open(&run->ranks, &run->device, &wish, err));
     TRY(check_settings(settings, err));
     if (!settings->out && !settings->dry_run)
-        return err_set(err, "where to? -o FOLDER");
+        return err_usage(err, "where to? -o FOLDER");
     TRY(choose_dtype(run, err));
     run->options = run_options_that_decide(run->options, run->compute);
     if (!settings->dry_run) {

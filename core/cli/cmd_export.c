@@ -48,7 +48,7 @@ static Status export_model(const ExportSettings *s, const char *path, const Devi
         return gguf_export(&args, architecture, err);
     }
     if (type == BLOCK_Q8_0)
-        return err_set(err, "transformers has no q8_0; use --format gguf or another --dtype");
+        return err_usage(err, "transformers has no q8_0; use --format gguf or another --dtype");
     HfExport args = {path, s->output, s->table, device, type};
     return hf_export(&args, architecture, err);
 }
@@ -85,7 +85,7 @@ static Status export_run(const void *settings, const StringList *positionals, Er
     const ExportSettings *s = settings;
     const char *path = positionals->items[0];
     if (!s->output)
-        return err_set(err, "say where to write with -o PATH");
+        return err_usage(err, "say where to write with -o PATH");
     if (strcmp(s->format, "hf") == 0 || strcmp(s->format, "gguf") == 0)
         return run_model(s, path, err);
     if (strcmp(s->format, "tokenizer") == 0)

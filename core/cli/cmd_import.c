@@ -43,7 +43,7 @@ static Status import_run(const void *settings, const StringList *positionals, Er
     const ImportSettings *s = settings;
     const char *path = positionals->items[0];
     if (!s->output)
-        return err_set(err, "say which file to write with -o OUT.h5");
+        return err_usage(err, "say which file to write with -o OUT.h5");
     Status (*import)(const char *, const char *, const char *, Err *) =
         is_hugging_face(path) ? hf_import
         : is_gguf(path)       ? gguf_import

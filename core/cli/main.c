@@ -88,7 +88,10 @@ static int run_verb(const Verb *verb, int argc, char **argv)
         Status status = options_check_paths(verb, settings, &positionals, &err);
         if (status == STATUS_OK)
             status = verb->run(settings, &positionals, &err);
-        code = status == STATUS_OK ? 0 : status == STATUS_STOPPED ? EXIT_STOPPED : EXIT_FAILED;
+        code = status == STATUS_OK        ? 0
+               : status == STATUS_STOPPED ? EXIT_STOPPED
+               : err.usage                ? EXIT_USAGE
+                                          : EXIT_FAILED;
     }
     /* A full disk behind stdout must not look like success. */
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == 0) {

@@ -277,7 +277,7 @@ static Status check_rules(const char *rules, Err *err)
     MergeRule rule;
     Status status = STATUS_OK;
     while (status == STATUS_OK && (word = strsep(&rest, ",")) != NULL)
-        status = merge_rule_parse(word, &rule, err);
+        status = err_of_usage(merge_rule_parse(word, &rule, err), err);
     free(list);
     return status;
 }
@@ -285,23 +285,24 @@ static Status check_rules(const char *rules, Err *err)
 static Status check_settings(const EvalSettings *s, int64_t n_models, Err *err)
 {
     if (s->limit < 0 || s->context < 0 || s->stride < 0 || s->seed < 0)
-        return err_set(err, "--limit, --context, --stride and --seed are 0 or more");
+        return err_usage(err, "--limit, --context, --stride and --seed are 0 or more");
     if (s->context == 1 || s->context > INT32_MAX)
-        return err_set(err, "--context is from 2 to %d", INT32_MAX);
+        return err_usage(err, "--context is from 2 to %d", INT32_MAX);
     if (s->resume && !s->save_items)
-        return err_set(err, "--resume goes on from a file: name it with --save-items");
+        return err_usage(err, "--resume goes on from a file: name it with --save-items");
     if (s->save_items && n_models > 1)
-        return err_set(err, "--save-items holds the answers of one model; measure one at a time");
+        return err_usage(err, "--save-items holds the answers of one model; measure one at a time");
     for (int64_t i = 0; i < s->data.count && n_models > 1; i++)
         if (strcmp(s->data.items[i], "-") == 0)
-            return err_set(err, "--data -: standard input can be read once; measure one model at a "
-                                "time, or name a file");
+            return err_usage(err,
+                             "--data -: standard input can be read once; measure one model at a "
+                             "time, or name a file");
     if (s->rules)
         TRY(check_rules(s->rules, err));
     if (s->out)
         TRY(file_check_target(s->out, err));
     if (n_models > 1 && comm_launch().size > 1)
-        return err_set(err, "under mpirun one model is measured at a time");
+        return err_usage(err, "under mpirun one model is measured at a time");
     return STATUS_OK;
 }
 
@@ -326,11 +327,11 @@ static Status read_data(EvalWork *work, Err *err)
         reader = task_wants_text(task) ? task->name : reader;
     }
     if (!work->bpb && (s->experts || s->rules || s->positions))
-        return err_set(err,
-                       "--experts, --rules and --positions are for bpb, which --tasks does not "
-                       "name");
+        return err_usage(err,
+                         "--experts, --rules and --positions are for bpb, which --tasks does not "
+                         "name");
     if (s->save_items && !others)
-        return err_set(err, "--save-items is for tasks with questions, which bpb has not");
+        return err_usage(err, "--save-items is for tasks with questions, which bpb has not");
     for (int64_t d = 0; d < s->data.count && reader; d++) {
         bool taken = false;
         for (int64_t i = 0; i < work->runs.count; i++)
@@ -339,7 +340,7 @@ static Status read_data(EvalWork *work, Err *err)
             string_list_add(&work->texts, s->data.items[d]);
     }
     if (reader && work->texts.count == 0)
-        return err_set(err, "%s wants text: --data FILE", reader);
+        return err_usage(err, "%s wants text: --data FILE", reader);
     work->table = bpb_table_new(work->texts.count);
     return STATUS_OK;
 }
