@@ -4,7 +4,6 @@
 . tests/support/flow.sh
 bin=$(dirname "$CAMBIUM")
 . tests/support/mpi.sh
-. tests/support/processes.sh
 tests=$PWD/$bin/tests/test_comm
 [ "${bin#/}" = "$bin" ] || tests=$bin/tests/test_comm
 for n in 2 3; do
@@ -57,17 +56,16 @@ stopped() {
 }
 check "Ctrl-C at mpirun saves and stops" stopped
 killed() {
-    local pid start ranks
+    local pid start
     (mpi 3 "$C" "${train[@]}" --steps 100000 -o killed) >said 2>&1 &
     pid=$!
     begun killed $pid
     start=$SECONDS
-    ranks=$(children_of $pid)
-    kill -KILL "$(tail -n 1 <<<"$ranks")"
+    kill -KILL "$(pgrep -n -f -- "$C train .* -o killed")"
     wait $pid && return 1
     cat said
-    # shellcheck disable=SC2086
-    [ $((SECONDS - start)) -le 15 ] && grep -q "process rank [0-9].* exited on signal 9" said && gone $ranks
+    [ $((SECONDS - start)) -le 15 ] && grep -q "process rank [0-9].* exited on signal 9" said &&
+        ! pgrep -f -- "$C train .* -o killed"
 }
 check "a rank that is killed ends all, and is named" killed
 resumed() {
@@ -122,6 +120,6 @@ vanished() { # the folder vanishes under the first process
     [ "$(grep -c "error: rank 0 of 2" said)" = 1 ]
 }
 check "a checkpoint that cannot be written ends all" vanished
-check "without mpirun --comm mpi is one rank" misused_with "--ranks 2, but mpirun started 1" \
+check "without mpirun --comm mpi is one rank" fails_with "--ranks 2, but mpirun started 1" \
     "$C" "${train[@]}" --steps 4 --comm mpi --ranks 2 -o x
 exit $bad
