@@ -242,7 +242,7 @@ Status complete(const Ensemble *ensemble, const Tokenizer *tokenizer, const Comp
                                       .ends = &ends[i]};
         completions[i].n_prompt = prompts[i].count;
         run.channels[i].completion = &completions[i];
-        token_text_init(&run.channels[i].text, tokenizer, begins, o->stops);
+        token_text_init(&run.channels[i].text, tokenizer, false, begins, o->stops);
     }
     double started = clock_seconds();
     if (status == STATUS_OK)

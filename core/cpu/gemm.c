@@ -22,7 +22,8 @@ typedef struct GemmRun {
     GemmDims d;
     bool by_rows;
     int64_t step, tiles;
-    const ProductPlan *whole, *last; /* plans of a full tile and of the last one */
+    const ProductPlan *whole, *last; /* plans of a full tile and of the last one; the same for
+                                      * strips of rows, so that all rows are computed alike */
 } GemmRun;
 
 /* The activation of rows [row, row + rows) and columns [col, col + cols) of c, from pre when it is
@@ -55,11 +56,11 @@ static void run_tiles(void *context, int64_t begin, int64_t end, int worker)
         int64_t row = run->by_rows ? from : 0, col = run->by_rows ? 0 : from;
         bool last = tile == run->tiles - 1;
         int64_t size = last ? (run->by_rows ? d->M : d->N) - from : run->step;
-        product_run(last ? run->last : run->whole, worker,
-                    cpu_at(&args->a, args->a_transposed ? row : row * d->K),
-                    cpu_at(&args->b, args->b_transposed ? col * d->K : col),
-                    args->bias.data ? cpu_f32(&args->bias) + col : NULL,
-                    cpu_at(target, row * d->N + col));
+        product_run_rows(last ? run->last : run->whole, worker, run->by_rows ? size : d->M,
+                         cpu_at(&args->a, args->a_transposed ? row : row * d->K),
+                         cpu_at(&args->b, args->b_transposed ? col * d->K : col),
+                         args->bias.data ? cpu_f32(&args->bias) + col : NULL,
+                         cpu_at(target, row * d->N + col));
         activate(run, row, run->by_rows ? size : d->M, col, run->by_rows ? d->N : size);
     }
 }
@@ -77,9 +78,13 @@ static void choose_tiles(GemmRun *run)
     } else {
         int64_t tiles = round_up(ceil_div(n, run->by_rows ? ROWS : COLS), 4);
         int64_t step = round_up(ceil_div(n, tiles), run->by_rows ? 16 : 64);
+        if (run->by_rows && !run->args->a_transposed)
+            step = product_rows(step, run->args->a.dtype, run->args->b_transposed);
         run->step = step < n ? step : n;
     }
-    run->tiles = ceil_div(n, run->step);
+    /* oneDNN sums a single column in an order of its own: the last tile takes it along. */
+    bool lone = !run->by_rows && n > run->step && n % run->step == 1;
+    run->tiles = ceil_div(n - lone, run->step);
 }
 
 static void gemm_tiles(Queue *queue, const GemmArgs *args, GemmDims d)
@@ -102,7 +107,8 @@ static void gemm_tiles(Queue *queue, const GemmArgs *args, GemmDims d)
     product_begin(queue);
     *cut = run.step;
     run.whole = product_plan(queue, &p);
-    *cut = n - (run.tiles - 1) * run.step;
+    if (!run.by_rows || args->a_transposed)
+        *cut = n - (run.tiles - 1) * run.step;
     run.last = product_plan(queue, &p);
     parallel_dynamic(run.tiles, 1, run_tiles, &run);
 }

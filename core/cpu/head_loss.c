@@ -92,8 +92,8 @@ static void run_logits(void *context, int64_t begin, int64_t end, int worker)
     float *tile = run->tiles + worker * run->group * LEADING;
     for (int64_t chunk = begin; chunk < end; chunk++) {
         int64_t first = chunk * WORDS, words = words_of(run, chunk);
-        product_run(run->logits[chunk == run->chunks - 1], worker, run->x,
-                    chunk_weight(run, chunk, worker), bias ? bias + first : NULL, tile);
+        product_run_rows(run->logits[chunk == run->chunks - 1], worker, run->rows, run->x,
+                         chunk_weight(run, chunk, worker), bias ? bias + first : NULL, tile);
         for (int64_t i = 0; i < run->rows; i++) {
             int64_t at = chunk * run->group + i;
             const float *logits = tile + i * LEADING;
@@ -238,7 +238,7 @@ static void make_plans(Queue *queue, HeadRun *run)
 {
     for (int last = 0; last < 2; last++) {
         int64_t words = last ? words_of(run, run->chunks - 1) : smaller(WORDS, run->V);
-        Product logits = {.M = run->rows,
+        Product logits = {.M = run->group, /* the last group is computed as the others are */
                           .N = words,
                           .K = run->C,
                           .lda = run->C,

@@ -21,17 +21,25 @@ typedef struct Seat {
 struct ProductPlan {
     Product product;
     ProductCache *cache;
+    int64_t rows; /* that the primitive computes: product_rows(M) */
     dnnl_primitive_t primitive;
     dnnl_memory_desc_t a, b, bias, c, scratch;
     Seat *seats;
     int n_seats;
 };
 
+/* A worker's copies of operands whose rows are fewer than the plan's. */
+typedef struct Pad {
+    void *memory;
+    size_t bytes;
+} Pad;
+
 struct ProductCache {
     ProductPlan *slots[SLOTS]; /* open addressing */
     int n_plans;
     void **scratch; /* one block per worker */
     size_t scratch_bytes;
+    Pad *pads; /* one per worker */
     int n_workers;
 };
 
@@ -76,6 +84,30 @@ bool product_takes_bf16(int64_t inner)
     return inner != BROKEN || DNNL_VERSION_MAJOR >= 3 || !onednn_has(dnnl_cpu_isa_avx512_core_amx);
 }
 
+/* Whether oneDNN's AVX2 kernel computes all of so many rows alike. It takes them in blocks, halves
+ * what is left where that is more than a block and a half, and goes through each block by sixes.
+ * One to three rows at the end of a block are summed in another order; four and five are not. */
+static bool alike(int64_t rows, bool b_transposed)
+{
+    enum { STEP = 6, FEWEST = 4 };
+    int64_t block = b_transposed ? 96 : 48;
+    if (rows >= 2 * block)
+        rows = block + rows % block;
+    bool halved = rows > block + block / 2;
+    int64_t first = halved ? (rows + 1) / 2 : rows, second = rows - first;
+    return (first % STEP == 0 || first % STEP >= FEWEST) &&
+           (second % STEP == 0 || second % STEP >= FEWEST);
+}
+
+int64_t product_rows(int64_t rows, DType in, bool b_transposed)
+{
+    bool by_sixes =
+        in == DTYPE_F32 && onednn_has(dnnl_cpu_isa_avx2) && !onednn_has(dnnl_cpu_isa_avx512_core);
+    while (by_sixes && !alike(rows, b_transposed))
+        rows++;
+    return rows;
+}
+
 /* ---- plans ----------------------------------------------------------------------------------- */
 
 static void describe(dnnl_memory_desc_t *desc, int64_t rows, int64_t cols, int64_t leading,
@@ -106,9 +138,12 @@ static ProductPlan *plan_new(ProductCache *cache, const Product *p)
     ProductPlan *plan = xcalloc(1, sizeof *plan);
     plan->product = *p;
     plan->cache = cache;
-    describe(&plan->a, p->M, p->K, p->lda, p->a_transposed, p->in);
+    plan->rows = p->M;
+    if (!p->a_transposed)
+        plan->rows = product_rows(p->M, p->in, p->b_transposed);
+    describe(&plan->a, plan->rows, p->K, p->lda, p->a_transposed, p->in);
     describe(&plan->b, p->K, p->N, p->ldb, p->b_transposed, p->in);
-    describe(&plan->c, p->M, p->N, p->ldc, false, p->out);
+    describe(&plan->c, plan->rows, p->N, p->ldc, false, p->out);
     describe(&plan->bias, 1, p->N, p->N, false, DTYPE_F32);
     dnnl_primitive_attr_t attr = attributes(p->accumulate);
     dnnl_primitive_desc_t primitive_desc;
@@ -167,8 +202,11 @@ static void plan_seat(ProductPlan *plan, int width)
     for (int i = 0; i < cache->n_workers; i++)
         free(cache->scratch[i]);
     cache->scratch_bytes = bytes > cache->scratch_bytes ? bytes : cache->scratch_bytes;
-    cache->n_workers = width > cache->n_workers ? width : cache->n_workers;
+    int had = cache->n_workers;
+    cache->n_workers = width > had ? width : had;
     cache->scratch = xrealloc(cache->scratch, (size_t)cache->n_workers * sizeof *cache->scratch);
+    cache->pads = xrealloc(cache->pads, (size_t)cache->n_workers * sizeof *cache->pads);
+    memset(cache->pads + had, 0, (size_t)(cache->n_workers - had) * sizeof *cache->pads);
     Err err;
     for (int i = 0; i < cache->n_workers; i++)
         CHECK(mem_try(&cache->scratch[i], cache->scratch_bytes + MEM_ALIGN, "product scratch",
@@ -211,9 +249,12 @@ void product_cache_free(ProductCache *cache)
     if (!cache)
         return;
     cache_empty(cache);
-    for (int i = 0; i < cache->n_workers; i++)
+    for (int i = 0; i < cache->n_workers; i++) {
         free(cache->scratch[i]);
+        free(cache->pads[i].memory);
+    }
     free(cache->scratch);
+    free(cache->pads);
     free(cache);
 }
 
@@ -242,10 +283,11 @@ const ProductPlan *product_plan(Queue *queue, const Product *product)
     return cache->slots[slot];
 }
 
-void product_run(const ProductPlan *plan, int worker, const void *a, const void *b,
-                 const float *bias, void *c)
+/* ---- execution ------------------------------------------------------------------------------- */
+
+static void execute(const ProductPlan *plan, int worker, const void *a, const void *b,
+                    const float *bias, void *c)
 {
-    DCHECK(worker < plan->n_seats, "worker %d of a plan for %d", worker, plan->n_seats);
     const Seat *seat = &plan->seats[worker];
     omp_set_num_threads(1);
     /* oneDNN's interface does not know const. */
@@ -261,4 +303,56 @@ void product_run(const ProductPlan *plan, int worker, const void *a, const void 
                                     {DNNL_ARG_BIAS, seat->bias}};
     must(dnnl_primitive_execute(plan->primitive, stream, plan->product.bias ? 5 : 4, args),
          "execution");
+}
+
+static void *pad_of(const ProductPlan *plan, int worker, size_t bytes)
+{
+    Pad *pad = &plan->cache->pads[worker];
+    if (bytes > pad->bytes) {
+        free(pad->memory);
+        Err err;
+        CHECK(mem_try(&pad->memory, bytes, "product scratch", &err) == STATUS_OK, "%s", err.text);
+        pad->bytes = bytes;
+    }
+    return pad->memory;
+}
+
+/* Of matrices with the same leading dimension. */
+static void copy_rows(void *to, const void *from, int64_t rows, size_t row_bytes, size_t stride)
+{
+    for (int64_t i = 0; i < rows; i++)
+        memcpy((char *)to + (size_t)i * stride, (const char *)from + (size_t)i * stride, row_bytes);
+}
+
+void product_run_rows(const ProductPlan *plan, int worker, int64_t rows, const void *a,
+                      const void *b, const float *bias, void *c)
+{
+    const Product *p = &plan->product;
+    DCHECK(worker < plan->n_seats, "worker %d of a plan for %d", worker, plan->n_seats);
+    DCHECK(rows <= p->M && !(rows < p->M && p->a_transposed), "%lld rows of a plan for %lld",
+           (long long)rows, (long long)p->M);
+    if (rows == plan->rows) {
+        execute(plan, worker, a, b, bias, c);
+        return;
+    }
+    size_t a_stride = (size_t)p->lda * dtype_bytes(p->in),
+           a_row = (size_t)p->K * dtype_bytes(p->in);
+    size_t c_stride = (size_t)p->ldc * dtype_bytes(p->out);
+    size_t c_row = (size_t)p->N * dtype_bytes(p->out), n = (size_t)plan->rows;
+    size_t a_bytes = (n * a_stride + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
+    char *a_pad = pad_of(plan, worker, a_bytes + n * c_stride), *c_pad = a_pad + a_bytes;
+    copy_rows(a_pad, a, rows, a_row, a_stride);
+    memset(a_pad + (size_t)rows * a_stride, 0, (n - (size_t)rows) * a_stride);
+    if (p->accumulate) {
+        copy_rows(c_pad, c, rows, c_row, c_stride);
+        memset(c_pad + (size_t)rows * c_stride, 0, (n - (size_t)rows) * c_stride);
+    }
+    execute(plan, worker, a_pad, b, bias, c_pad);
+    copy_rows(c, c_pad, rows, c_row, c_stride);
+}
+
+void product_run(const ProductPlan *plan, int worker, const void *a, const void *b,
+                 const float *bias, void *c)
+{
+    product_run_rows(plan, worker, plan->product.M, a, b, bias, c);
 }

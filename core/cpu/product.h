@@ -3,7 +3,11 @@
  * oneDNN's own threads split long sums by the number of threads, so here every product runs on one
  * thread; who wants more cuts c into tiles whose size depends on the shapes alone and runs them in
  * a parallel loop. Results then cannot depend on the number of threads, and all loops stay in
- * parallel.h. Plans belong to a queue and are kept; any worker of the queue's team may run one. */
+ * parallel.h. Plans belong to a queue and are kept; any worker of the queue's team may run one.
+ *
+ * A row of a gives the same row of c wherever it stands in a product, unless a is transposed, and
+ * wherever it stands among products by one plan: a text's values do not depend on what else is in
+ * its batch. */
 #ifndef CAMBIUM_CORE_CPU_PRODUCT_H
 #define CAMBIUM_CORE_CPU_PRODUCT_H
 
@@ -33,6 +37,15 @@ const ProductPlan *product_plan(Queue *queue, const Product *product);
 
 void product_run(const ProductPlan *plan, int worker, const void *a, const void *b,
                  const float *bias, void *c);
+
+/* The same for the first `rows` rows of a and c alone, which may be fewer than the plan's M where a
+ * is not transposed: their bits are those that the whole plan gives. */
+void product_run_rows(const ProductPlan *plan, int worker, int64_t rows, const void *a,
+                      const void *b, const float *bias, void *c);
+
+/* The least number of rows, `rows` or a few more, that is computed without copies: who is free to
+ * choose M takes this. */
+int64_t product_rows(int64_t rows, DType in, bool b_transposed);
 
 /* Whether products of bfloat16 with this inner size run as they are; otherwise convert to float32
  * first. */

@@ -4,12 +4,15 @@
 #include <string.h>
 
 #include "core/base/file.h"
+#include "core/base/inputs.h"
 #include "core/base/mem.h"
 
 enum {
     ALIGNMENT = 32,          /* unless the file says otherwise */
     ALIGNMENT_MAX = 1 << 20, /* a sane bound */
     NAME_MAX_BYTES = 65535,  /* of a key, by the specification */
+    NESTING_MAX = 16,
+    PARTS_MAX = 4096, /* of a split file */
 };
 
 static const char magic[4] = {'G', 'G', 'U', 'F'};
@@ -19,7 +22,8 @@ static const int type_bytes[GGUF_TYPE_COUNT] = {
 };
 
 struct GgufFile {
-    FileMap map; /* data NULL: the bytes are the caller's */
+    FileMap *maps; /* none: the bytes are the caller's */
+    int64_t n_maps;
     char *name;
     GgufValue *values;   /* by key */
     GgufTensor *tensors; /* by name */
@@ -97,6 +101,13 @@ static Status take_texts(Cursor *c, GgufValue *value, Err *err)
     return STATUS_OK;
 }
 
+static Status take_numbers(Cursor *c, GgufValue *value, Err *err)
+{
+    int64_t size = type_bytes[value->type];
+    int64_t bytes = value->count > INT64_MAX / size ? INT64_MAX : value->count * size;
+    return take(c, bytes, &value->data, err);
+}
+
 static Status take_type(Cursor *c, const char *key, GgufType *out, Err *err)
 {
     uint32_t type;
@@ -104,6 +115,24 @@ static Status take_type(Cursor *c, const char *key, GgufType *out, Err *err)
     if (type >= GGUF_TYPE_COUNT)
         return err_set(err, "%s: '%s' is of the unknown type %u", c->name, key, type);
     *out = (GgufType)type;
+    return STATUS_OK;
+}
+
+/* Arrays of arrays hold nothing that is wanted here; they are read over. */
+static Status skip_arrays(Cursor *c, const char *key, int64_t count, int depth, Err *err)
+{
+    if (depth == NESTING_MAX)
+        return err_set(err, "%s: '%s' is nested too deep", c->name, key);
+    for (int64_t i = 0; i < count; i++) {
+        GgufValue inner = {.key = (char *)(uintptr_t)key, .is_array = true};
+        TRY(take_type(c, key, &inner.type, err));
+        TRY(take_count(c, &inner.count, err));
+        Status status = inner.type == GGUF_ARRAY ? skip_arrays(c, key, inner.count, depth + 1, err)
+                        : inner.type == GGUF_STRING ? take_texts(c, &inner, err)
+                                                    : take_numbers(c, &inner, err);
+        free(inner.texts);
+        TRY(status);
+    }
     return STATUS_OK;
 }
 
@@ -117,14 +146,9 @@ static Status take_value(Cursor *c, GgufValue *value, Err *err)
         TRY(take_type(c, value->key, &value->type, err));
         TRY(take_count(c, &value->count, err));
         if (value->type == GGUF_ARRAY)
-            return err_set(err, "%s: '%s' is an array of arrays, which is not supported", c->name,
-                           value->key);
+            return skip_arrays(c, value->key, value->count, 0, err);
     }
-    if (value->type == GGUF_STRING)
-        return take_texts(c, value, err);
-    int64_t size = type_bytes[value->type];
-    int64_t bytes = value->count > INT64_MAX / size ? INT64_MAX : value->count * size;
-    return take(c, bytes, &value->data, err);
+    return value->type == GGUF_STRING ? take_texts(c, value, err) : take_numbers(c, value, err);
 }
 
 static int by_key(const void *a, const void *b)
@@ -164,8 +188,8 @@ static Status take_shape(Cursor *c, GgufTensor *tensor, Err *err)
     TRY(take_u32(c, &type, err));
     if (!block_known(type))
         return err_set(err,
-                       "%s: '%s' is of type %s (%u); F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and "
-                       "Q6_K are read",
+                       "%s: '%s' is of type %s (%u), which is not read; fetch the model in F16, "
+                       "Q8_0 or one of the Q2 to Q6, IQ4 and MXFP4 quantisations",
                        c->name, tensor->name, block_name(type), type);
     tensor->type = (BlockType)type;
     int64_t values = 1;
@@ -185,6 +209,17 @@ static Status take_shape(Cursor *c, GgufTensor *tensor, Err *err)
 static int by_name(const void *a, const void *b)
 {
     return strcmp(((const GgufTensor *)a)->name, ((const GgufTensor *)b)->name);
+}
+
+static Status sort_tensors(GgufFile *file, Err *err)
+{
+    if (file->n_tensors > 1)
+        qsort(file->tensors, (size_t)file->n_tensors, sizeof *file->tensors, by_name);
+    for (int64_t i = 1; i < file->n_tensors; i++)
+        if (by_name(&file->tensors[i - 1], &file->tensors[i]) == 0)
+            return err_set(err, "%s: the tensor '%s' comes twice", file->name,
+                           file->tensors[i].name);
+    return STATUS_OK;
 }
 
 static int by_place(const void *a, const void *b)
@@ -213,12 +248,7 @@ static Status place_tensors(GgufFile *file, const Cursor *c, int64_t alignment, 
         end = offset + tensor->bytes;
         tensor->data = c->data + start + offset;
     }
-    if (file->n_tensors > 1)
-        qsort(file->tensors, (size_t)file->n_tensors, sizeof *file->tensors, by_name);
-    for (int64_t i = 1; i < file->n_tensors; i++)
-        if (by_name(&file->tensors[i - 1], &file->tensors[i]) == 0)
-            return err_set(err, "%s: the tensor '%s' comes twice", c->name, file->tensors[i].name);
-    return STATUS_OK;
+    return sort_tensors(file, err);
 }
 
 static Status take_tensors(GgufFile *file, Cursor *c, int64_t count, Err *err)
@@ -274,16 +304,138 @@ Status gguf_parse(GgufFile **out, const void *data, int64_t bytes, const char *n
     return status;
 }
 
-Status gguf_open(GgufFile **out, const char *path, Err *err)
+/* ---- split files ----------------------------------------------------------------------------- */
+
+static void keep_map(GgufFile *file, FileMap map)
+{
+    file->maps = xrealloc(file->maps, (size_t)(file->n_maps + 1) * sizeof *file->maps);
+    file->maps[file->n_maps++] = map;
+}
+
+static Status open_one(GgufFile **out, const char *path, Err *err)
 {
     FileMap map;
     *out = NULL;
+    inputs_add(path);
     TRY(file_map_open(&map, path, err));
     Status status = gguf_parse(out, map.data ? map.data : "", map.bytes, path, err);
     if (status == STATUS_OK)
-        (*out)->map = map;
+        keep_map(*out, map);
     else
         file_map_close(&map);
+    return status;
+}
+
+/* Which part a file is, from 1, and of how many: 1 of 1 when it says nothing. */
+static Status get_part(const GgufFile *file, int64_t *part, int64_t *parts, Err *err)
+{
+    *part = *parts = 1;
+    if (!gguf_find(file, "split.count"))
+        return STATUS_OK;
+    TRY(gguf_get_int(file, "split.count", parts, err));
+    if (*parts < 2) {
+        *parts = 1;
+        return STATUS_OK;
+    }
+    TRY(gguf_get_int(file, "split.no", part, err));
+    *part += 1;
+    if (*parts > PARTS_MAX || *part < 1 || *part > *parts)
+        return err_set(err, "%s: part %lld of %lld is impossible", file->name, (long long)*part,
+                       (long long)*parts);
+    return STATUS_OK;
+}
+
+/* The name of part `wanted` beside "x-00002-of-00003.gguf", part 2 of 3; NULL for other names. */
+static char *part_name(const char *path, int64_t part, int64_t parts, int64_t wanted)
+{
+    char *end = xasprintf("-%05lld-of-%05lld.gguf", (long long)part, (long long)parts);
+    size_t stem = strlen(path) > strlen(end) ? strlen(path) - strlen(end) : 0;
+    char *name = NULL;
+    if (stem > 0 && strcmp(path + stem, end) == 0)
+        name = xasprintf("%.*s-%05lld-of-%05lld.gguf", (int)stem, path, (long long)wanted,
+                         (long long)parts);
+    free(end);
+    return name;
+}
+
+/* Opens another part of the file that `path` is part `part` of. */
+static Status open_part(GgufFile **out, const char *path, int64_t part, int64_t parts,
+                        int64_t wanted, Err *err)
+{
+    int64_t found, of;
+    char *name = part_name(path, part, parts, wanted);
+    *out = NULL;
+    if (!name)
+        return err_set(err,
+                       "%s is part %lld of %lld, and its name does not tell the others'; name them "
+                       "NAME-00001-of-%05lld.gguf and so on",
+                       path, (long long)part, (long long)parts, (long long)parts);
+    Status status = file_exists(name)
+                        ? open_one(out, name, err)
+                        : err_set(err, "%s is part %lld of %lld and needs %s, which is not there",
+                                  path, (long long)part, (long long)parts, name);
+    if (status == STATUS_OK)
+        status = get_part(*out, &found, &of, err);
+    if (status == STATUS_OK && (found != wanted || of != parts))
+        status = err_set(err, "%s is not part %lld of %lld by what it says of itself", name,
+                         (long long)wanted, (long long)parts);
+    free(name);
+    return status;
+}
+
+/* Takes the tensors of `part`, and ends it. */
+static Status take_part(GgufFile *file, GgufFile *part, Err *err)
+{
+    int64_t n = file->n_tensors, more = part->n_tensors;
+    file->tensors = xrealloc(file->tensors, (size_t)(n + more + 1) * sizeof *file->tensors);
+    if (more > 0)
+        memcpy(file->tensors + n, part->tensors, (size_t)more * sizeof *part->tensors);
+    file->n_tensors += more;
+    for (int64_t i = 0; i < part->n_maps; i++)
+        keep_map(file, part->maps[i]);
+    part->n_tensors = part->n_maps = 0;
+    gguf_close(part);
+    return sort_tensors(file, err);
+}
+
+/* The settings are the first part's. */
+static Status open_parts(GgufFile **file, const char *path, int64_t part, int64_t parts, Err *err)
+{
+    GgufFile *next;
+    int64_t tensors;
+    if (part != 1) {
+        TRY(open_part(&next, path, part, parts, 1, err));
+        gguf_close(*file);
+        *file = next;
+    }
+    for (int64_t i = 2; i <= parts; i++) {
+        Status status = open_part(&next, (*file)->name, 1, parts, i, err);
+        if (status != STATUS_OK) {
+            gguf_close(next);
+            return status;
+        }
+        TRY(take_part(*file, next, err));
+    }
+    if (!gguf_find(*file, "split.tensors.count"))
+        return STATUS_OK;
+    TRY(gguf_get_int(*file, "split.tensors.count", &tensors, err));
+    if (tensors != (*file)->n_tensors)
+        return err_set(err, "%s and its parts hold %lld tensors, and it says %lld", (*file)->name,
+                       (long long)(*file)->n_tensors, (long long)tensors);
+    return STATUS_OK;
+}
+
+Status gguf_open(GgufFile **out, const char *path, Err *err)
+{
+    int64_t part, parts;
+    TRY(open_one(out, path, err));
+    Status status = get_part(*out, &part, &parts, err);
+    if (status == STATUS_OK && parts > 1)
+        status = open_parts(out, path, part, parts, err);
+    if (status != STATUS_OK) {
+        gguf_close(*out);
+        *out = NULL;
+    }
     return status;
 }
 
@@ -300,7 +452,9 @@ void gguf_close(GgufFile *file)
     free(file->values);
     free(file->tensors);
     free(file->name);
-    file_map_close(&file->map);
+    for (int64_t i = 0; i < file->n_maps; i++)
+        file_map_close(&file->maps[i]);
+    free(file->maps);
     free(file);
 }
 
@@ -349,16 +503,11 @@ const GgufValue *gguf_find(const GgufFile *file, const char *key)
 
 /* ---- values by key -------------------------------------------------------------------------- */
 
-static bool is_real(GgufType type)
-{
-    return type == GGUF_F32 || type == GGUF_F64;
-}
-
 int64_t gguf_int_at(const GgufValue *value, int64_t index)
 {
     CHECK(index >= 0 && index < value->count, "number %lld", (long long)index);
     GgufType type = value->type;
-    if (type == GGUF_STRING || is_real(type))
+    if (type == GGUF_STRING || type == GGUF_ARRAY || type == GGUF_F32 || type == GGUF_F64)
         return 0;
     int size = type_bytes[type], unused = 64 - 8 * size;
     uint64_t bits = 0;
@@ -377,55 +526,4 @@ double gguf_real_at(const GgufValue *value, int64_t index)
     else if (value->type == GGUF_F32)
         memcpy(&single, (const char *)value->data + index * 4, sizeof single);
     return value->type == GGUF_F32 ? (double)single : number;
-}
-
-static Status get(const GgufFile *file, const char *key, const char *kind, const GgufValue **out,
-                  Err *err)
-{
-    *out = gguf_find(file, key);
-    if (!*out)
-        return err_set(err, "%s has no '%s'", file->name, key);
-    GgufType type = (*out)->type;
-    const char *is = (*out)->is_array      ? "an array"
-                     : type == GGUF_STRING ? "a text"
-                     : is_real(type)       ? "a real number"
-                     : type == GGUF_BOOL   ? "a truth value"
-                                           : "an integer";
-    if (strcmp(is, kind) != 0)
-        return err_set(err, "%s: '%s' is %s and not %s", file->name, key, is, kind);
-    return STATUS_OK;
-}
-
-Status gguf_get_int(const GgufFile *file, const char *key, int64_t *out, Err *err)
-{
-    const GgufValue *value;
-    TRY(get(file, key, "an integer", &value, err));
-    *out = gguf_int_at(value, 0);
-    return STATUS_OK;
-}
-
-Status gguf_get_real(const GgufFile *file, const char *key, double *out, Err *err)
-{
-    const GgufValue *value;
-    TRY(get(file, key, "a real number", &value, err));
-    *out = gguf_real_at(value, 0);
-    return STATUS_OK;
-}
-
-Status gguf_get_bool(const GgufFile *file, const char *key, bool *out, Err *err)
-{
-    const GgufValue *value;
-    TRY(get(file, key, "a truth value", &value, err));
-    *out = gguf_int_at(value, 0) != 0;
-    return STATUS_OK;
-}
-
-Status gguf_get_text(const GgufFile *file, const char *key, char **out, Err *err)
-{
-    const GgufValue *value;
-    TRY(get(file, key, "a text", &value, err));
-    if (memchr(value->texts[0].data, 0, (size_t)value->texts[0].bytes))
-        return err_set(err, "%s: '%s' holds a zero byte", file->name, key);
-    *out = xstrndup(value->texts[0].data, (size_t)value->texts[0].bytes);
-    return STATUS_OK;
 }

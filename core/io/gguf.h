@@ -29,7 +29,8 @@ typedef struct GgufText {
     int64_t bytes;
 } GgufText;
 
-/* One named value: a single one, or an array of one type. */
+/* One named value: a single one, or an array of one type. Of an array of arrays (GGUF_ARRAY)
+ * nothing but its count is kept. */
 typedef struct GgufValue {
     char *key; /* owned */
     GgufType type;
@@ -51,7 +52,8 @@ typedef struct GgufTensor {
 
 typedef struct GgufFile GgufFile;
 
-/* Fails, naming the file, on other versions and byte orders, tensors of types that are not read
+/* One of the parts of a split file stands for all, which lie beside it; a missing one is named.
+ * Fails, naming the file, on other versions and byte orders, tensors of types that are not read
  * (naming the type), names that come twice, and on anything that leaves the file, overlaps, or is
  * not aligned as the file says. */
 Status gguf_open(GgufFile **out, const char *path, Err *err);
@@ -68,8 +70,9 @@ int64_t gguf_value_count(const GgufFile *file);
 const GgufValue *gguf_value(const GgufFile *file, int64_t index);  /* by key */
 const GgufValue *gguf_find(const GgufFile *file, const char *key); /* or NULL */
 
-/* A single value of any type that holds it exactly: GGUF_U32 as an integer and so on. Fail, naming
- * the key, when it is missing or of another kind. */
+/* A single value of any type that holds it exactly: GGUF_U64 as an integer, an integer as a real
+ * number, 0 or 1 as a truth value, an array of one integer over and over (a value by layer) as that
+ * integer. Fail, naming the key, when it is missing or of another kind. */
 Status gguf_get_int(const GgufFile *file, const char *key, int64_t *out, Err *err);
 Status gguf_get_real(const GgufFile *file, const char *key, double *out, Err *err);
 Status gguf_get_bool(const GgufFile *file, const char *key, bool *out, Err *err);

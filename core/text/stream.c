@@ -122,11 +122,11 @@ void stop_matcher_flush(StopMatcher *matcher, StrBuf *out)
     strbuf_reset(&matcher->held);
 }
 
-void token_text_init(TokenText *text, const Tokenizer *tokenizer, bool at_start,
+void token_text_init(TokenText *text, const Tokenizer *tokenizer, bool specials, bool at_start,
                      const StringList *stops)
 {
     *text = (TokenText){0};
-    stream_decoder_init(&text->decoder, tokenizer, false, at_start);
+    stream_decoder_init(&text->decoder, tokenizer, specials, at_start);
     stop_matcher_init(&text->stops, stops);
 }
 

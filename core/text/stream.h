@@ -56,8 +56,8 @@ typedef struct TokenText {
     StrBuf characters; /* scratch */
 } TokenText;
 
-/* As stream_decoder_init (without names of specials) and stop_matcher_init. */
-void token_text_init(TokenText *text, const Tokenizer *tokenizer, bool at_start,
+/* As stream_decoder_init and stop_matcher_init. */
+void token_text_init(TokenText *text, const Tokenizer *tokenizer, bool specials, bool at_start,
                      const StringList *stops);
 void token_text_clear(TokenText *text);
 

@@ -187,6 +187,11 @@ bool exchange_streams(const Exchange *x)
     return !x->is_whole && x->request.stream;
 }
 
+const char *exchange_ignored(const Exchange *x)
+{
+    return x->request.ignored;
+}
+
 bool exchange_wait(Exchange *x)
 {
     if (x->is_whole)

@@ -39,6 +39,9 @@ bool exchange_streams(const Exchange *exchange); /* the answer is an open-ended 
 /* Not a stream: true when the answer is not there yet; the listener sleeps then. */
 bool exchange_wait(Exchange *exchange);
 
+/* Names of members of the request that are not known, with commas; "": none. */
+const char *exchange_ignored(const Exchange *exchange);
+
 /* The whole answer, valid until release. */
 typedef struct Answer {
     int status;

@@ -26,7 +26,8 @@ Job *job_new(JobSpec *spec, const JobSink *sink, int64_t number, const Tokenizer
     for (int64_t i = 0; i < job->spec.prompt.count; i++)
         id_list_add(&job->seen, job->spec.prompt.items[i]);
     sampling_start(&job->spec.sampling, job->spec.index, &job->rng);
-    token_text_init(&job->text, tokenizer, job->spec.at_start, &job->spec.stops);
+    token_text_init(&job->text, tokenizer, job->spec.show_specials, job->spec.at_start,
+                    &job->spec.stops);
     json_state_init(&job->json);
     if (job->spec.score_prompt) {
         size_t n = (size_t)job->spec.prompt.count + 1;

@@ -23,10 +23,12 @@ typedef struct JobSpec {
     LogitBias *bias;
     int64_t n_bias;
     int64_t max_tokens; /* 0: only read (and score) the prompt */
+    int64_t min_tokens; /* no end token before */
     StringList stops;
-    IdList ends;   /* tokens that end the text (not reported) */
-    bool at_start; /* the text begins with what is written, not with a prompt */
-    bool json;     /* the text is one JSON object */
+    IdList ends;        /* tokens that end the text (not reported) */
+    bool at_start;      /* the text begins with what is written, not with a prompt */
+    bool json;          /* the text is one JSON object */
+    bool show_specials; /* names of special tokens are part of the text */
     bool score_prompt;
     int64_t n_top;   /* alternatives reported with each token */
     double deadline; /* clock_seconds() at which it ends unfinished */

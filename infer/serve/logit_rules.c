@@ -6,8 +6,8 @@
 bool logit_rules_change(const Job *job)
 {
     const JobSpec *spec = &job->spec;
-    return spec->json || spec->n_bias > 0 || spec->presence_penalty != 0.0 ||
-           spec->frequency_penalty != 0.0;
+    return spec->json || spec->n_bias > 0 || job_written(job) < spec->min_tokens ||
+           spec->presence_penalty != 0.0 || spec->frequency_penalty != 0.0;
 }
 
 bool logit_rules_read(const Job *job)
@@ -65,6 +65,8 @@ Status logit_rules_apply(const Job *job, const JsonMask *mask, float *row, int64
         row[spec->bias[i].id] += spec->bias[i].bias;
     if (spec->presence_penalty != 0.0 || spec->frequency_penalty != 0.0)
         penalise(job, row, marks);
+    for (int64_t i = 0; i < spec->ends.count && job_written(job) < spec->min_tokens; i++)
+        row[spec->ends.items[i]] = -INFINITY;
     if (!spec->json)
         return STATUS_OK;
     int64_t left = spec->max_tokens - job_written(job);

@@ -9,7 +9,8 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/io/json_put.h"
+#include "core/text/json_read.h"
+#include "infer/serve/request_chat.h"
 #include "infer/serve/request_fields.h"
 
 void request_clear(Request *r)
@@ -26,7 +27,7 @@ void request_clear(Request *r)
 Status request_json(const char *body, int64_t bytes, json_t **out, ApiError *error)
 {
     json_error_t why;
-    *out = json_loadb(body ? body : "", (size_t)bytes, JSON_REJECT_DUPLICATES, &why);
+    *out = json_read(body ? body : "", bytes, JSON_REJECT_DUPLICATES, &why);
     if (!*out)
         return api_error(error, 400, "invalid_json",
                          "the body is not JSON: %s (line %d, column %d)", why.text, why.line,
@@ -40,20 +41,34 @@ Status request_json(const char *body, int64_t bytes, json_t **out, ApiError *err
 
 /* ---- prompts --------------------------------------------------------------------------------- */
 
+void prompt_encode_text(const Tokenizer *tokenizer, const json_t *text, const PromptForm *form,
+                        IdList *ids)
+{
+    const char *bytes = json_string_value(text);
+    int64_t n = (int64_t)json_string_length(text);
+    if (form->start)
+        tokenizer_encode_prompt(tokenizer, bytes, n, form->specials, ids);
+    else if (form->specials)
+        tokenizer_encode_with_specials(tokenizer, bytes, n, ids);
+    else
+        tokenizer_encode(tokenizer, bytes, n, ids);
+}
+
 /* One prompt of a completion: text, or token ids. */
-static Status read_prompt(const json_t *value, const Protocol *p, IdList *ids, bool *at_start,
-                          ApiError *error)
+static Status read_prompt(const json_t *value, const Protocol *p, const PromptForm *form,
+                          IdList *ids, bool *at_start, ApiError *error)
 {
     if (json_is_string(value)) {
-        int64_t bytes = (int64_t)json_string_length(value);
-        *at_start = bytes == 0;
-        tokenizer_encode_prompt(p->tokenizer, json_string_value(value), bytes, false, ids);
+        *at_start = json_string_length(value) == 0;
+        prompt_encode_text(p->tokenizer, value, form, ids);
         if (ids->count > 0)
             return STATUS_OK;
         return api_error_param(error, "prompt",
                                "'prompt' is empty, and the tokenizer has no token to begin with");
     }
     *at_start = false;
+    if (json_unreadable(value))
+        return api_error_param(error, "prompt", "'prompt' is %s", json_unreadable(value));
     if (!json_is_array(value) || json_array_size(value) == 0)
         return api_error_param(error, "prompt",
                                "'prompt' is a string, an array of token ids, or an array of those");
@@ -73,8 +88,12 @@ static Status read_completion(Request *r, const json_t *object, const Protocol *
     const json_t *prompt = field_get(object, "prompt");
     if (!prompt)
         return api_error_param(error, "prompt", "'prompt' is missing");
+    PromptForm form = {.start = true};
+    TRY(field_bool(object, "add_special_tokens", &form.start, error));
+    TRY(field_bool(object, "parse_special", &form.specials, error));
     const json_t *first = json_array_get(prompt, 0);
-    bool several = first && !json_is_integer(first);
+    int64_t id;
+    bool several = first && !field_whole(first, &id);
     int64_t n_prompts = several ? (int64_t)json_array_size(prompt) : 1;
     if (n_prompts * r->n > REQUEST_CHOICES)
         return api_error_param(error, "prompt", "prompts times 'n' are at most %d",
@@ -83,87 +102,19 @@ static Status read_completion(Request *r, const json_t *object, const Protocol *
     for (int64_t i = 0; i < n_prompts; i++) {
         const json_t *one = several ? json_array_get(prompt, (size_t)i) : prompt;
         bool at_start = false;
-        TRY(read_prompt(one, p, &r->prompts[i], &at_start, error));
+        TRY(read_prompt(one, p, &form, &r->prompts[i], &at_start, error));
         for (int64_t c = 0; c < r->n; c++)
             r->jobs[i * r->n + c].at_start = at_start;
     }
     return STATUS_OK;
 }
 
-/* The text of a message: a string, or parts that are all text. The caller frees it. */
-static Status read_content(const json_t *message, const char *where, char **out, ApiError *error)
+/* The prompt of a conversation. */
+static Status read_chat(Request *r, const json_t *object, const Protocol *p, int32_t *end,
+                        StringList *stops, ApiError *error)
 {
-    const json_t *content = field_get(message, "content");
-    *out = NULL;
-    if (json_is_string(content)) {
-        *out = xstrdup(json_string_value(content));
-        return STATUS_OK;
-    }
-    if (!json_is_array(content))
-        return api_error_param(error, where, "%s: 'content' is a string or an array of parts",
-                               where);
-    StrBuf text = {0};
-    size_t i;
-    json_t *part;
-    json_array_foreach(content, i, part)
-    {
-        const char *type = json_string_value(json_object_get(part, "type"));
-        const char *words = json_string_value(json_object_get(part, "text"));
-        if (!type || strcmp(type, "text") != 0 || !words) {
-            strbuf_clear(&text);
-            return api_error_param(error, where, "%s: the model reads parts of type 'text' alone",
-                                   where);
-        }
-        strbuf_puts(&text, words);
-    }
-    *out = strbuf_detach(&text);
-    return STATUS_OK;
-}
-
-static Status read_role(const json_t *message, const char *where, const char **out, ApiError *error)
-{
-    static const char *const roles[] = {"system", "user", "assistant"};
-    const char *role = json_string_value(json_object_get(message, "role"));
-    if (role && strcmp(role, "developer") == 0)
-        role = "system"; /* its newer name */
-    for (int i = 0; role && i < 3; i++)
-        if (strcmp(role, roles[i]) == 0) {
-            *out = roles[i];
-            return STATUS_OK;
-        }
-    return api_error_param(error, where, "%s: 'role' is system, developer, user or assistant",
-                           where);
-}
-
-/* The ids of `messages`; what ends the answer goes to `end` and `stops`. */
-static Status read_messages(const json_t *object, const Protocol *p, IdList *ids, int32_t *end,
-                            StringList *stops, ApiError *error)
-{
-    const json_t *array = field_get(object, "messages");
-    int64_t n = (int64_t)json_array_size(array);
-    if (!json_is_array(array) || n == 0)
-        return api_error_param(error, "messages", "'messages' is an array of at least one message");
-    ChatMessage *messages = xcalloc((size_t)n, sizeof *messages);
-    char **contents = xcalloc((size_t)n, sizeof *contents);
-    Status status = STATUS_OK;
-    for (int64_t i = 0; i < n && status == STATUS_OK; i++) {
-        char where[48];
-        snprintf(where, sizeof where, "messages[%" PRId64 "]", i);
-        const json_t *message = json_array_get(array, (size_t)i);
-        status = read_role(message, where, &messages[i].role, error);
-        if (status == STATUS_OK)
-            status = read_content(message, where, &contents[i], error);
-        messages[i].content = contents[i];
-    }
-    Err why;
-    if (status == STATUS_OK &&
-        chat_prompt(p->chat, p->tokenizer, messages, n, ids, end, stops, &why) != STATUS_OK)
-        status = api_error_param(error, "messages", "%s", why.text);
-    for (int64_t i = 0; i < n; i++)
-        free(contents[i]);
-    free(contents);
-    free(messages);
-    return status;
+    make_jobs(r, 1);
+    return request_conversation(object, p, &r->prompts[0], end, stops, error);
 }
 
 /* ---- what holds for all choices -------------------------------------------------------------- */
@@ -231,6 +182,25 @@ static Status read_format(const json_t *object, const Protocol *p, JobSpec *spec
     return STATUS_OK;
 }
 
+/* Any whole number, also one beyond 64 bits, which JSON readers hold as a real one. */
+static Status read_seed(const json_t *object, uint64_t *out, ApiError *error)
+{
+    const json_t *seed = field_get(object, "seed");
+    double real = json_real_value(seed);
+    int64_t whole;
+    if (!seed) {
+        if (getrandom(out, sizeof *out, 0) != sizeof *out)
+            *out = (uint64_t)(clock_seconds() * 1e9);
+    } else if (field_whole(seed, &whole)) {
+        *out = (uint64_t)whole;
+    } else if (json_is_real(seed) && real == floor(real)) {
+        *out = (uint64_t)fmod(fabs(real), 0x1p64);
+    } else {
+        return api_error_param(error, "seed", "'seed' is a whole number");
+    }
+    return STATUS_OK;
+}
+
 static Status read_sampling(const json_t *object, Sampling *s, ApiError *error)
 {
     *s = sampling_default();
@@ -239,28 +209,43 @@ static Status read_sampling(const json_t *object, Sampling *s, ApiError *error)
     TRY(field_real(object, "temperature", 0.0, 2.0, &s->temperature, error));
     TRY(field_real(object, "top_p", 0.0, 1.0, &s->top_p, error));
     TRY(field_real(object, "min_p", 0.0, 0.999, &s->min_p, error));
+    TRY(field_real(object, "repeat_penalty", 0.01, 10.0, &s->repetition_penalty, error));
     TRY(field_real(object, "repetition_penalty", 0.01, 10.0, &s->repetition_penalty, error));
-    TRY(field_int(object, "top_k", 0, INT32_MAX, &s->top_k, error));
+    TRY(field_int(object, "top_k", -1, INT32_MAX, &s->top_k, error));
+    if (s->top_k < 0)
+        s->top_k = 0; /* all */
     if (s->top_p == 0.0)
         s->top_p = 1e-6; /* the most probable token alone */
-    int64_t seed;
-    if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
-        seed = (int64_t)(clock_seconds() * 1e9);
-    TRY(field_int(object, "seed", INT64_MIN, INT64_MAX, &seed, error));
-    s->seed = (uint64_t)seed;
+    return read_seed(object, &s->seed, error);
+}
+
+/* How many alternatives; true is one, false none and no log-probabilities. */
+static Status read_numbered_logprobs(Request *r, const json_t *object, ApiError *error)
+{
+    const json_t *given = field_get(object, "logprobs");
+    r->logprobs = given && !json_is_false(given);
+    if (json_is_boolean(given))
+        r->n_top = json_is_true(given);
+    else
+        TRY(field_int(object, "logprobs", 0, REQUEST_TOP, &r->n_top, error));
+    if (r->kind == REQUEST_CHAT)
+        r->logprobs = r->n_top > 0;
     return STATUS_OK;
 }
 
 static Status read_logprobs(Request *r, const json_t *object, ApiError *error)
 {
-    if (r->kind == REQUEST_COMPLETION) {
-        r->logprobs = field_given(object, "logprobs");
-        return field_int(object, "logprobs", 0, REQUEST_TOP, &r->n_top, error);
-    }
-    TRY(field_bool(object, "logprobs", &r->logprobs, error));
-    if (field_given(object, "top_logprobs") && !r->logprobs)
+    if (r->kind == REQUEST_COMPLETION)
+        return read_numbered_logprobs(r, object, error);
+    const json_t *given = field_get(object, "logprobs");
+    if (json_is_number(given))
+        TRY(read_numbered_logprobs(r, object, error)); /* as completions have it */
+    else
+        TRY(field_bool(object, "logprobs", &r->logprobs, error));
+    TRY(field_int(object, "top_logprobs", 0, REQUEST_TOP, &r->n_top, error));
+    if (r->n_top > 0 && !r->logprobs)
         return api_error_param(error, "top_logprobs", "'top_logprobs' wants 'logprobs': true");
-    return field_int(object, "top_logprobs", 0, REQUEST_TOP, &r->n_top, error);
+    return STATUS_OK;
 }
 
 static Status read_streaming(Request *r, const json_t *object, ApiError *error)
@@ -276,8 +261,9 @@ static Status read_streaming(Request *r, const json_t *object, ApiError *error)
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)options, name, value)
     {
-        if (strcmp(name, "include_usage") != 0 && strcmp(name, "include_obfuscation") != 0)
-            return api_error_param(error, "stream_options", "unknown member '%.64s'", name);
+        if (strcmp(name, "continuous_usage_stats") == 0 && json_is_true(value))
+            return api_error_param(error, "stream_options",
+                                   "'continuous_usage_stats' is not supported by this server");
     }
     return field_bool(options, "include_usage", &r->include_usage, error);
 }
@@ -301,9 +287,17 @@ static Status read_max_tokens(Request *r, const json_t *object, const Protocol *
     bool chat = r->kind == REQUEST_CHAT;
     int64_t most = chat ? INT32_MAX : 16; /* OpenAI's defaults */
     int64_t least = r->echo ? 0 : 1;      /* 0: only the prompt, with its log-probabilities */
-    TRY(field_int(object, "max_tokens", least, INT32_MAX, &most, error));
-    if (chat)
-        TRY(field_int(object, "max_completion_tokens", 1, INT32_MAX, &most, error));
+    static const char *const names[] = {"n_predict", "max_tokens", "max_completion_tokens"};
+    for (int i = 0; i < 3; i++) {
+        TRY(field_int(object, names[i], -1, INT32_MAX, &most, error));
+        if (most < 0)
+            most = INT32_MAX; /* as many as there is room for */
+        if (field_given(object, names[i]) && most < least)
+            return api_error_param(error, names[i],
+                                   "'%s' is a whole number from 1, or -1 for as many as there is "
+                                   "room for",
+                                   names[i]);
+    }
     for (int64_t i = 0; i < r->n_jobs; i++) {
         int64_t prompt = r->prompts[i / r->n].count, room = p->context - prompt;
         if (room < least) {
@@ -361,10 +355,19 @@ static void name_ends(const Tokenizer *tokenizer, int32_t turn_end, IdList *out)
             id_list_add(out, more[i]);
 }
 
+static Status read_stop_ids(const json_t *object, const Protocol *p, IdList *ends, ApiError *error)
+{
+    const json_t *ids = field_get(object, "stop_token_ids");
+    if (ids && !json_is_array(ids))
+        return api_error_param(error, "stop_token_ids",
+                               "'stop_token_ids' is an array of token ids");
+    return field_ids(ids, "stop_token_ids", p->vocab_size, ends, error);
+}
+
 static Status parse(Request *r, const json_t *object, const Protocol *p, JobSpec *common,
                     ApiError *error)
 {
-    TRY(fields_check(object, r->kind, error));
+    TRY(fields_check(object, r->kind, r->ignored, sizeof r->ignored, error));
     TRY(check_model(object, p, error));
     r->n = 1;
     TRY(field_int(object, "n", 1, REQUEST_CHOICES, &r->n, error));
@@ -384,15 +387,19 @@ static Status parse(Request *r, const json_t *object, const Protocol *p, JobSpec
     TRY(read_bias(object, p, common, error));
     TRY(read_format(object, p, common, error));
     TRY(read_stops(object, &common->stops, error));
+    TRY(field_int(object, "min_tokens", 0, INT32_MAX, &common->min_tokens, error));
+    bool skip_specials = true;
+    TRY(field_bool(object, "skip_special_tokens", &skip_specials, error));
+    r->show_specials = common->show_specials = !skip_specials;
     int32_t end = -1;
     if (r->kind == REQUEST_COMPLETION) {
         TRY(read_completion(r, object, p, error));
     } else {
-        make_jobs(r, 1);
-        TRY(read_messages(object, p, &r->prompts[0], &end, &common->stops, error));
+        TRY(read_chat(r, object, p, &end, &common->stops, error));
     }
     if (!ignore_end)
         name_ends(p->tokenizer, end, &common->ends);
+    TRY(read_stop_ids(object, p, &common->ends, error));
     common->n_top = r->n_top;
     common->score_prompt = r->echo && r->logprobs;
     common->deadline = clock_seconds() + p->timeout;
@@ -427,67 +434,5 @@ Status request_parse(Request *r, RequestKind kind, const Protocol *p, const char
     json_decref(object);
     if (status != STATUS_OK)
         request_clear(r);
-    return status;
-}
-
-/* ---- the tokenizer alone --------------------------------------------------------------------- */
-
-Status request_tokenize(const Protocol *p, const char *body, int64_t bytes, json_t **out,
-                        ApiError *error)
-{
-    json_t *object;
-    *out = NULL;
-    TRY(request_json(body, bytes, &object, error));
-    const char *text = json_string_value(json_object_get(object, "prompt"));
-    int64_t length = (int64_t)json_string_length(json_object_get(object, "prompt"));
-    bool specials = true;
-    IdList ids = {0};
-    StringList stops = {0};
-    int32_t end;
-    Status status = field_bool(object, "add_special_tokens", &specials, error);
-    if (status == STATUS_OK && field_given(object, "messages"))
-        status = read_messages(object, p, &ids, &end, &stops, error);
-    else if (status == STATUS_OK && !text)
-        status = api_error_param(error, "prompt", "'prompt' is a string");
-    else if (status == STATUS_OK && specials)
-        tokenizer_encode_prompt(p->tokenizer, text, length, false, &ids);
-    else if (status == STATUS_OK)
-        tokenizer_encode(p->tokenizer, text, length, &ids);
-    if (status == STATUS_OK) {
-        json_t *tokens = json_array(), *pieces = json_array();
-        for (int64_t i = 0; i < ids.count; i++) {
-            int64_t size;
-            const char *piece = tokenizer_token(p->tokenizer, ids.items[i], &size);
-            json_array_append_new(tokens, json_integer(ids.items[i]));
-            json_array_append_new(pieces, json_text(piece, size));
-        }
-        *out = json_pack("{s:I, s:I, s:o, s:o}", "count", (json_int_t)ids.count, "max_model_len",
-                         (json_int_t)p->context, "tokens", tokens, "pieces", pieces);
-    }
-    id_list_clear(&ids);
-    string_list_clear(&stops);
-    json_decref(object);
-    return status;
-}
-
-Status request_detokenize(const Protocol *p, const char *body, int64_t bytes, json_t **out,
-                          ApiError *error)
-{
-    json_t *object;
-    *out = NULL;
-    TRY(request_json(body, bytes, &object, error));
-    const json_t *tokens = json_object_get(object, "tokens");
-    IdList ids = {0};
-    Status status = json_is_array(tokens)
-                        ? field_ids(tokens, "tokens", p->vocab_size, &ids, error)
-                        : api_error_param(error, "tokens", "'tokens' is an array of token ids");
-    if (status == STATUS_OK) {
-        StrBuf text = {0};
-        tokenizer_decode(p->tokenizer, ids.items, ids.count, false, &text);
-        *out = json_pack("{s:o}", "prompt", json_text(text.data ? text.data : "", text.size));
-        strbuf_clear(&text);
-    }
-    id_list_clear(&ids);
-    json_decref(object);
     return status;
 }

@@ -31,6 +31,7 @@ typedef struct Request {
     RequestKind kind;
     bool stream, include_usage, echo;
     bool logprobs;      /* report them, with n_top alternatives */
+    bool show_specials; /* names of special tokens are part of the text */
     bool return_tokens; /* an extension: ids, alternatives and expert weights of all tokens */
     int64_t n_top;
     int64_t n;     /* choices per prompt */
@@ -38,6 +39,7 @@ typedef struct Request {
     int64_t n_jobs;
     IdList *prompts; /* (n_jobs / n) */
     int64_t prompt_tokens;
+    char ignored[256]; /* names of members that are not known, with commas */
     char id[40];
     int64_t created; /* seconds since 1970 */
 } Request;

@@ -192,7 +192,7 @@ static void take_echo(Response *r, int64_t job, const Record *record, const Toke
     Choice *choice = &r->choices[job];
     const IdList *prompt = &r->request->prompts[job / r->request->n];
     StreamDecoder decoder;
-    stream_decoder_init(&decoder, r->protocol->tokenizer, false, true);
+    stream_decoder_init(&decoder, r->protocol->tokenizer, r->request->show_specials, true);
     for (int64_t t = 0; t < prompt->count; t++) {
         if (record)
             add_completion_logprob(r, choice,

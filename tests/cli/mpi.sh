@@ -4,6 +4,7 @@
 . tests/support/flow.sh
 bin=$(dirname "$CAMBIUM")
 . tests/support/mpi.sh
+. tests/support/processes.sh
 tests=$PWD/$bin/tests/test_comm
 [ "${bin#/}" = "$bin" ] || tests=$bin/tests/test_comm
 for n in 2 3; do
@@ -56,16 +57,17 @@ stopped() {
 }
 check "Ctrl-C at mpirun saves and stops" stopped
 killed() {
-    local pid start
+    local pid start ranks
     (mpi 3 "$C" "${train[@]}" --steps 100000 -o killed) >said 2>&1 &
     pid=$!
     begun killed $pid
     start=$SECONDS
-    kill -KILL "$(pgrep -n -f -- "$C train .* -o killed")"
+    ranks=$(children_of $pid)
+    kill -KILL "$(tail -n 1 <<<"$ranks")"
     wait $pid && return 1
     cat said
-    [ $((SECONDS - start)) -le 15 ] && grep -q "process rank [0-9].* exited on signal 9" said &&
-        ! pgrep -f -- "$C train .* -o killed"
+    # shellcheck disable=SC2086
+    [ $((SECONDS - start)) -le 15 ] && grep -q "process rank [0-9].* exited on signal 9" said && gone $ranks
 }
 check "a rank that is killed ends all, and is named" killed
 resumed() {
@@ -120,6 +122,6 @@ vanished() { # the folder vanishes under the first process
     [ "$(grep -c "error: rank 0 of 2" said)" = 1 ]
 }
 check "a checkpoint that cannot be written ends all" vanished
-check "without mpirun --comm mpi is one rank" fails_with "--ranks 2, but mpirun started 1" \
+check "without mpirun --comm mpi is one rank" misused_with "--ranks 2, but mpirun started 1" \
     "$C" "${train[@]}" --steps 4 --comm mpi --ranks 2 -o x
 exit $bad

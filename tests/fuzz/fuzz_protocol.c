@@ -1,5 +1,6 @@
 /* Bodies of HTTP requests from arbitrary bytes; what is accepted is answered as by jobs. */
 #include <stdint.h>
+#include <stdlib.h>
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -7,6 +8,20 @@
 #include "tests/support/byte_vocabulary.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What a model might think of a prompt: any ids, also ones beyond the vocabulary. */
+static void score(const Request *request, const Protocol *protocol, int64_t job, TokenLog *log)
+{
+    int64_t n = request->prompts[job / request->n].count, n_top = request->n_top;
+    float *logprobs = xcalloc((size_t)n, sizeof *logprobs);
+    TopToken *top = xcalloc((size_t)(n * n_top) + 1, sizeof *top);
+    for (int64_t i = 0; i < n * n_top; i++)
+        top[i] = (TopToken){(int32_t)(i % protocol->vocab_size), -(float)i};
+    token_log_scores(log, job,
+                     &(PromptScores){.n = n, .n_top = n_top, .logprobs = logprobs, .top = top});
+    free(logprobs);
+    free(top);
+}
 
 static void answer(const Request *request, const Protocol *protocol)
 {
@@ -16,6 +31,10 @@ static void answer(const Request *request, const Protocol *protocol)
     for (int64_t job = 0; job < request->n_jobs; job++) {
         TopToken top[REQUEST_TOP] = {{0, -1.0f}};
         JobToken token = {.id = 0xE4, .text = "x", .bytes = 1, .top = top, .n_top = request->n_top};
+        if (request->echo && request->logprobs)
+            score(request, protocol, job, &log);
+        token_log_token(&log, job, &token, 1);
+        token.ends = true;
         token_log_token(&log, job, &token, 1);
         token_log_end(&log, job, JOB_STOP, "", 0);
     }

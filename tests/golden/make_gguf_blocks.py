@@ -14,6 +14,8 @@ from gguf.quants import dequantize, quantize
 rng = np.random.default_rng(7)
 # Where the F16 scales of a block are.
 SCALES = {T.Q4_0: [0], T.Q4_1: [0, 2], T.Q8_0: [0], T.Q4_K: [0, 2], T.Q6_K: [208]}
+LATER = {T.Q5_0: [0], T.Q5_1: [0, 2], T.Q2_K: [80, 82], T.Q3_K: [108], T.Q5_K: [0, 2], T.IQ4_NL: [0],
+         T.IQ4_XS: [0], T.MXFP4: []}
 
 
 def line(kind, data, values):
@@ -24,10 +26,12 @@ def line(kind, data, values):
 def random_blocks(kind, count):
     size, bytes_ = GGML_QUANT_SIZES[kind]
     blocks = rng.integers(0, 256, (count, bytes_), dtype=np.uint8)
-    for at in SCALES[kind]:
+    for at in {**SCALES, **LATER}[kind]:
         scales = rng.normal(0, 0.02, count).astype(np.float16)
         scales[0] = np.float16(6e-8)  # a subnormal
         blocks[:, at:at + 2] = scales.view(np.uint8).reshape(count, 2)
+    if kind == T.MXFP4:  # the exponent alone; the first ones are subnormal
+        blocks[:, 0] = [0, 1, 2, 127, 130][:count]
     return blocks
 
 
@@ -46,3 +50,8 @@ for kind in (T.F16, T.BF16, T.Q8_0):
     if kind != T.Q8_0:  # ties, and the ends of the range
         some = np.concatenate([some, np.float32([1.00048828125, 1.00146484375, 65519.0, 2.98e-8, 8.9e-8, -1e-9])])
     print("quantise " + line(kind.name, quantize(some, kind), some))
+for kind in LATER:
+    data = random_blocks(kind, 5 if kind == T.MXFP4 else 3)
+    print(line(kind.name, data, dequantize(data, kind)))
+values = np.concatenate([rng.normal(0, 1, 13), [1.0 + 2**-24, 5e-46, 3.4e38]])
+print(line("F64", values.view(np.uint8), values.astype(np.float32)))

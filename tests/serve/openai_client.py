@@ -1,7 +1,7 @@
 """What the official OpenAI client makes of the server: openai_client.py BASE_URL KEY.
 
-Every check is an assertion; the last line is "openai VERSION: N checks". Run by tests/cli/serve.sh
-when OPENAI_PYTHON names a Python that has the package.
+Every check is an assertion; the last line is "openai VERSION: N checks". Run by
+tests/cli/serve_clients.sh.
 """
 import concurrent.futures
 import json
@@ -83,7 +83,7 @@ check(error.param == "top_p" and error.type == "invalid_request_error", "the mem
 error = raises(openai.BadRequestError, "length", client.completions.create, model=model, prompt="x " * 60000)
 check(error.code == "context_length_exceeded", "the code")
 raises(openai.BadRequestError, "tools", client.chat.completions.create, model=model, messages=hello,
-       tools=[{"type": "function", "function": {"name": "f"}}])
+       tools=[{"type": "function", "function": {"name": "f"}}], tool_choice="required")
 
 # Many at once, and one that is left.
 def write(i):

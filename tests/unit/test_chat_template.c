@@ -52,7 +52,7 @@ static int64_t messages_of(const json_t *json, ChatMessage *messages)
 
 static void assert_rendered(const ChatTemplate *chat, const json_t *want)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     ChatMessage messages[MESSAGES];
     StrBuf out = {0};
     int64_t n = messages_of(want, messages);

@@ -145,7 +145,7 @@ static void damage_never_leads_outside(void **state)
 /* Alters some bytes of the sample and wants a text in the error. */
 static void altered(int64_t at, const void *bytes, size_t count, const char *want)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     GgufFile *file;
     StrBuf content = content_of(write_sample());
     assert_true(at >= 0 && at + (int64_t)count <= content.size);
@@ -180,12 +180,12 @@ static void hostile_heads_are_refused(void **state)
     altered(behind("words"), &(uint32_t){77}, 4, "unknown type 77");
     altered(behind("words") + 8, &huge, 8, "more texts than");
     altered(behind("kinds") + 8, &many, 8, "cut short");
-    altered(behind("kinds") + 4, &(uint32_t){GGUF_ARRAY}, 4, "array of arrays");
+    altered(behind("kinds") + 4, &(uint32_t){GGUF_ARRAY}, 4, "'kinds'");
     altered(behind("kinds") - 5, "words", 5, "comes twice");
     altered(behind("matrix"), &(uint32_t){5}, 4, "5 dimensions");
     altered(behind("matrix") + 4, &huge, 8, "impossible shape");
     altered(behind("matrix") + 4, &(uint64_t){0}, 8, "impossible shape");
-    altered(behind("matrix") + 20, &(uint32_t){13}, 4, "of type Q5_K (13)");
+    altered(behind("matrix") + 20, &(uint32_t){15}, 4, "of type Q8_K (15)");
     altered(behind("matrix") + 20, &(uint32_t){BLOCK_Q4_K}, 4, "no whole blocks of Q4_K");
     altered(behind("matrix") + 24, &huge, 8, "outside the file");
     altered(behind("matrix") + 24, &(uint64_t){33}, 8, "not aligned");
@@ -215,7 +215,7 @@ static void logits_are_those_of_transformers(void **state)
 /* Replaces a text in the golden file by one of the same length, and wants the import to say so. */
 static void refused_with(const char *old, const char *new, const char *want)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     StrBuf content = content_of(golden);
     char *at = memmem(content.data, (size_t)content.size, old, strlen(old));
     assert_non_null(at);
@@ -311,7 +311,7 @@ static Tokenizer *through_gguf(const Tokenizer *tokenizer, int64_t more_rows, Er
 
 static void check_vocabulary(const json_t *one, int *held, int *refused)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     TokenizerSpec spec;
     char *form = json_dumps(json_object_get(one, "tokenizer"), 0);
     ASSERT_OK(tokenizer_json_parse(form, (int64_t)strlen(form), &spec, &err));

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -15,6 +16,8 @@
 #include "tests/support/byte_vocabulary.h"
 
 #define MESSAGES "\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]"
+
+#define TOOL "{\"type\":\"function\",\"function\":{\"name\":\"f\"}}"
 
 static Tokenizer *tokenizer;
 static Protocol protocol;
@@ -104,6 +107,162 @@ static void members_become_jobs(void **state)
     request_clear(&r);
 }
 
+/* What agents and front ends send is taken, and means what it means elsewhere. */
+static void clients_of_other_servers_are_understood(void **state)
+{
+    (void)state;
+    static const char *const same[] = {
+        "\"max_tokens\":5.0",
+        "\"max_tokens\":null,\"max_completion_tokens\":5",
+        "\"n_predict\":5",
+        "\"max_tokens\":5,\"stop\":null,\"seed\":null,\"stream\":false,\"stream_options\":null,"
+        "\"logprobs\":null,\"n\":1.0,\"user\":\"me\",\"store\":false,\"metadata\":{\"a\":1},"
+        "\"service_tier\":\"auto\",\"top_k\":-1,\"response_format\":null,\"logit_bias\":{}",
+        "\"max_tokens\":5,\"use_beam_search\":false,\"typical_p\":1.0,\"mirostat\":0,"
+        "\"guided_json\":null,\"cache_prompt\":true,\"length_penalty\":1,\"top_a\":0.0",
+        "\"max_tokens\":5,\"my_own_member\":{\"deep\":[1e999,\"\\ud800\"]},\"another\":1"};
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        for (int kind = REQUEST_COMPLETION; kind <= REQUEST_CHAT; kind++) {
+            char body[640];
+            snprintf(body, sizeof body, "{%s,%s}",
+                     kind == REQUEST_CHAT ? MESSAGES : "\"prompt\":\"a\"", same[i]);
+            Request r = parse((RequestKind)kind, body);
+            assert_int_equal(r.jobs[0].max_tokens, 5);
+            assert_int_equal(r.jobs[0].sampling.top_k, 0);
+            assert_string_equal(r.ignored, i == 5 ? "my_own_member, another" : "");
+            request_clear(&r);
+        }
+    static const char *const seeds[] = {"9223372036854775808", "18446744073709551615", "-1", "3.0",
+                                        "1e30"};
+    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+        char body[96];
+        snprintf(body, sizeof body, "{\"prompt\":\"a\",\"seed\":%s}", seeds[i]);
+        Request a = parse(REQUEST_COMPLETION, body), b = parse(REQUEST_COMPLETION, body);
+        assert_true(a.jobs[0].sampling.seed == b.jobs[0].sampling.seed);
+        request_clear(&a);
+        request_clear(&b);
+    }
+    Request r =
+        parse(REQUEST_COMPLETION, "{\"prompt\":\"a\\u0000b\",\"max_tokens\":-1,"
+                                  "\"logprobs\":true,\"min_tokens\":3,"
+                                  "\"stop_token_ids\":[7,8.0],\"skip_special_tokens\":false}");
+    const JobSpec *job = &r.jobs[0];
+    assert_int_equal(job->max_tokens + job->prompt.count, 100);
+    assert_int_equal(job->prompt.items[job->prompt.count - 2], 0);
+    assert_true(r.logprobs && job->n_top == 1 && job->min_tokens == 3 && job->show_specials);
+    assert_true(id_list_has(&job->ends, 7) && id_list_has(&job->ends, 8));
+    request_clear(&r);
+    r = parse(REQUEST_CHAT, "{" MESSAGES ",\"logprobs\":4,\"top_logprobs\":null}");
+    assert_true(r.logprobs && r.n_top == 4);
+    request_clear(&r);
+}
+
+static void assert_chat(const char *members, const char *want)
+{
+    char body[1024];
+    snprintf(body, sizeof body, "{%s}", members);
+    Request r = parse(REQUEST_CHAT, body);
+    StrBuf text = {0};
+    tokenizer_decode(tokenizer, r.prompts[0].items, r.prompts[0].count, false, &text);
+    assert_string_equal(text.data, want);
+    strbuf_clear(&text);
+    request_clear(&r);
+}
+
+/* Histories of tool calls are part of the prompt. */
+static void histories_with_tools_are_read(void **state)
+{
+    (void)state;
+    protocol.context = 400;
+    assert_chat("\"messages\":[{\"role\":\"user\",\"content\":\"2+2\"},"
+                "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"1\","
+                "\"type\":\"function\",\"function\":{\"name\":\"add\","
+                "\"arguments\":\"[2]\"}}]},"
+                "{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":[{\"type\":\"text\","
+                "\"text\":\"4\"}]}],\"tools\":[],\"tool_choice\":\"none\","
+                "\"parallel_tool_calls\":false,\"reasoning_effort\":\"low\","
+                "\"chat_template_kwargs\":{\"enable_thinking\":false}",
+                "user: 2+2\nassistant: [{\"type\":\"function\",\"function\":{\"name\":\"add\","
+                "\"arguments\":\"[2]\"},\"id\":\"1\"}]\ntool: 4\nassistant:");
+    assert_chat("\"messages\":[{\"role\":\"assistant\",\"function_call\":{\"name\":\"f\","
+                "\"arguments\":\"x\"}},{\"role\":\"function\",\"name\":\"f\","
+                "\"content\":\"x\"}]",
+                "assistant: [{\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":"
+                "\"x\"}}]\ntool: x\nassistant:");
+    assert_chat(MESSAGES ",\"tools\":[" TOOL "],\"tool_choice\":\"none\"", "user: a\nassistant:");
+    assert_chat("\"messages\":[{\"role\":\"user\",\"content\":[\"a\",{\"type\":\"input_text\","
+                "\"text\":\"b\"}]},{\"role\":\"assistant\",\"content\":\"c\",\"refusal\":null}],"
+                "\"continue_final_message\":true",
+                "user: ab\nassistant: c");
+    protocol.context = 100;
+}
+
+/* A template is given what the client said: parts, calls, tools, variables. */
+static void templates_are_given_all_of_it(void **state)
+{
+    (void)state;
+    static const char program[] =
+        "{% for m in messages %}{{ m.role }}:{{ m.content if m.content is string else 'none' }}"
+        "{% for c in m.tool_calls or [] %}{{ c.function.name }}({{ c.function.arguments | tojson "
+        "}}){% endfor %};{% endfor %}{% for t in tools or [] %}{{ t.function.name }}{% endfor %}"
+        "{{ reasoning_effort }}{{ mood }}{% if add_generation_prompt %}>{% endif %}";
+    static const char body[] =
+        "{\"messages\":[{\"role\":\"developer\",\"content\":[{\"type\":\"text\",\"text\":\"x\"}]},"
+        "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"type\":\"function\","
+        "\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]}],\"tools\":[" TOOL "],"
+        "\"chat_template_kwargs\":{\"mood\":\"mild\"},\"reasoning_effort\":\"low\"";
+    static const char *const ends[][2] = {{"}", ">"}, {",\"add_generation_prompt\":false}", ""}};
+    Err err = {""};
+    char path[] = "/tmp/cambium-template-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0 && write(fd, program, strlen(program)) == (ssize_t)strlen(program));
+    close(fd);
+    Protocol own = protocol;
+    ChatTemplate *chat;
+    ASSERT_OK(chat_prompt_choose(&chat, path, tokenizer, &err));
+    unlink(path);
+    own.chat = chat;
+    for (int i = 0; i < 2; i++) {
+        Request r;
+        ApiError error;
+        char whole[640], want[128];
+        snprintf(whole, sizeof whole, "%s%s", body, ends[i][0]);
+        snprintf(want, sizeof want, "system:x;assistant:nonef({\"a\": 1});flowmild%s", ends[i][1]);
+        if (request_parse(&r, REQUEST_CHAT, &own, whole, (int64_t)strlen(whole), &error) !=
+            STATUS_OK)
+            fail_msg("%s", error.message.text);
+        StrBuf text = {0};
+        tokenizer_decode(tokenizer, r.prompts[0].items, r.prompts[0].count, false, &text);
+        assert_string_equal(text.data, want);
+        strbuf_clear(&text);
+        request_clear(&r);
+    }
+    chat_prompt_free(chat);
+}
+
+/* A raw prompt may say that names of special tokens are those tokens. */
+static void raw_prompts_may_hold_control_tokens(void **state)
+{
+    (void)state;
+    static const char *const members[] = {"", ",\"parse_special\":true",
+                                          ",\"add_special_tokens\":false",
+                                          ",\"add_special_tokens\":false,\"parse_special\":true"};
+    const TokenizerSpec *spec = tokenizer_spec(tokenizer);
+    int64_t name_bytes;
+    const char *name = tokenizer_token(tokenizer, spec->eos, &name_bytes);
+    int32_t start = tokenizer_start(tokenizer);
+    assert_true(start >= 0);
+    for (int i = 0; i < 4; i++) {
+        char body[160];
+        snprintf(body, sizeof body, "{\"prompt\":\"a%.*s\"%s}", (int)name_bytes, name, members[i]);
+        Request r = parse(REQUEST_COMPLETION, body);
+        const IdList *ids = &r.prompts[0];
+        assert_true((ids->items[0] == start) == (i < 2));
+        assert_true((ids->items[ids->count - 1] == spec->eos) == (i % 2 == 1));
+        request_clear(&r);
+    }
+}
+
 /* A template marks the turns; what messages say cannot. */
 static void conversations_follow_their_template(void **state)
 {
@@ -151,7 +310,22 @@ static void mistakes_are_named(void **state)
         {REQUEST_COMPLETION, "{\"prompt\":[-1]}", "prompt", "token id", 400},
         {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"n\":0}", "n", "1 to 128", 400},
         {REQUEST_COMPLETION, "{\"prompt\":[\"a\",\"b\"],\"n\":128}", "prompt", "at most 128", 400},
-        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"n\":2.0}", "n", "whole number", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"n\":2.5}", "n", "whole number", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"\\ud83d\"}", "prompt", "not Unicode", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"temperature\":NaN}", "temperature", "number",
+         400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"seed\":1.5}", "seed", "whole", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"seed\":\"1\"}", "seed", "whole", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"max_tokens\":-2}", "max_tokens", "from -1", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"max_token\":2}", "max_token", "'max_tokens'?",
+         400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"temprature\":2}", "temprature", "mean", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"guided_json\":{\"a\":1}}", "guided_json",
+         "not supported", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"typical_p\":0.5}", "typical_p", "not supported",
+         400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"stop_token_ids\":5}", "stop_token_ids", "array",
+         400},
         {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"max_tokens\":0}", "max_tokens", "from 1", 400},
         {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"temperature\":2.5}", "temperature", "0 to 2",
          400},
@@ -159,7 +333,7 @@ static void mistakes_are_named(void **state)
         {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"stop\":5}", "stop", "string", 400},
         {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"best_of\":3}", "best_of", "not supported", 400},
         {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"suffix\":\"b\"}", "suffix", "not supported", 400},
-        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"messages\":[]}", "messages", "unknown", 400},
+        {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"messages\":[]}", "messages", "no member", 400},
         {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"logit_bias\":{\"x\":1}}", "logit_bias", "maps",
          400},
         {REQUEST_COMPLETION, "{\"prompt\":\"a\",\"stream_options\":{}}", "stream_options", "stream",
@@ -168,14 +342,39 @@ static void mistakes_are_named(void **state)
         {REQUEST_CHAT, "{}", "messages", "at least one", 400},
         {REQUEST_CHAT, "{\"messages\":[5]}", "messages[0]", "role", 400},
         {REQUEST_CHAT, "{\"messages\":[{\"role\":\"user\"}]}", "messages[0]", "content", 400},
-        {REQUEST_CHAT, "{\"messages\":[{\"role\":\"tool\",\"content\":\"a\"}]}", "messages[0]",
+        {REQUEST_CHAT, "{\"messages\":[{\"role\":\"god\",\"content\":\"a\"}]}", "messages[0]",
          "role", 400},
+        {REQUEST_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":null}]}", "messages[0]",
+         "content", 400},
+        {REQUEST_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":{}}]}", "messages[0]",
+         "string or an array", 400},
+        {REQUEST_CHAT,
+         "{\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{}]}]}",
+         "messages[0]", "'name'", 400},
+        {REQUEST_CHAT,
+         "{" MESSAGES ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],"
+         "\"tool_choice\":\"required\"}",
+         "tool_choice", "auto or none", 400},
+        {REQUEST_CHAT,
+         "{" MESSAGES ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}}",
+         "tool_choice", "auto or none", 400},
+        {REQUEST_CHAT,
+         "{" MESSAGES ",\"continue_final_message\":true,\"add_generation_prompt\":true}",
+         "continue_final_message", "exclude", 400},
+        {REQUEST_CHAT, "{" MESSAGES ",\"functions\":[{\"name\":\"f\"}]}", "functions",
+         "not supported", 400},
+        {REQUEST_CHAT, "{" MESSAGES ",\"modalities\":[\"audio\"]}", "modalities", "not supported",
+         400},
         {REQUEST_CHAT,
          "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"}]}]}",
          "messages[0]", "'text' alone", 400},
         {REQUEST_CHAT, "{" MESSAGES ",\"top_logprobs\":3}", "top_logprobs", "wants", 400},
-        {REQUEST_CHAT, "{" MESSAGES ",\"logprobs\":3}", "logprobs", "true or false", 400},
-        {REQUEST_CHAT, "{" MESSAGES ",\"tools\":[]}", "tools", "not supported", 400},
+        {REQUEST_CHAT, "{" MESSAGES ",\"logprobs\":\"a\"}", "logprobs", "true or false", 400},
+        {REQUEST_CHAT, "{" MESSAGES ",\"tools\":[{}]}", "tools", "a tool has", 400},
+        {REQUEST_CHAT, "{" MESSAGES ",\"tools\":{}}", "tools", "array", 400},
+        {REQUEST_CHAT, "{" MESSAGES ",\"tools\":[" TOOL "]}", "messages", "no chat template", 400},
+        {REQUEST_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"\\udc00\"}]}",
+         "messages[0]", "not Unicode", 400},
         {REQUEST_CHAT, "{" MESSAGES ",\"response_format\":{\"type\":\"json_schema\"}}",
          "response_format", "json_schema", 400},
         {REQUEST_CHAT,
@@ -393,6 +592,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_become_jobs),
+        cmocka_unit_test(clients_of_other_servers_are_understood),
+        cmocka_unit_test(histories_with_tools_are_read),
+        cmocka_unit_test(templates_are_given_all_of_it),
+        cmocka_unit_test(raw_prompts_may_hold_control_tokens),
         cmocka_unit_test(conversations_follow_their_template),
         cmocka_unit_test(mistakes_are_named),
         cmocka_unit_test(answers_have_openais_form),

@@ -203,7 +203,7 @@ typedef struct Rig {
 
 static void rig_start(Rig *rig, const SchedulerOptions *options)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     rig->metrics = metrics_new();
     ASSERT_OK(scheduler_new(&rig->scheduler, ensemble, tokenizer, options, rig->metrics, &err));
 }
@@ -391,7 +391,7 @@ static void an_end_token_is_told(void **state)
     Ear ear;
     ear_init(&ear);
     JobSpec spec = job_of("ab", 1, 9);
-    spec.ends[0] = 'q';
+    id_list_add(&spec.ends, 'q');
     spec.bias = xcalloc(1, sizeof *spec.bias);
     spec.bias[0] = (LogitBias){'q', 100.0f};
     spec.n_bias = 1;

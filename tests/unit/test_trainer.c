@@ -37,7 +37,7 @@ static void write_corpus(const char *path)
         }
         strbuf_puts(&text, "\n\f\n");
     }
-    Err err = {""};
+    Err err = {.text = ""};
     ASSERT_OK(file_write(path, text.data, (size_t)text.size, &err));
     strbuf_clear(&text);
 }
@@ -55,7 +55,7 @@ static int make_pack(void **state)
     spec_text(&spec, "\n");
     spec.eos = spec_token(&spec, "<eos>", 5, TOKEN_SPECIAL);
     spec.unk = spec_token(&spec, "<unk>", 5, TOKEN_SPECIAL);
-    Err err = {""};
+    Err err = {.text = ""};
     Tokenizer *tokenizer = tokenizer_new(&spec, &err);
     assert_non_null(tokenizer);
     StringList inputs = {0};
@@ -178,7 +178,7 @@ static Status gather(void *context, const ParamRef *ref, Err *err)
 static Values values_of(Model *model)
 {
     Values values = {.model = model};
-    Err err = {""};
+    Err err = {.text = ""};
     ASSERT_OK(model_visit(model, gather, &values, &err));
     return values;
 }
@@ -186,7 +186,7 @@ static Values values_of(Model *model)
 static TrainerStatus run(const TrainerSetup *setup, const char *restore, Status expected)
 {
     Trainer *trainer;
-    Err err = {""};
+    Err err = {.text = ""};
     ASSERT_OK(trainer_new(&trainer, setup, &err));
     if (restore) {
         Container *container;
@@ -207,7 +207,7 @@ static void resumed_is_undisturbed_to_the_last_bit(void **state)
     (void)state;
     for (int dtype = DTYPE_F32; dtype <= DTYPE_BF16; dtype++) {
         char *path = xstrdup(folder_path("run.h5")), *base = xstrdup(folder_path("base.h5"));
-        Err err = {""};
+        Err err = {.text = ""};
         Model *whole = new_model((DType)dtype), *first = new_model((DType)dtype);
         TrainerSetup setup = setup_for(whole, 1, NULL);
         run(&setup, NULL, STATUS_OK);
@@ -334,7 +334,7 @@ static void the_loss_falls_and_frozen_values_stay(void **state)
     setup.config.schedule.lr = 1e-9;
     double before = run(&setup, NULL, STATUS_OK).eval_loss;
     float kept[18 * 18], after[18 * 18];
-    Err err = {""};
+    Err err = {.text = ""};
     Param *frozen = &model->blocks[0].params[BLOCK_ATTN_Q];
     ASSERT_OK(model_read_rows(model, frozen, 0, 18, kept, &err));
     setup = setup_for(model, 1, NULL);
@@ -367,7 +367,7 @@ static void a_frozen_tensor_that_changes_is_an_error(void **state)
         setup.hooks = (TrainerHooks){.context = &corrupted, .save = corrupt};
         setup.config.save_every = STEPS / 2;
         Trainer *trainer;
-        Err err = {""};
+        Err err = {.text = ""};
         ASSERT_OK(trainer_new(&trainer, &setup, &err));
         assert_int_equal(trainer_run(trainer, &err), STATUS_FAIL);
         assert_int_equal(corrupted, STEPS / 2);
@@ -385,7 +385,7 @@ static void a_loss_that_is_not_finite_names_the_step_and_the_tensor(void **state
     float row[18];
     for (int i = 0; i < 18; i++)
         row[i] = NAN;
-    Err err = {""};
+    Err err = {.text = ""};
     ASSERT_OK(model_write_rows(model, param, 3, 1, row, DTYPE_F32, &err));
     TrainerSetup setup = setup_for(model, 1, NULL);
     Trainer *trainer;
