@@ -132,9 +132,15 @@ typedef struct RunSettings {
         {"eval-every", OPTION_INT, RUN_OPTION(Settings, field, eval_every),                        \
          "N",          "0",        "steps between evaluations (0: only at the end)",               \
          NULL,         0,          NULL},                                                          \
-        {"eval-tokens", OPTION_INT, RUN_OPTION(Settings, field, eval_tokens),                      \
-         "N",           "65536",    "of each validation split (0: all)",                           \
-         NULL,          0,          NULL},                                                         \
+        {"eval-tokens",                                                                            \
+         OPTION_INT,                                                                               \
+         RUN_OPTION(Settings, field, eval_tokens),                                                 \
+         "N",                                                                                      \
+         "65536",                                                                                  \
+         "at most so many of each validation split, in rows that may be partly empty (0: all)",    \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         NULL},                                                                                    \
         {"save-every", OPTION_INT, RUN_OPTION(Settings, field, save_every),                        \
          "N",          "200",      "steps between checkpoints",                                    \
          NULL,         0,          NULL},                                                          \

@@ -387,8 +387,8 @@ const Verb verb_eval = {
         "log-probability counts (per byte: divided by its length). +- is one standard error; a "
         "merged model answers by its own rule. "
         "For bpb, every document is scored on its own, after an end token, and its own closing end "
-        "token does not count. (The evaluation while training runs over the packed validation "
-        "split instead, end tokens included, without overlap: its figures are a little different.)",
+        "token does not count. (The evaluation while training counts the same way: its figures are "
+        "those of --context ROW on the texts of the validation split.)",
     .examples =
         {
             "eval ru/model.h5 --data ru.heldout.txt",
