@@ -52,6 +52,11 @@ check "the first model may move" bash -c "
     '$C' train --init foreign.h5 --row 40 --steps 2 --batch 2 --data a.pack -q -o moved && mv foreign.h5 gone.h5 &&
     '$C' train --init foreign.h5 --row 40 --steps 2 --batch 2 --data a.pack -q -o moved --resume"
 
+check "so may that of a growth" bash -c "
+    cp base/model.h5 init.h5 && printf '%s\n' 'stages:' '  - {blocks: 1, tokens: 256}' >one.yaml && cp one.yaml two.yaml && echo '  - {blocks: 1, tokens: 256}' >>two.yaml &&
+    '$C' grow --plan one.yaml --init init.h5 --batch 2 --data a.pack -q -o q && mv init.h5 elsewhere.h5 &&
+    '$C' grow --plan two.yaml --init init.h5 --batch 2 --data a.pack -q -o q --resume && '$C' inspect q/model.h5 | grep -q '^ *3 layers'"
+
 # ---- the table beside a model ----
 check "another table" "$C" embed --corpus a.txt --vocab-size 500 --dim 16 -o narrow.h5 -q
 check "and another tokenizer" "$C" embed --corpus a.txt --vocab-size 400 --dim 32 -o other.h5 -q

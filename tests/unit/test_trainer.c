@@ -244,6 +244,68 @@ static void resumed_is_undisturbed_to_the_last_bit(void **state)
     }
 }
 
+/* As older programs wrote it: how many windows were drawn stands in /trainer, and no /loader. */
+static void put_old_file(const char *from, const char *to)
+{
+    Container *file;
+    ContainerWriter *writer;
+    json_t *trainer, *loader;
+    Err err = {""};
+    ASSERT_OK(container_open(&file, from, &err));
+    ASSERT_OK(container_create(&writer, to, &err));
+    ASSERT_OK(container_json(file, "/trainer", &trainer, &err));
+    ASSERT_OK(container_json(file, "/loader", &loader, &err));
+    const json_t *share = json_array_get(json_object_get(loader, "mixture"), 0);
+    json_object_set_new(trainer, "drawn", json_pack("[O]", json_object_get(share, "drawn")));
+    json_object_del(trainer, "began");
+    for (int64_t i = 0; i < container_count(file); i++) {
+        const char *path = container_entry(file, i)->path;
+        if (strcmp(path, "/trainer") != 0 && strcmp(path, "/loader") != 0)
+            ASSERT_OK(container_copy(writer, path, file, path, &err));
+    }
+    ASSERT_OK(container_put_json(writer, "/trainer", trainer, &err));
+    ASSERT_OK(container_commit(writer, &err));
+    json_decref(trainer);
+    json_decref(loader);
+    container_close(file);
+}
+
+static void a_file_without_a_loader_goes_on(void **state)
+{
+    (void)state;
+    char *path = xstrdup(folder_path("new.h5")), *old = xstrdup(folder_path("old.h5"));
+    Model *whole = new_model(DTYPE_F32), *first = new_model(DTYPE_F32);
+    TrainerSetup setup = setup_for(whole, 1, NULL);
+    setup.config.context = 128; /* several epochs */
+    setup.trained.block_begin = 0;
+    run(&setup, NULL, STATUS_OK);
+    Saver saver = {.path = path, .stop_at = 5};
+    setup = setup_for(first, 1, &saver);
+    setup.config.context = 128;
+    setup.trained.block_begin = 0;
+    run(&setup, NULL, STATUS_STOPPED);
+    stop_reset();
+    model_free(first);
+    put_old_file(path, old);
+    Ensemble *loaded;
+    Err err = {""};
+    LoadOptions load = {
+        .device = tiny_device(), .compute = DTYPE_F32, .weights = DTYPE_F32, .train = true};
+    ASSERT_OK(ensemble_load(&loaded, NULL, old, &load, &err));
+    setup = setup_for(loaded->experts[0], 1, NULL);
+    setup.config.context = 128;
+    setup.trained.block_begin = 0;
+    run(&setup, old, STATUS_OK);
+    Values want = values_of(whole), got = values_of(loaded->experts[0]);
+    assert_memory_equal(want.items, got.items, (size_t)want.count * sizeof(float));
+    free(want.items);
+    free(got.items);
+    ensemble_free(loaded);
+    model_free(whole);
+    free(path);
+    free(old);
+}
+
 /* Killed after the last checkpoint but before its owner noted the end: nothing is left to compute,
  * and the figures are those that were reached. */
 static void a_finished_run_resumes_to_its_figures(void **state)
@@ -401,6 +463,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resumed_is_undisturbed_to_the_last_bit),
+        cmocka_unit_test(a_file_without_a_loader_goes_on),
         cmocka_unit_test(a_finished_run_resumes_to_its_figures),
         cmocka_unit_test(a_batch_in_parts_is_the_batch),
         cmocka_unit_test(sums_in_buckets_are_the_sum),
