@@ -240,3 +240,76 @@ ReadCoverage loader_coverage(const Loader *loader, int64_t source)
 {
     return read_coverage(loader->cursors[loader->cursor_of[source]].source);
 }
+
+/* ---- evaluation ------------------------------------------------------------------------------ */
+
+Status sweep_init(Sweep *sweep, const Pack *pack, PackSplit split, int64_t window, int64_t stride,
+                  int64_t limit, Err *err)
+{
+    int64_t tokens = pack_info(pack)->tokens[split];
+    if (window < 1 || stride < 1 || stride > window)
+        return err_set(err, "a stride of %lld does not fit a window of %lld tokens",
+                       (long long)stride, (long long)window);
+    if (tokens == 0)
+        return err_set(err,
+                       "%s has no %s documents; pack it with a larger --validation or separate its "
+                       "documents",
+                       pack_info(pack)->path, split == PACK_TRAIN ? "training" : "validation");
+    *sweep = (Sweep){.pack = pack, .split = split, .window = window, .stride = stride};
+    sweep->end = limit > 0 && limit < tokens ? limit : tokens;
+    return STATUS_OK;
+}
+
+/* Bytes of the next target: the token's own, or what is missing at the end of the document. */
+static int32_t count_bytes(Sweep *sweep, int32_t token)
+{
+    int64_t bytes = pack_token_bytes(sweep->pack, token);
+    if (sweep->position + 1 ==
+        pack_document_start(sweep->pack, sweep->split, sweep->document + 1)) {
+        bytes = pack_document_bytes(sweep->pack, sweep->split, sweep->document) - sweep->seen;
+        sweep->document++;
+        sweep->seen = 0;
+    } else {
+        sweep->seen += bytes;
+    }
+    sweep->position++;
+    return (int32_t)bytes;
+}
+
+/* One row: its inputs are the tokens before its targets, with eos before the first of all. */
+static void fill_row(Sweep *sweep, int32_t *inputs, int32_t *targets, int32_t *bytes)
+{
+    int64_t T = sweep->window, first = sweep->position;
+    /* The first row counts all its targets, every later one its last `stride`. */
+    int64_t start = first == 0 ? 0 : first + sweep->stride - T;
+    int64_t count = start + T < sweep->end ? T : sweep->end - start;
+    int32_t eos = pack_info(sweep->pack)->eos;
+    pack_read(sweep->pack, sweep->split, start, count, targets);
+    inputs[0] = eos;
+    if (start > 0)
+        pack_read(sweep->pack, sweep->split, start - 1, 1, inputs);
+    memcpy(inputs + 1, targets, (size_t)(count < T ? count : T - 1) * sizeof *inputs);
+    for (int64_t t = 0; t < T; t++) {
+        if (t < count && start + t >= first) {
+            bytes[t] = count_bytes(sweep, targets[t]);
+            continue;
+        }
+        targets[t] = -1;
+        bytes[t] = 0;
+        if (t > count)
+            inputs[t] = eos;
+    }
+}
+
+int64_t sweep_next(Sweep *sweep, int64_t rows, int32_t *inputs, int32_t *targets, int32_t *bytes)
+{
+    int64_t T = sweep->window, filled = 0;
+    for (; filled < rows && sweep->position < sweep->end; filled++)
+        fill_row(sweep, inputs + filled * T, targets + filled * T, bytes + filled * T);
+    for (int64_t i = filled * T; i < rows * T; i++) {
+        inputs[i] = pack_info(sweep->pack)->eos;
+        targets[i] = -1;
+        bytes[i] = 0;
+    }
+    return filled;
+}

@@ -185,7 +185,8 @@ Status jinja_render(const JinjaTemplate *program, const JinjaInput *input, Jinja
                     Err *err)
 {
     *out = (JinjaOutput){0};
-    JinjaWork *work = work_new(RUN_BYTES, RUN_STEPS, RUN_DEPTH, err);
+    JinjaWork *work =
+        work_new(RUN_BYTES, input->max_steps ? input->max_steps : RUN_STEPS, RUN_DEPTH, err);
     if (setjmp(work->out)) {
         work_free(work);
         return STATUS_FAIL;

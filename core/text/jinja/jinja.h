@@ -33,6 +33,7 @@ typedef struct JinjaInput {
      * templates write names of tokens around them ("<|" ~ role ~ "|>"). Ends with NULL. */
     const char *const *roles;
     const struct tm *now; /* what strftime_now tells; NULL: the clock */
+    int64_t max_steps;    /* 0: what no template of a model comes near */
 } JinjaInput;
 
 typedef struct JinjaOutput {

@@ -8,10 +8,10 @@
 static const char *const refused_of_text[] = {
     "encode", "expandtabs", "format_map", "isidentifier", "maketrans", "translate", NULL};
 /* They would change what the template was given. */
-static const char *const refused_of_lists[] = {"append", "clear",  "copy",    "extend", "insert",
-                                               "pop",    "remove", "reverse", "sort",   NULL};
-static const char *const refused_of_dicts[] = {"clear",   "copy",       "fromkeys", "pop",
-                                               "popitem", "setdefault", "update",   NULL};
+static const char *const refused_of_lists[] = {"append", "clear",   "extend", "insert", "pop",
+                                               "remove", "reverse", "sort",   NULL};
+static const char *const refused_of_dicts[] = {"clear",      "fromkeys", "pop", "popitem",
+                                               "setdefault", "update",   NULL};
 
 static JinjaValue method(JinjaRun *run, JinjaValue self, const JinjaEntry *entry, const char *name)
 {

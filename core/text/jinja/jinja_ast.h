@@ -66,8 +66,7 @@ struct JinjaNode {
     JinjaNodes parts, body, other;
 };
 
-/* Fails on what is no template and on what is not supported. `known` says which filters and tests
- * there are (see jinja_run.h). */
+/* Fails on what is no template and on what is not supported. */
 JinjaNodes jinja_parse_nodes(JinjaWork *work, const char *source, int64_t bytes);
 
 #endif

@@ -165,25 +165,40 @@ static void put_lower(JinjaBuild *b, uint32_t c, bool final, bool plain)
     }
 }
 
+static void put_folded(JinjaBuild *b, uint32_t code, bool plain)
+{
+    utf8proc_int32_t folded[4];
+    int bound = 0;
+    utf8proc_ssize_t n = code > 0x10FFFF ? 0
+                                         : utf8proc_decompose_char((utf8proc_int32_t)code, folded,
+                                                                   4, UTF8PROC_CASEFOLD, &bound);
+    for (utf8proc_ssize_t i = 0; i < n && i < 4; i++)
+        build_code(b, (uint32_t)folded[i], plain);
+    if (n <= 0)
+        build_code(b, code, plain);
+}
+
 void build_case(JinjaBuild *b, const JinjaText *text, int64_t begin, int64_t end, TextCase how)
 {
     int64_t span = 0;
     uint32_t code;
-    bool letter_before = false;
+    bool letter_before = false, cased_before = false;
     for (int64_t i = begin; i < end;) {
         int length = text_next(text, i, &code);
         bool plain = text_plain_at(text, i, &span);
-        bool upper = how == CASE_UPPER || how == CASE_TITLE ||
-                     (how == CASE_SWAP && jinja_code_is_lower(code));
-        if (how == CASE_FOLD && code == 0xDF)
-            build_puts(b, "ss", plain);
-        else if (how == CASE_SWAP && !jinja_code_is_lower(code) && !jinja_code_is_upper(code))
+        bool lower = jinja_code_is_lower(code);
+        bool cased = lower || jinja_code_is_upper(code) || jinja_code_is_title(code);
+        bool title = how == CASE_TITLE || (how == CASE_WORDS && !cased_before);
+        if (how == CASE_FOLD)
+            put_folded(b, code, plain);
+        else if (how == CASE_SWAP && !cased)
             build_code(b, code, plain);
-        else if (upper)
-            put_upper(b, code, how == CASE_TITLE, plain);
+        else if (title || how == CASE_UPPER || (how == CASE_SWAP && lower))
+            put_upper(b, code, title, plain);
         else
-            put_lower(b, code, how != CASE_FOLD && is_final(text, i, letter_before), plain);
+            put_lower(b, code, is_final(text, i, letter_before), plain);
         letter_before = jinja_code_is_alpha(code);
+        cased_before = cased;
         i += length;
     }
 }

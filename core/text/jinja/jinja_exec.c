@@ -143,18 +143,17 @@ static JinjaFlow loop_over(JinjaRun *run, const JinjaNode *node, JinjaScope *sco
     *loop = (JinjaLoop){.node = node, .scope = scope, .depth = depth};
     loop->items = filtered(run, node, jinja_items(run->work, source));
     JinjaFlow flow = FLOW_NEXT;
+    bool completed = false; /* some turn reached its end: only then is there no "else" */
     for (; loop->index < loop->items->count && flow != FLOW_BREAK; loop->index++) {
         jinja_charge(run->work, 1);
         run->scope = scope_enter(run, scope);
         scope_set(run, run->scope, "loop", (JinjaValue){.kind = JINJA_LOOP, .loop = loop});
         assign(run, node->a, loop->items->items[loop->index]);
         flow = jinja_exec(run, &node->body);
+        completed = completed || flow == FLOW_NEXT;
     }
     run->scope = scope;
-    if (loop->items->count == 0 && node->other.count > 0)
-        flow = exec_in(run, scope_enter(run, scope), &node->other);
-    else
-        flow = FLOW_NEXT;
+    flow = completed ? FLOW_NEXT : exec_in(run, scope_enter(run, scope), &node->other);
     run->scope = before;
     return flow;
 }

@@ -154,20 +154,22 @@ static JinjaValue key_of(JinjaRun *run, JinjaValue item, JinjaValue path, bool c
     return sort_key(run, item, case_counts);
 }
 
-/* "a,b": a list of keys. */
+/* The keys of "a,b", or of one attribute: a list, whose equal items are never asked for an order.
+ */
 static JinjaValue keys_of(JinjaRun *run, JinjaValue item, JinjaValue path, bool case_counts)
 {
-    if (path.kind != JINJA_TEXT || !strchr(path.text->data, ','))
-        return key_of(run, item, path, case_counts);
     JinjaList *keys = jinja_list_new(run->work);
     const JinjaText comma = {.data = ",", .size = 1};
-    for (int64_t at = 0; at <= path.text->size;) {
+    bool several = path.kind == JINJA_TEXT;
+    for (int64_t at = 0; several && at <= path.text->size;) {
         int64_t end = text_find(run->work, path.text, &comma, at, path.text->size, false);
         end = end < 0 ? path.text->size : end;
         JinjaValue part = jinja_of_text(text_slice(run->work, path.text, at, end));
         jinja_list_add(run->work, keys, key_of(run, item, part, case_counts));
         at = end + 1;
     }
+    if (!several)
+        jinja_list_add(run->work, keys, key_of(run, item, path, case_counts));
     return jinja_of_list(JINJA_LIST, keys);
 }
 

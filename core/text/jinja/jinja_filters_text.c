@@ -125,7 +125,6 @@ FILTER(center)
 
 FILTER(truncate)
 {
-    const JinjaText *text = arg_text(run, self, "what truncate shortens");
     const JinjaText *end = jinja_given(args->bound[2])
                                ? arg_text(run, args->bound[2], "the end of truncate")
                                : text_of(run->work, "...", 3, false);
@@ -135,8 +134,9 @@ FILTER(truncate)
                          : arg_int(run, args->bound[3], 5, "the leeway of truncate");
     if (length < end->chars || leeway < 0)
         jinja_fail(run->work, "truncate to less than its end");
-    if (text->chars - leeway <= length)
+    if (jinja_length(run->work, self) - leeway <= length)
         return self;
+    const JinjaText *text = arg_text(run, self, "what truncate shortens");
     int64_t cut = text_byte_of(run->work, text, length - end->chars);
     if (!arg_truth(run, args->bound[1], false)) {
         const JinjaText space = {.data = " ", .size = 1, .chars = 1};

@@ -257,8 +257,10 @@ JinjaText *jinja_percent(JinjaRun *run, const JinjaText *format, JinjaValue valu
         build_slice(&b, format, at - copy, to - copy);
         at = percent ? percent_place(&p, &b, percent + 1, stop) : end - data + copy;
     }
-    bool used = values.kind == JINJA_DICT || values.kind == JINJA_LIST ||
-                p.next == (values.kind == JINJA_TUPLE ? values.list->count : 1);
+    /* What has items may hold more than is used. */
+    bool scalar = values.kind == JINJA_TEXT || values.kind == JINJA_NONE || jinja_is_number(values);
+    int64_t there = values.kind == JINJA_TUPLE ? values.list->count : scalar ? 1 : 0;
+    bool used = p.next >= there;
     if (!used)
         jinja_fail(run->work, "a format has fewer places than values");
     return build_done(&b);

@@ -114,6 +114,8 @@ static void skip_comment(Lexer *l)
 {
     int64_t begin = l->at;
     const char *end = memmem(l->source + begin, (size_t)(l->size - begin), "#}", 2);
+    if (begin == l->size) /* Jinja lets a template end so */
+        return;
     if (!end)
         jinja_fail(l->work, "a comment {# does not end");
     int64_t close = end - l->source;
@@ -156,7 +158,8 @@ static void read_raw(Lexer *l)
         end_tag(l, sign, true);
         return;
     }
-    jinja_fail(l->work, "{%% raw %%} does not end");
+    if (begin < l->size) /* Jinja lets a template end so */
+        jinja_fail(l->work, "{%% raw %%} does not end");
 }
 
 /* ---- within tags ----------------------------------------------------------------------------- */

@@ -115,7 +115,25 @@ METHOD(list_count)
     return jinja_int(n);
 }
 
+static JinjaList *list_of(JinjaRun *run, const JinjaValue *items, int64_t n)
+{
+    JinjaList *list = jinja_list_new(run->work);
+    for (int64_t i = 0; i < n; i++)
+        jinja_list_add(run->work, list, items[i]);
+    jinja_charge(run->work, n);
+    return list;
+}
+
+METHOD(list_copy)
+{
+    (void)args;
+    if (self.kind != JINJA_LIST)
+        jinja_fail(run->work, "an object of type '%s' has no method 'copy'", jinja_kind_name(self));
+    return jinja_of_list(JINJA_LIST, list_of(run, self.list->items, self.list->count));
+}
+
 const JinjaEntry jinja_list_methods[] = {
+    {"copy", list_copy, "", 0},
     {"index", list_index, "value,start,stop", 1},
     {"count", list_count, "value", 1},
     {0},
@@ -133,15 +151,6 @@ static JinjaValue view(JinjaList *list, const char *name)
 {
     list->name = name;
     return jinja_of_list(JINJA_VIEW, list);
-}
-
-static JinjaList *list_of(JinjaRun *run, const JinjaValue *items, int64_t n)
-{
-    JinjaList *list = jinja_list_new(run->work);
-    for (int64_t i = 0; i < n; i++)
-        jinja_list_add(run->work, list, items[i]);
-    jinja_charge(run->work, n);
-    return list;
 }
 
 METHOD(keys)
@@ -168,10 +177,16 @@ METHOD(items)
     return view(list, "dict_items");
 }
 
+METHOD(dict_copy)
+{
+    (void)args;
+    JinjaDict *dict = jinja_dict_new(run->work);
+    for (int64_t i = 0; i < self.dict->count; i++)
+        jinja_dict_put(run->work, dict, self.dict->keys[i], self.dict->values[i]);
+    return jinja_of_dict(dict);
+}
+
 const JinjaEntry jinja_dict_methods[] = {
-    {"get", get, "key,default", 1},
-    {"keys", keys, "", 0},
-    {"values", values, "", 0},
-    {"items", items, "", 0},
-    {0},
+    {"copy", dict_copy, "", 0}, {"get", get, "key,default", 1}, {"keys", keys, "", 0},
+    {"values", values, "", 0},  {"items", items, "", 0},        {0},
 };

@@ -49,21 +49,10 @@ METHOD(capitalize)
     return jinja_apply(run, jinja_filter_find("capitalize"), self, args->items, args->named);
 }
 
-/* The first letter of every run of letters. */
 METHOD(title)
 {
     (void)args;
-    JinjaBuild b = build_new(run->work, NULL);
-    bool within = false;
-    uint32_t code;
-    for (int64_t i = 0; i < self.text->size;) {
-        int length = text_next(self.text, i, &code);
-        build_case(&b, self.text, i, i + length, within ? CASE_LOWER : CASE_TITLE);
-        within =
-            jinja_code_is_lower(code) || jinja_code_is_upper(code) || jinja_code_is_title(code);
-        i += length;
-    }
-    return jinja_of_text(build_done(&b));
+    return jinja_of_text(text_case(run->work, self.text, CASE_WORDS));
 }
 
 static JinjaValue strip_by(JinjaRun *run, JinjaValue self, const JinjaArgs *args, bool left,

@@ -44,6 +44,18 @@ static JinjaValue divide(JinjaRun *run, bool remainder, int64_t a, int64_t b)
     return jinja_int(remainder ? rest + (other_sign ? b : 0) : quotient - other_sign);
 }
 
+static double real_power(JinjaRun *run, double a, double b)
+{
+    if (a == 0.0 && b < 0.0)
+        jinja_fail(run->work, "0.0 has no negative power");
+    if (a < 0.0 && b != floor(b))
+        jinja_fail(run->work, "complex numbers are not supported");
+    double result = pow(a, b);
+    if (isinf(result) && isfinite(a) && isfinite(b))
+        jinja_fail(run->work, "a power is too large");
+    return result;
+}
+
 static JinjaValue integers(JinjaRun *run, const char *op, int64_t a, int64_t b)
 {
     int64_t result = 0;
@@ -57,7 +69,8 @@ static JinjaValue integers(JinjaRun *run, const char *op, int64_t a, int64_t b)
         return whole(run, overflow, result);
     case '*':
         if (op[1] == '*')
-            return b < 0 ? jinja_float(pow((double)a, (double)b)) : jinja_int(power(run, a, b));
+            return b < 0 ? jinja_float(real_power(run, (double)a, (double)b))
+                         : jinja_int(power(run, a, b));
         overflow = __builtin_mul_overflow(a, b, &result);
         return whole(run, overflow, result);
     default:
@@ -86,11 +99,7 @@ static JinjaValue reals(JinjaRun *run, const char *op, double a, double b)
     case '-':
         return jinja_float(a - b);
     case '*':
-        if (op[1] == '*' && a == 0.0 && b < 0.0)
-            jinja_fail(run->work, "0.0 has no negative power");
-        if (op[1] == '*' && a < 0.0 && b != floor(b))
-            jinja_fail(run->work, "complex numbers are not supported");
-        return jinja_float(op[1] == '*' ? pow(a, b) : a * b);
+        return jinja_float(op[1] == '*' ? real_power(run, a, b) : a * b);
     default:
         break;
     }

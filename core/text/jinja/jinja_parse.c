@@ -108,7 +108,7 @@ static const char *parse_body(Parser *p, const char *const *ends, JinjaNodes *ou
         } else if (p->token->kind == LEX_VAR_BEGIN) {
             node = parser_node(p, NODE_OUTPUT);
             p->token++;
-            node->a = parse_tuple(p, false);
+            node->a = parse_tuple(p);
             expect_kind(p, LEX_VAR_END, "'}}'");
         } else if (p->token->kind == LEX_TAG_BEGIN) {
             p->token++;
@@ -184,7 +184,7 @@ static void parse_if(Parser *p, JinjaNode *node)
     static const char *const ends[] = {"elif", "else", "endif", NULL};
     p->conditions++;
     jinja_deeper(p->work);
-    node->a = parse_tuple(p, false);
+    node->a = parse_condition(p);
     expect_kind(p, LEX_TAG_END, "'%}'");
     const char *end = parse_body(p, ends, &node->body);
     if (strcmp(end, "elif") == 0) {
@@ -204,20 +204,7 @@ static void parse_for(Parser *p, JinjaNode *node)
     node->a = parse_target(p, false, "in");
     if (!parser_skip_name(p, "in"))
         parser_unexpected(p, "'in'");
-    /* The condition of the loop is no part of a conditional expression. */
-    JinjaNode *tuple = NULL;
-    node->b = parse_loop_source(p);
-    while (parser_skip(p, ",")) {
-        if (!tuple) {
-            tuple = parser_node(p, NODE_TUPLE);
-            parser_add(p, &tuple->parts, node->b);
-        }
-        if (p->token->kind == LEX_TAG_END || parser_at_name(p, "if") ||
-            parser_at_name(p, "recursive"))
-            break;
-        parser_add(p, &tuple->parts, parse_loop_source(p));
-    }
-    node->b = tuple ? tuple : node->b;
+    node->b = parse_condition(p);
     if (parser_skip_name(p, "if"))
         node->c = parse_expression(p);
     node->recursive = parser_skip_name(p, "recursive");
@@ -233,7 +220,7 @@ static void parse_set(Parser *p, JinjaNode *node)
 {
     node->a = parse_target(p, true, NULL);
     if (parser_skip(p, "=")) {
-        node->b = parse_tuple(p, false);
+        node->b = parse_tuple(p);
         return;
     }
     node->kind = NODE_SET_BLOCK;

@@ -17,6 +17,8 @@ static JinjaNode *unary(Parser *p, JinjaNodeKind kind, JinjaNode *a)
     return binary(p, kind, NULL, a, NULL);
 }
 
+static JinjaNode *parse_tuple_of(Parser *p, bool in_brackets, JinjaNode *(*next)(Parser *));
+
 /* ---- literals and names ---------------------------------------------------------------------- */
 
 static JinjaNode *constant(Parser *p, JinjaValue value)
@@ -94,7 +96,7 @@ JinjaNode *parse_primary(Parser *p)
         break;
     }
     if (parser_skip(p, "(")) {
-        JinjaNode *node = parse_tuple(p, true);
+        JinjaNode *node = parse_tuple_of(p, true, parse_expression);
         parser_expect(p, ")");
         return node;
     }
@@ -227,9 +229,13 @@ JinjaNode *parse_postfix(Parser *p, JinjaNode *node)
 static const char *parse_entry_name(Parser *p, const char *what,
                                     const JinjaEntry *(*find)(const char *))
 {
-    const char *name = parser_expect_name(p);
-    if (parser_at(p, "."))
-        jinja_fail(p->work, "there is no %s '%s.'", what, name);
+    JinjaBuild dotted = build_new(p->work, NULL);
+    build_puts(&dotted, parser_expect_name(p), false);
+    while (parser_skip(p, ".")) {
+        build_puts(&dotted, ".", false);
+        build_puts(&dotted, parser_expect_name(p), false);
+    }
+    const char *name = build_done(&dotted)->data;
     if (!find(name) && p->conditions == 0)
         jinja_fail(p->work, "there is no %s '%.60s'", what, name);
     return name;
@@ -429,7 +435,8 @@ JinjaNode *parse_expression(Parser *p)
     return node;
 }
 
-JinjaNode *parse_loop_source(Parser *p)
+/* An expression whose "if" would be somebody else's. */
+static JinjaNode *parse_without_choice(Parser *p)
 {
     jinja_deeper(p->work);
     JinjaNode *node = parse_or(p);
@@ -439,15 +446,17 @@ JinjaNode *parse_loop_source(Parser *p)
 
 static bool at_tuple_end(const Parser *p)
 {
-    return p->token->kind == LEX_VAR_END || p->token->kind == LEX_TAG_END || parser_at(p, ")");
+    return p->token->kind == LEX_VAR_END || p->token->kind == LEX_TAG_END || parser_at(p, ")") ||
+           parser_at_name(p, "recursive");
 }
 
-JinjaNode *parse_tuple(Parser *p, bool in_brackets)
+/* `in_brackets`: an empty one is a tuple too. */
+static JinjaNode *parse_tuple_of(Parser *p, bool in_brackets, JinjaNode *(*next)(Parser *))
 {
     JinjaNode *tuple = parser_node(p, NODE_TUPLE);
     bool comma = false;
     while (!at_tuple_end(p)) {
-        parser_add(p, &tuple->parts, parse_expression(p));
+        parser_add(p, &tuple->parts, next(p));
         if (!parser_skip(p, ","))
             break;
         comma = true;
@@ -459,4 +468,14 @@ JinjaNode *parse_tuple(Parser *p, bool in_brackets)
     if (!in_brackets)
         parser_unexpected(p, "an expression");
     return tuple;
+}
+
+JinjaNode *parse_tuple(Parser *p)
+{
+    return parse_tuple_of(p, false, parse_expression);
+}
+
+JinjaNode *parse_condition(Parser *p)
+{
+    return parse_tuple_of(p, false, parse_without_choice);
 }

@@ -30,10 +30,10 @@ const char *parser_expect_name(Parser *p); /* any */
 _Noreturn void parser_unexpected(const Parser *p, const char *wanted);
 
 JinjaNode *parse_expression(Parser *p);
-/* What a loop goes through: an expression without "if". */
-JinjaNode *parse_loop_source(Parser *p);
 /* Several with commas between them are a tuple. */
-JinjaNode *parse_tuple(Parser *p, bool in_brackets);
+JinjaNode *parse_tuple(Parser *p);
+/* The same of expressions without "if": what a loop goes through, what an "if" asks. */
+JinjaNode *parse_condition(Parser *p);
 /* The filters behind a block's name: "upper | trim"; the first is not preceded by a bar. */
 JinjaNode *parse_block_filters(Parser *p);
 /* |filter ... behind `node`, which may be NULL. */

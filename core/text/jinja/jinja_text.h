@@ -55,7 +55,14 @@ bool jinja_code_is_upper(uint32_t code);
 bool jinja_code_is_lower(uint32_t code);
 bool jinja_code_is_title(uint32_t code);
 
-typedef enum TextCase { CASE_LOWER, CASE_UPPER, CASE_TITLE, CASE_SWAP, CASE_FOLD } TextCase;
+typedef enum TextCase {
+    CASE_LOWER,
+    CASE_UPPER,
+    CASE_TITLE, /* every letter as the first of a word */
+    CASE_WORDS, /* the first of every run of letters so, the others lower */
+    CASE_SWAP,
+    CASE_FOLD,
+} TextCase;
 /* Adds characters [begin, end) (bytes) in another case. */
 void build_case(JinjaBuild *build, const JinjaText *text, int64_t begin, int64_t end, TextCase how);
 JinjaText *text_case(JinjaWork *work, const JinjaText *text, TextCase how);

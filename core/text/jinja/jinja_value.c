@@ -322,6 +322,8 @@ static int64_t find_key(JinjaWork *work, const JinjaDict *dict, JinjaValue key)
 
 JinjaValue *jinja_dict_find(JinjaWork *work, const JinjaDict *dict, JinjaValue key)
 {
+    if (key.kind != JINJA_TEXT)
+        hash_of_key(work, key); /* fails on what cannot be a key */
     int64_t i = find_key(work, dict, key);
     return i < 0 ? NULL : &dict->values[i];
 }
