@@ -5,6 +5,7 @@
 #   make MPI=off NCCL=off      without these plug-ins (default: on where their compilers are found)
 #   make test RUN=tokenizer    only the tests whose name contains the word
 #   make demo DEVICE=cuda      the demo on a GPU
+#   make demo SIZE=small       a demo that is as large everywhere: large, medium, small or tiny
 #   make demo DATA=FOLDER      the demo asks MMLU and XQuAD, too, from FOLDER/mmlu and FOLDER/squad
 #   make CUDA=off              without the CUDA backend (default: on where nvcc is found)
 #   make CUDA_ARCHS="80 90"    the GPUs it is compiled for (default: 90; newer ones run its PTX)
@@ -281,8 +282,8 @@ test-programs: all $(TEST_PROGRAMS) $(if $(EMULATED_TESTS),$(EMULATED_TESTS) $(E
 
 # ---- the main job ---------------------------------------------------------------------------------
 .PHONY: demo
-demo: build-all ## render, grow two specialists, merge, measure and talk (6 to 10 minutes)
-	@tests/demo/run $(PROGRAM) build/demo$(if $(DEVICE),-$(DEVICE)) "$(DEVICE)" "$(DATA)"
+demo: build-all ## render, grow two specialists, merge, measure and talk (about 8 minutes)
+	@tests/demo/run $(PROGRAM) build/demo$(if $(DEVICE),-$(DEVICE))$(if $(SIZE),-$(SIZE)) "$(DEVICE)" "$(DATA)" "$(SIZE)"
 
 # ---- proof ----------------------------------------------------------------------------------------
 .PHONY: test

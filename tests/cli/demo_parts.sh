@@ -1,10 +1,34 @@
 #!/usr/bin/env bash
-# The parts of `make demo` that need no training: corpora out of packages (stand-ins for them, no
-# network), and the verdict over measurements.
+# The parts of `make demo` that need no training: its size, corpora out of packages (stand-ins for
+# them, no network), and the verdict over measurements.
 set -u
 . tests/support/flow.sh
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
+
+# ---- size ----------------------------------------------------------------------------------------
+# A machine of a given rate: what bench prints there.
+sized() { # GFLOP/s: sets the sizes, and the seconds that were promised
+    printf '#!/bin/sh\necho %s\n' "'{\"name\":\"train-a\",\"tokens_per_second\":1,\"gflops\":$1,\"x\":2}'" >"$dir/machine"
+    chmod +x "$dir/machine"
+    tests/demo/size "$dir/machine" auto >"$dir/size" 2>"$dir/why" && . "$dir/size" &&
+        promised=$(sed -n 's/.*about \([0-9]*\) s of training.*/\1/p' "$dir/why")
+}
+check "a fast machine runs the large demo" eval 'sized 700 && [ $width = 384 ] && [ $stage_tokens = 301056 ]'
+check "and no larger one when it is faster" eval 'sized 1e5 && [ $width = 384 ] && [ $stage_tokens = 301056 ]'
+before=1000000000 fits=yes
+for gflops in 900 500 250 130 90 60 40; do
+    sized $gflops && [ $((width * stage_tokens)) -le $before ] && [ "$promised" -le 260 ] || fits="$gflops: $(cat "$dir/why")"
+    before=$((width * stage_tokens))
+done
+check "a slower one a smaller one, in the same time" [ "$fits" = yes ] || echo "# $fits"
+check "the slowest still learns something" eval 'sized 1 && [ $stage_tokens -ge 30000 ]'
+check "it says what it measured" grep -q 'trains at 1 GFLOP/s' "$dir/why"
+for name in large medium small tiny; do tests/demo/size /nonexistent $name; done >"$dir/named" 2>/dev/null
+check "named sizes measure nothing" [ "$(sort -u "$dir/named" | wc -l)" = 4 ]
+tests/demo/size /nonexistent huge >"$dir/out" 2>&1
+code=$?
+check "another name is refused, with those there are" eval '[ $code = 2 ] && grep -q "large, medium, small or tiny" "$dir/out"'
 
 # ---- verdict -------------------------------------------------------------------------------------
 measured() { # bayes on Chinese, bayes on mixed text
@@ -34,6 +58,7 @@ measured 2.01 1.54 >"$dir/mixed_worse.json"
 head -n 20 "$dir/good.json" >"$dir/cut.json"
 tests/demo/verdict "$dir/ru" "$dir/zh" "$dir/good.json" >"$dir/out"
 check "promises kept" [ $? = 0 ]
+check "each with its margin" [ "$(grep -cE 'less than [0-9.]+ needed: kept by [0-9.]+ %' "$dir/out")" = 5 ]
 for broken in zh_worse mixed_worse cut; do
     tests/demo/verdict "$dir/ru" "$dir/zh" "$dir/$broken.json" >"$dir/out"
     check "$broken: a promise broken" [ $? = 1 ]

@@ -238,8 +238,7 @@ def stopping(b):
     b.key("Escape", 27)
     check("Esc stops an answer", b.answered(10))
     check("which says so", b.evaluate("/stopped/.test([...document.querySelectorAll('.tools')].at(-1).textContent)"))
-    after = b.evaluate(LAST)
-    b.set("max_tokens", "10")
+    after = going_on(b, 2)
     b.press("Retry")
     b.answered()
     check("a retry is a second version", b.evaluate(f"{NEWEST}.turns.at(-1).versions.length") == 2)
@@ -300,6 +299,7 @@ def reloading(b):
     b.call("Page.reload")
     check("a damaged entry of the store harms nothing", b.wait("/context/.test(document.querySelector('#model')?.textContent)") and
           b.evaluate("document.querySelectorAll('#list li').length") == len(before))
+    b.evaluate("localStorage.removeItem('cambium.conversation.bad')")
 
 
 MARKDOWN = r"""# Head *one*
