@@ -20,7 +20,7 @@ enum { MEASURE_BYTES = 4 << 20, GROUPS_SHOWN = 30 };
 static const Option embed_options[] = {
     {"recipe", OPTION_CHOICE, FIELD(recipe), "NAME", "cambium", "how the table is made",
      "cambium|bvv241-2-3|bvv241-max|bvv241-abs|codes", 0, NULL},
-    {"output", OPTION_TEXT, FIELD(output), "FILE.h5", NULL, "write the table and its tokenizer",
+    {"output", OPTION_OUTPUT, FIELD(output), "FILE.h5", NULL, "write the table and its tokenizer",
      NULL, 'o', NULL},
     {"dim", OPTION_INT, FIELD(dim), "N", "0",
      "columns of the table; 0: 1024, and for bvv241-abs 4096 as published", NULL, 0, NULL},
@@ -28,14 +28,14 @@ static const Option embed_options[] = {
      "of these, columns that tell tokens of one picture apart; 0: none, -1: 16 for cambium and 0 "
      "for the published recipes",
      NULL, 0, NULL},
-    {"font", OPTION_LIST, FIELD(fonts), "FILE", NULL,
+    {"font", OPTION_INPUTS, FIELD(fonts), "FILE", NULL,
      "draw with this font; several: the first that has a character (default: GNU Unifont)", NULL, 0,
      "Pictures"},
     {"side", OPTION_INT, FIELD(side), "N", "32", "pixels of a picture's side (recipe cambium)",
      NULL, 0, NULL},
-    {"ngrams", OPTION_LIST, FIELD(ngrams), "FILE", NULL, "a list of n-grams, as published", NULL, 0,
-     "Vocabulary"},
-    {"corpus", OPTION_LIST, FIELD(corpora), "PATH", NULL,
+    {"ngrams", OPTION_INPUTS, FIELD(ngrams), "FILE", NULL, "a list of n-grams, as published", NULL,
+     0, "Vocabulary"},
+    {"corpus", OPTION_INPUTS, FIELD(corpora), "PATH", NULL,
      "learn from this text file, .jsonl, packed file or folder of them (recipe cambium)", NULL, 0,
      NULL},
     CORPUS_OPTIONS(EmbedSettings, corpus),
@@ -53,7 +53,7 @@ static const Option embed_options[] = {
     {"min-count", OPTION_INT, FIELD(min_count), "N", "2", "do not join rarer pairs", NULL, 0, NULL},
     {"max-chars", OPTION_INT, FIELD(max_chars), "N", "24", "longest token in characters", NULL, 0,
      NULL},
-    {"tokenizer", OPTION_TEXT, FIELD(tokenizer), "FILE", NULL,
+    {"tokenizer", OPTION_INPUT, FIELD(tokenizer), "FILE", NULL,
      "take the vocabulary of this table, checkpoint or tokenizer.json instead", NULL, 0, NULL},
     {"vocabulary", OPTION_CHOICE, FIELD(vocabulary), "NAME", "cambium",
      "the recipe whose vocabulary the codes are for", "cambium|bvv241-2-3|bvv241-max", 0, "Codes"},
@@ -64,8 +64,8 @@ static const Option embed_options[] = {
     {"affine", OPTION_FLAG, FIELD(affine), NULL, NULL,
      "the bits of the id through a random affine map (--bits N of them, or 16)", NULL, 0, NULL},
     {"seed", OPTION_INT, FIELD(seed), "N", "42", "of the random codes", NULL, 0, NULL},
-    {"preview", OPTION_TEXT, FIELD(preview), "FILE.png", NULL, "write a sheet of pictures", NULL, 0,
-     "Looking"},
+    {"preview", OPTION_OUTPUT, FIELD(preview), "FILE.png", NULL, "write a sheet of pictures", NULL,
+     0, "Looking"},
     {"neighbours", OPTION_TEXT, FIELD(neighbours), "TOKENS", NULL,
      "show the nearest tokens of each of these (separated by spaces; _the is the token with a "
      "space "
@@ -73,7 +73,7 @@ static const Option embed_options[] = {
      NULL, 0, NULL},
     {"collisions", OPTION_FLAG, FIELD(collisions), NULL, NULL,
      "list the tokens that share a picture", NULL, 0, NULL},
-    {"measure", OPTION_LIST, FIELD(measure), "PATH", NULL,
+    {"measure", OPTION_INPUTS, FIELD(measure), "PATH", NULL,
      "count characters per token on these texts (the first 4 MiB of each file)", NULL, 0, NULL},
     {"dry-run", OPTION_FLAG, FIELD(dry_run), NULL, NULL, "print the plan and stop", NULL, 0, NULL},
     {"json", OPTION_FLAG, FIELD(json), NULL, NULL, "print the results as JSON", NULL, 0, NULL},
@@ -253,19 +253,6 @@ static Status show(const EmbedSettings *settings, const EmbedTable *table, doubl
     return status;
 }
 
-/* Before minutes of work: `output` can be written, and is nothing that is read. */
-static Status check_output(const EmbedSettings *s, const char *input, const char *output, Err *err)
-{
-    const StringList *lists[] = {&s->ngrams, &s->corpora, &s->fonts, &s->measure};
-    TRY(file_check_target(output, err));
-    TRY(file_check_apart(output, input, err));
-    TRY(file_check_apart(output, s->tokenizer, err));
-    for (size_t k = 0; k < sizeof lists / sizeof *lists; k++)
-        for (int64_t i = 0; i < lists[k]->count; i++)
-            TRY(file_check_apart(output, lists[k]->items[i], err));
-    return STATUS_OK;
-}
-
 static Status embed_run(const void *any, const StringList *positionals, Err *err)
 {
     const EmbedSettings *settings = any;
@@ -273,21 +260,23 @@ static Status embed_run(const void *any, const StringList *positionals, Err *err
     if (settings->dry_run && !input)
         return embed_plan(settings, err);
     if (input && settings->output)
-        return err_set(err,
-                       "%s is only looked at: leave out --output, or take its vocabulary with "
-                       "--tokenizer %s",
-                       input, input);
+        return err_usage(err,
+                         "%s is only looked at: leave out --output, or take its vocabulary with "
+                         "--tokenizer %s",
+                         input, input);
     if (settings->output)
-        TRY(check_output(settings, input, settings->output, err));
+        TRY(file_check_target(settings->output, err));
     if (settings->preview)
-        TRY(check_output(settings, input, settings->preview, err));
+        TRY(file_check_target(settings->preview, err));
     if (has_standard_input(&settings->corpora) && has_standard_input(&settings->measure))
-        return err_set(err, "--corpus - and --measure -: standard input can be read once; name a "
-                            "file in one of them");
+        return err_usage(err, "--corpus - and --measure -: standard input can be read once; name a "
+                              "file in one of them");
     EmbedTable table = {0};
     Status status = STATUS_OK;
     double seconds_written = 0;
     TRY_GOTO(corpus_list(&settings->corpora, &table.corpora, err));
+    if (settings->output)
+        TRY_GOTO(file_check_target(settings->output, err)); /* a folder has told its files */
     TRY_GOTO(input ? embed_read(settings, input, &table, err) : embed_build(settings, &table, err));
     corpus_skips_tell(&table.skips);
     TRY_GOTO(measure_files(settings, &table, err));

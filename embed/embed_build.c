@@ -51,22 +51,22 @@ static Status check_settings(const EmbedSettings *settings, Err *err)
 {
     bool code_option = settings->bits > 0 || settings->floats > 0 || settings->affine;
     if (is_codes(settings) && !code_option)
-        return err_set(err, "the recipe codes needs one of --bits N, --float N and --affine");
+        return err_usage(err, "the recipe codes needs one of --bits N, --float N and --affine");
     if (is_codes(settings) && settings->floats > 0 && (settings->bits > 0 || settings->affine))
-        return err_set(err, "--float goes neither with --bits nor with --affine: choose one");
+        return err_usage(err, "--float goes neither with --bits nor with --affine: choose one");
     if (!is_codes(settings) && code_option)
-        return err_set(err, "--bits, --float and --affine belong to --recipe codes");
+        return err_usage(err, "--bits, --float and --affine belong to --recipe codes");
     if (settings->side < 8 || settings->side > 128)
-        return err_set(err, "pictures of %lld pixels: take --side from 8 to 128",
-                       (long long)settings->side);
+        return err_usage(err, "pictures of %lld pixels: take --side from 8 to 128",
+                         (long long)settings->side);
     if (settings->dim < 0 || settings->dim > 1 << 16)
-        return err_set(
+        return err_usage(
             err, "a table of %lld columns: take --dim from 1 to 65536, or 0 for the usual width",
             (long long)settings->dim);
     if (!(settings->coverage >= 0 && settings->coverage <= 1))
-        return err_set(err, "a coverage of %g: take --coverage from 0 to 1", settings->coverage);
+        return err_usage(err, "a coverage of %g: take --coverage from 0 to 1", settings->coverage);
     if (settings->min_count < 1 || settings->max_chars < 1)
-        return err_set(err, "--min-count and --max-chars are at least 1");
+        return err_usage(err, "--min-count and --max-chars are at least 1");
     return STATUS_OK;
 }
 

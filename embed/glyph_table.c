@@ -34,10 +34,11 @@ Status glyph_table_project(GlyphTable *table, const GlyphTableOptions *options,
 {
     if (options->identity < 0 || options->identity > IDENTITY_MAX ||
         options->identity > options->dim / 2)
-        return err_set(err,
-                       "%lld identity code columns in a table of %lld: take --identity-code from 0 "
-                       "to half of --dim, at most %d",
-                       (long long)options->identity, (long long)options->dim, IDENTITY_MAX);
+        return err_usage(
+            err,
+            "%lld identity code columns in a table of %lld: take --identity-code from 0 "
+            "to half of --dim, at most %d",
+            (long long)options->identity, (long long)options->dim, IDENTITY_MAX);
     double start = clock_seconds();
     void *memory;
     float *codes = NULL;

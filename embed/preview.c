@@ -206,10 +206,10 @@ static Status show_word(const Pictures *p, const TokenIndex *index, char *word, 
         word[0] = ' ';
     int32_t id = token_index_find(index, p->tokens, word, bytes);
     if (id < 0)
-        return err_set(err,
-                       "'%.*s' is not a token of this vocabulary: name another with "
-                       "--neighbours",
-                       (int)bytes, word);
+        return err_usage(err,
+                         "'%.*s' is not a token of this vocabulary: name another with "
+                         "--neighbours",
+                         (int)bytes, word);
     int64_t ids[NEIGHBOURS + 1];
     double cosines[NEIGHBOURS + 1];
     int count = find_nearest(p, id, ids, cosines);

@@ -155,10 +155,10 @@ Status bvv241_build(const Bvv241Recipe *recipe, const NgramList *ngrams, Tokeniz
     *out = (TokenizerSpec){0};
     if (n_grams == 0) {
         free(grams);
-        return err_set(err,
-                       "%s needs the published n-gram lists of 2 to %d characters: give them "
-                       "with --ngrams FILE",
-                       recipe->name, recipe->n_max);
+        return err_usage(err,
+                         "%s needs the published n-gram lists of 2 to %d characters: give them "
+                         "with --ngrams FILE",
+                         recipe->name, recipe->n_max);
     }
     SpecEdit edit;
     spec_edit_begin(&edit, out);

@@ -136,8 +136,8 @@ Status cambium_build(const CambiumOptions *options, const BpeWords *words, const
     *stats = (CambiumStats){0};
     *out = (TokenizerSpec){0};
     if (options->n_tokens < CAMBIUM_MIN_TOKENS || options->n_tokens > 1 << 23)
-        return err_set(err, "a vocabulary of %lld tokens: take --vocab-size from %d to %d",
-                       (long long)options->n_tokens, CAMBIUM_MIN_TOKENS, 1 << 23);
+        return err_usage(err, "a vocabulary of %lld tokens: take --vocab-size from %d to %d",
+                         (long long)options->n_tokens, CAMBIUM_MIN_TOKENS, 1 << 23);
     bool *chosen = xcalloc(CODE_POINTS, 1), *alphabet = xmalloc(CODE_POINTS);
     SpecEdit edit;
     spec_edit_begin(&edit, out);

@@ -97,10 +97,10 @@ static Status build_published(const VocabularyOptions *options, TokenizerSpec *o
                               Err *err)
 {
     if (options->corpora->count > 0)
-        return err_set(err,
-                       "%s is made of published lists alone: leave out --corpus or take the "
-                       "recipe cambium",
-                       options->recipe);
+        return err_usage(err,
+                         "%s is made of published lists alone: leave out --corpus or take the "
+                         "recipe cambium",
+                         options->recipe);
     NgramList ngrams = {0};
     Bvv241Stats stats;
     Status status = read_ngrams(options->ngrams, &ngrams, err);

@@ -17,7 +17,7 @@ typedef struct GrowSettings {
 const Verb verb_grow;
 
 static const Option grow_options[] = {
-    {"plan", OPTION_TEXT, AT(plan), "FILE", NULL, "the stages, as YAML", NULL, 0, "Plan"},
+    {"plan", OPTION_INPUT, AT(plan), "FILE", NULL, "the stages, as YAML", NULL, 0, "Plan"},
     {"stages", OPTION_TEXT, AT(stages), "N+N+...", NULL,
      "instead: blocks added by each stage, all else as below", NULL, 0, NULL},
     {"tokens", OPTION_INT, AT(tokens), "N", "1M", "of a stage", NULL, 0, NULL},
@@ -66,12 +66,25 @@ static Status read_plan(const GrowSettings *s, GrowPlan *plan, Err *err)
     if (s->run.init)
         TRY(model_settings_keep_shape(err));
     if (prefix_place(s->cache) != PREFIX_OFF && s->run.ranks != 1)
-        return err_set(err, "--cache-prefix %s works with --ranks 1", s->cache);
-    TRY(grow_trains_parse(s->train, &defaults.trains, err));
+        return err_usage(err, "--cache-prefix %s works with --ranks 1", s->cache);
+    TRY(err_of_usage(grow_trains_parse(s->train, &defaults.trains, err), err));
     if ((s->plan != NULL) == (s->stages != NULL))
-        return err_set(err, "grow how? give --plan FILE or --stages 3+3+3");
+        return err_usage(err, "grow how? give --plan FILE or --stages 3+3+3");
     return s->plan ? grow_plan_read(plan, s->plan, &defaults, err)
                    : grow_plan_from_text(plan, s->stages, &defaults, err);
+}
+
+/* Options that stages are made of: the plan, which is compared by itself, says what became of them.
+ */
+static json_t *other_options(const GrowSettings *s)
+{
+    static const char *const planned[] = {"stages",     "tokens",   "lr",    "schedule",
+                                          "warmup",     "start",    "train", "lora-rank",
+                                          "lora-alpha", "data-from"};
+    json_t *options = options_json(&verb_grow, s);
+    for (size_t i = 0; i < sizeof planned / sizeof *planned; i++)
+        json_object_del(options, planned[i]);
+    return options;
 }
 
 static Status grow_verb(const void *settings, const StringList *positionals, Err *err)
@@ -81,7 +94,7 @@ static Status grow_verb(const void *settings, const StringList *positionals, Err
     GrowPlan plan;
     TRY(read_plan(s, &plan, err));
     GrowJob job = {.settings = &s->run,
-                   .options = options_json(&verb_grow, s),
+                   .options = other_options(s),
                    .model = &s->model,
                    .plan = &plan,
                    .cache_prefix = prefix_place(s->cache),

@@ -14,7 +14,7 @@ typedef struct ReportSettings {
 } ReportSettings;
 
 static const Option report_options[] = {
-    {"output", OPTION_TEXT, offsetof(ReportSettings, output), "FILE", "report.html",
+    {"output", OPTION_OUTPUT, offsetof(ReportSettings, output), "FILE", "report.html",
      "write the page to FILE", NULL, 'o', NULL},
     {0},
 };
@@ -23,18 +23,6 @@ static bool is_file(const char *path)
 {
     struct stat info;
     return stat(path, &info) == 0 && S_ISREG(info.st_mode);
-}
-
-/* The page takes no place of what it is made from. */
-static Status check_output(const char *output, const StringList *paths, Err *err)
-{
-    Status status = file_check_target(output, err);
-    for (int64_t i = 0; i < paths->count && status == STATUS_OK; i++) {
-        char *metrics = file_join(paths->items[i], "metrics.jsonl");
-        status = file_check_apart(output, is_file(metrics) ? metrics : paths->items[i], err);
-        free(metrics);
-    }
-    return status;
 }
 
 static Status report_run(const void *opaque, const StringList *paths, Err *err)
@@ -46,7 +34,7 @@ static Status report_run(const void *opaque, const StringList *paths, Err *err)
     StrBuf page = {0};
     for (int64_t i = 0; i < paths->count; i++)
         string_list_add(is_file(paths->items[i]) ? &results : &folders, paths->items[i]);
-    Status status = check_output(settings->output, paths, err);
+    Status status = file_check_target(settings->output, err);
     if (status == STATUS_OK)
         status = report_scores_read(&scores, &results, err);
     if (status == STATUS_OK)
@@ -73,6 +61,7 @@ const Verb verb_report = {
     .name = "report",
     .summary = "draw the curves, costs and samples of runs on one HTML page",
     .positionals = "RUN|RESULT...",
+    .results = "*.html",
     .positionals_min = 1,
     .positionals_max = -1,
     .details = "RESULT is a file of `cambium eval -o`: bars with 95 % intervals, MMLU by category, "

@@ -18,6 +18,7 @@ typedef struct Growth {
     Run run;
     int64_t stage;    /* that is next, or in its middle */
     bool restore;     /* it is in its middle */
+    char *state;      /* the trainer of a finished stage that is extended, or NULL */
     json_t *packs;    /* of each stage a list of hashes, as found before the first of them */
     StageView *views; /* (n_stages) those that are left, without their data */
 } Growth;
@@ -140,6 +141,13 @@ static Status open_stage(Growth *g, const StageView *view, Err *err)
     return STATUS_OK;
 }
 
+/* The stage that may be extended when all is done; pairs that are folded cannot train on. */
+static bool is_last(const Growth *g, const StageView *view)
+{
+    bool folded = view->stage->trains.lora && view->stage->lora_fold;
+    return view->number == g->job->plan->n_stages - 1 && !folded;
+}
+
 static Status train_stage(Growth *g, const StageView *view, const RunData *data, TrainerStatus *out,
                           Err *err)
 {
@@ -147,6 +155,8 @@ static Status train_stage(Growth *g, const StageView *view, const RunData *data,
                      .schedule = view->schedule,
                      .data = data,
                      .from_start = view->stage->from_start,
+                     .keep_trainer = is_last(g, view),
+                     .state = g->restore ? g->state : NULL,
                      .restore = g->restore};
     PrefixKeeper *keeper = NULL;
     PrefixCache cache;
@@ -183,6 +193,7 @@ static Status end_stage(Growth *g, const StageView *view, const TrainerStatus *r
            run->model->config.n_layers, result->tokens, result->loss);
     if (isfinite(result->eval_bpb))
         printf(", %.4f bits per byte", result->eval_bpb);
+    run_print_epochs(run, stdout);
     printf(", %.0f s\n", result->seconds);
     return STATUS_OK;
 }
@@ -214,19 +225,40 @@ static Status find_place(Growth *g, Err *err)
     if (!place)
         return STATUS_OK;
     Err what;
-    if (grow_plan_compare(g->job->plan, json_object_get(place, "plan"), &what) != STATUS_OK)
+    int64_t at = json_integer_value(json_object_get(place, "stage"));
+    if (grow_plan_compare(g->job->plan, json_object_get(place, "plan"), at, &what) != STATUS_OK)
         return err_set(err,
                        "the plan is not the one that %s was started with (%s); resume with that "
                        "plan, or grow on in a new folder with --init %s",
                        g->job->settings->out, what.text, g->run.model_path);
     bool done = json_is_true(json_object_get(place, "done"));
-    g->stage = json_integer_value(json_object_get(place, "stage")) + (done ? 1 : 0);
+    g->stage = at + (done ? 1 : 0);
     g->restore = !done;
     json_t *packs = json_object_get(place, "packs");
     if (json_is_array(packs)) {
         json_decref(g->packs);
         g->packs = json_deep_copy(packs);
     }
+    return STATUS_OK;
+}
+
+/* A stage that is finished goes on when the plan gives it more tokens now. */
+static Status extend(Growth *g, Err *err)
+{
+    if (!g->run.place || g->restore || g->stage < 1)
+        return STATUS_OK;
+    const GrowStage *last = &g->job->plan->stages[g->stage - 1];
+    Schedule schedule;
+    TRY(stage_schedule(g->job, last, g->run.row, &schedule, err));
+    if (schedule.steps == run_steps_done(&g->run))
+        return STATUS_OK;
+    if (schedule.steps < run_steps_done(&g->run))
+        return err_set(err,
+                       "stage %" PRId64 " is finished: it cannot have fewer tokens than it had",
+                       g->stage);
+    TRY(run_extend(&g->run, &g->state, err));
+    g->stage--;
+    g->restore = true;
     return STATUS_OK;
 }
 
@@ -276,6 +308,7 @@ static Status begin(Growth *g, Err *err)
     ModelConfig config;
     TRY(stages_first_config(job, run, &config, err));
     TRY(run_choose_row(run, job->model, &config, err));
+    TRY(extend(g, err));
     if (g->stage >= job->plan->n_stages) {
         log_info("%s is finished already", job->settings->out);
         return STATUS_OK;
@@ -294,9 +327,8 @@ Status grow_run(const GrowJob *job, Err *err)
         if (status == STATUS_FAIL)
             err_wrap(err, "stage %" PRId64, g.stage + 1);
     }
-    if (status == STATUS_OK)
-        run_tell_reading(&g.run);
     free(g.views);
+    free(g.state);
     json_decref(g.packs);
     return run_close(&g.run, status, err);
 }

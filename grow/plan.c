@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/cli/options.h"
 #include "core/cli/yaml_file.h"
@@ -139,14 +140,14 @@ Status grow_plan_from_text(GrowPlan *plan, const char *stages, const GrowDefault
         int64_t blocks;
         if (plan->n_stages >= STAGES_MAX || option_parse_int(word, &blocks) != STATUS_OK) {
             status =
-                err_set(err, "--stages takes numbers of blocks such as 3+3+3, not '%s'", stages);
+                err_usage(err, "--stages takes numbers of blocks such as 3+3+3, not '%s'", stages);
             break;
         }
         GrowStage *stage = plan_add(plan, defaults);
         stage->blocks = blocks;
         status = check_stage(stage, plan->n_stages == 1, err);
         if (status != STATUS_OK)
-            err_wrap(err, "--stages %s", stages);
+            err_of_usage(err_wrap(err, "--stages %s", stages), err);
     }
     free(copy);
     if (status != STATUS_OK)
@@ -391,26 +392,69 @@ json_t *grow_plan_json(const GrowPlan *plan)
     return json_pack("{s:o}", "stages", stages);
 }
 
-Status grow_plan_compare(const GrowPlan *plan, const json_t *stored, Err *err)
+/* Whether stage `i` of a plan that stands at stage `at` may have this value instead of the old one.
+ */
+static bool may_change(const char *key, const json_t *value, const json_t *then, int64_t i,
+                       int64_t at)
 {
-    json_t *own = grow_plan_json(plan);
-    const json_t *stages = json_object_get(own, "stages"), *old = json_object_get(stored, "stages");
-    Status status = STATUS_OK;
-    if (json_array_size(stages) != json_array_size(old))
-        status = err_set(err, "%zu stages, not %zu", json_array_size(stages), json_array_size(old));
-    for (size_t i = 0; i < json_array_size(stages) && status == STATUS_OK; i++) {
+    if (strcmp(key, "data_from") == 0 && !then)
+        return true; /* older files do not know it */
+    if (strcmp(key, "lr") == 0)
+        return i >= at && json_number_value(value) < json_number_value(then);
+    return strcmp(key, "tokens") == 0 && i == at;
+}
+
+/* Calls `found` for every value that differs from the stored plan's. */
+typedef Status ChangeFound(const char *key, const json_t *value, const json_t *then, int64_t i,
+                           int64_t at, Err *err);
+
+static Status each_change(const json_t *stages, const json_t *old, int64_t at, ChangeFound *found,
+                          Err *err)
+{
+    for (size_t i = 0; i < json_array_size(old); i++) {
         const char *key;
         json_t *value;
         json_object_foreach(json_array_get(stages, i), key, value)
         {
             const json_t *then = json_object_get(json_array_get(old, i), key);
-            bool unknown = !then && strcmp(key, "data_from") == 0; /* to older files */
-            if (unknown || json_equal(value, then))
-                continue;
-            status = err_set(err, "'%s' of stage %zu", key, i + 1);
-            break;
+            if (!json_equal(value, then))
+                TRY(found(key, value, then, (int64_t)i, at, err));
         }
     }
+    return STATUS_OK;
+}
+
+static Status refuse_change(const char *key, const json_t *value, const json_t *then, int64_t i,
+                            int64_t at, Err *err)
+{
+    bool may = may_change(key, value, then, i, at);
+    return may ? STATUS_OK : err_set(err, "'%s' of stage %lld", key, (long long)i + 1);
+}
+
+static Status tell_change(const char *key, const json_t *value, const json_t *then, int64_t i,
+                          int64_t at, Err *err)
+{
+    (void)at, (void)err;
+    if (then)
+        log_warn("stage %lld: %s is %g from here on; it was %g", (long long)i + 1, key,
+                 json_number_value(value), json_number_value(then));
+    return STATUS_OK;
+}
+
+Status grow_plan_compare(const GrowPlan *plan, const json_t *stored, int64_t at, Err *err)
+{
+    json_t *own = grow_plan_json(plan);
+    const json_t *stages = json_object_get(own, "stages"), *old = json_object_get(stored, "stages");
+    size_t n = json_array_size(stages), before = json_array_size(old);
+    Status status = STATUS_OK;
+    if (n < before)
+        status = err_set(err, "%zu stages, not %zu", n, before);
+    if (status == STATUS_OK)
+        status = each_change(stages, old, at, refuse_change, err);
+    if (status == STATUS_OK)
+        status = each_change(stages, old, at, tell_change, err);
+    if (status == STATUS_OK && n > before)
+        log_warn("the plan has more stages than it had: %zu, not %zu", n, before);
     json_decref(own);
     return status;
 }

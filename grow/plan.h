@@ -65,7 +65,9 @@ void grow_trains_text(const GrowTrains *trains, char *text, size_t size);
 
 /* The plan as JSON (a new object): stored in checkpoints, compared on resume. */
 json_t *grow_plan_json(const GrowPlan *plan);
-/* Fails when the plan is not the stored one, naming the first difference. */
-Status grow_plan_compare(const GrowPlan *plan, const json_t *stored, Err *err);
+/* Fails when the plan is not the stored one, naming the first difference. What is not finished may
+ * change in some ways, which are told: tokens of stage `at` (from 0), the last that has begun,
+ * lower learning rates from there on, and further stages behind all. */
+Status grow_plan_compare(const GrowPlan *plan, const json_t *stored, int64_t at, Err *err);
 
 #endif

@@ -74,7 +74,9 @@ static Status make_random(Rig *rig, const BenchRun *how, DType weights, Err *err
     rig->ensemble = &rig->alone;
     rig->device = how->device;
     rig->kv_dtype = compute;
-    return strcmp(how->kv, "auto") == 0 ? STATUS_OK : dtype_parse(how->kv, &rig->kv_dtype, err);
+    return strcmp(how->kv, "auto") == 0
+               ? STATUS_OK
+               : err_of_usage(dtype_parse(how->kv, &rig->kv_dtype, err), err);
 }
 
 static Status rig_init(Rig *rig, const BenchRun *how, DType weights, int64_t sequences, Err *err)
@@ -240,7 +242,7 @@ static Status prompt(const BenchRun *how, DType weights, BenchResult *result, Er
     BenchRoof roof;
     BenchTimes times = {.count = 0}, rates = {.count = 0};
     if (how->fill_kv)
-        return err_set(err, "a prompt is read, not filled in; leave --fill-kv out");
+        return err_usage(err, "a prompt is read, not filled in; leave --fill-kv out");
     TRY(rig_init(&rig, how, weights, 1, err));
     Status status = bench_roof_init(&roof, how, err);
     if (status != STATUS_OK) {

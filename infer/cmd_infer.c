@@ -29,13 +29,13 @@ static const Option infer_options[] = {
      "text to continue; may be given several times (none: standard input, without its last line "
      "break)",
      NULL, 'p', NULL},
-    {"prompts", OPTION_TEXT, AT(prompts_file), "FILE", NULL, "a file with one prompt per line",
+    {"prompts", OPTION_INPUT, AT(prompts_file), "FILE", NULL, "a file with one prompt per line",
      NULL, 0, NULL},
     {"chat", OPTION_FLAG, AT(chat), NULL, NULL,
      "interactive: a conversation in the model's chat template; without one your lines and the "
      "model's continuations make one text",
      NULL, 0, NULL},
-    {"chat-template", OPTION_TEXT, AT(chat_template), "NAME", "auto",
+    {"chat-template", OPTION_INPUT, AT(chat_template), "NAME", "auto",
      "form of a conversation: auto (the model's own), none, a file with a Jinja template, or one "
      "of "
      "chatml, llama2, llama3, ... (another name lists them)",
@@ -71,7 +71,7 @@ static const Option infer_options[] = {
     {"context", OPTION_INT, AT(context), "N", "0",
      "tokens of prompt and text together, at which it ends (0: what is needed)", NULL, 0, NULL},
     {"batch", OPTION_INT, AT(batch), "N", "16", "prompts to work on at a time", NULL, 0, NULL},
-    {"save-kv", OPTION_TEXT, AT(save_kv), "FILE", NULL,
+    {"save-kv", OPTION_OUTPUT, AT(save_kv), "FILE", NULL,
      "write the text's KV cache to FILE, for --load-kv (one prompt)", NULL, 0, "KV snapshots"},
     {"save-kv-at", OPTION_CHOICE, AT(save_kv_at), NULL, "prompt",
      "when: as soon as the prompt is read, or at the end with what was written", "prompt|end", 0,
@@ -115,16 +115,16 @@ static Status check_settings(const InferSettings *s, Err *err)
     Sampling sampling = sampling_of(s);
     TRY(sampling_check(&sampling, err));
     if (s->max_tokens < 1 || s->max_tokens > INT32_MAX)
-        return err_set(err, "--max-tokens is between 1 and %d", INT32_MAX);
+        return err_usage(err, "--max-tokens is between 1 and %d", INT32_MAX);
     if (s->batch < 1 || s->repetition_window < 0 || s->context < 0)
-        return err_set(err,
-                       "--batch is at least 1, --repetition-window and --context are 0 or more");
+        return err_usage(err,
+                         "--batch is at least 1, --repetition-window and --context are 0 or more");
     if (s->system && !s->chat)
-        return err_set(err, "--system belongs to a conversation; add --chat");
+        return err_usage(err, "--system belongs to a conversation; add --chat");
     if (s->chat && (s->save_kv || s->load_kv))
-        return err_set(err, "--save-kv and --load-kv are for one prompt; leave --chat out");
+        return err_usage(err, "--save-kv and --load-kv are for one prompt; leave --chat out");
     if (s->context > INT32_MAX || s->batch > INT32_MAX)
-        return err_set(err, "--batch and --context are at most %d", INT32_MAX);
+        return err_usage(err, "--batch and --context are at most %d", INT32_MAX);
     return STATUS_OK;
 }
 
@@ -212,7 +212,7 @@ static Status run_prompts(const InferSettings *s, Helix *helix, Err *err)
         options.kv = &kv;
     if (options.kv && n > 1)
         status =
-            err_set(err, "--save-kv and --load-kv are for one prompt, and here are %" PRId64, n);
+            err_usage(err, "--save-kv and --load-kv are for one prompt, and here are %" PRId64, n);
     bool streams = n == 1 && !s->json;
     if (streams) {
         options.write = completion_print;

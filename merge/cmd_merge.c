@@ -25,7 +25,7 @@ typedef struct MergeSettings {
 #define AT(field) offsetof(MergeSettings, field)
 
 static const Option merge_options[] = {
-    {"output", OPTION_TEXT, AT(out), "FILE", NULL, "the merged model", NULL, 'o', NULL},
+    {"output", OPTION_OUTPUT, AT(out), "FILE", NULL, "the merged model", NULL, 'o', NULL},
     {"rule", OPTION_CHOICE, AT(rule), NULL, "bayes", "how logits are combined",
      "mean|weighted|bayes|adapter", 0, NULL},
     {"weights", OPTION_TEXT, AT(weights), "LIST", NULL,
@@ -33,7 +33,7 @@ static const Option merge_options[] = {
      NULL, 0, NULL},
     {"forget", OPTION_REAL, AT(forget), "A", "0.01",
      "bayes: how much of the weights goes back to equal after each token", NULL, 0, NULL},
-    {"tune-weights", OPTION_TEXT, AT(tune), "FILE", NULL,
+    {"tune-weights", OPTION_INPUT, AT(tune), "FILE", NULL,
      "fit the weights, or the adapter, to this held-out text, JSON lines or folder of them; the "
      "experts stay as they are",
      NULL, 0, NULL},
@@ -45,7 +45,7 @@ static const Option merge_options[] = {
     {"adapter-hidden", OPTION_INT, AT(adapter_hidden), "N", "16", "adapter: hidden units", NULL, 0,
      NULL},
     {"seed", OPTION_INT, AT(seed), "S", "1", "adapter: its start", NULL, 0, NULL},
-    {"table", OPTION_TEXT, AT(table), "FILE", NULL,
+    {"table", OPTION_INPUT, AT(table), "FILE", NULL,
      "the substrate, for experts whose files left it out", NULL, 0, NULL},
     {"device", OPTION_TEXT, AT(device), "NAME", "auto",
      "where weights are fitted and the result is verified: auto, cpu or cuda", NULL, 0, NULL},
@@ -67,15 +67,15 @@ static Status parse_weights(const char *text, int64_t n, float *out, Err *err)
         bool last = e == n - 1;
         if (end == p || *end != (last ? '\0' : ',') || !(out[e] >= 0.0f) ||
             !isfinite((double)out[e]))
-            return err_set(err,
-                           "--weights wants %" PRId64
-                           " numbers of 0 or more, one per expert, comma-separated; not '%s'",
-                           n, text);
+            return err_usage(err,
+                             "--weights wants %" PRId64
+                             " numbers of 0 or more, one per expert, comma-separated; not '%s'",
+                             n, text);
         sum += (double)out[e];
         p = end + 1;
     }
     if (!(sum > 0.0))
-        return err_set(err, "--weights: all are 0");
+        return err_usage(err, "--weights: all are 0");
     for (int64_t e = 0; e < n; e++)
         out[e] = (float)((double)out[e] / sum);
     return STATUS_OK;
@@ -106,24 +106,24 @@ static void job_clear(Job *job)
 static Status check_settings(const MergeSettings *s, MergeRule rule, Err *err)
 {
     if (!s->out)
-        return err_set(err, "where to? -o FILE");
+        return err_usage(err, "where to? -o FILE");
     if (!(s->forget >= 0.0 && s->forget <= 1.0))
-        return err_set(err, "--forget is between 0 and 1");
+        return err_usage(err, "--forget is between 0 and 1");
     if (s->weights && rule != MERGE_WEIGHTED && rule != MERGE_BAYES)
-        return err_set(err, "--weights means something for the rules weighted and bayes alone");
+        return err_usage(err, "--weights means something for the rules weighted and bayes alone");
     if (s->tune && rule != MERGE_WEIGHTED && rule != MERGE_ADAPTER)
-        return err_set(err,
-                       "--tune-weights fits the rules weighted and adapter; %s has nothing to fit",
-                       s->rule);
+        return err_usage(
+            err, "--tune-weights fits the rules weighted and adapter; %s has nothing to fit",
+            s->rule);
     if (rule == MERGE_ADAPTER && !s->tune)
-        return err_set(err, "an adapter is fitted to held-out text: --tune-weights FILE");
+        return err_usage(err, "an adapter is fitted to held-out text: --tune-weights FILE");
     if (s->tune_tokens < WINDOW || s->adapter_top < 1 || s->adapter_hidden < 1)
-        return err_set(err, "--tune-tokens is at least %d, --adapter-top and --adapter-hidden 1",
-                       WINDOW);
+        return err_usage(err, "--tune-tokens is at least %d, --adapter-top and --adapter-hidden 1",
+                         WINDOW);
     if (s->tune_tokens > TUNE_TOKENS_MAX || s->adapter_top > ADAPTER_MAX ||
         s->adapter_hidden > ADAPTER_MAX)
-        return err_set(err, "--tune-tokens is at most %d, --adapter-top and --adapter-hidden %d",
-                       TUNE_TOKENS_MAX, ADAPTER_MAX);
+        return err_usage(err, "--tune-tokens is at most %d, --adapter-top and --adapter-hidden %d",
+                         TUNE_TOKENS_MAX, ADAPTER_MAX);
     return STATUS_OK;
 }
 
@@ -240,18 +240,12 @@ static Status merge_run(const void *settings, const StringList *models, Err *err
             err_set(err, "%s is one expert; name another model to merge it with", models->items[0]);
     int64_t vocabulary = status == STATUS_OK ? job.parts.items[0].info.table.rows : 0;
     if (status == STATUS_OK && job.write.rule == MERGE_ADAPTER && s->adapter_top > vocabulary)
-        status = err_set(err, "--adapter-top %" PRId64 ": there are %" PRId64 " tokens",
-                         s->adapter_top, vocabulary);
+        status = err_usage(err, "--adapter-top %" PRId64 ": there are %" PRId64 " tokens",
+                           s->adapter_top, vocabulary);
     if (status == STATUS_OK && s->weights) {
         job.weights = xcalloc((size_t)job.parts.n_experts, sizeof *job.weights);
         status = parse_weights(s->weights, job.parts.n_experts, job.weights, err);
     }
-    for (int64_t i = 0; i < models->count && status == STATUS_OK; i++)
-        status = file_check_apart(s->out, models->items[i], err);
-    if (status == STATUS_OK)
-        status = file_check_apart(s->out, s->tune, err);
-    if (status == STATUS_OK)
-        status = file_check_apart(s->out, s->table, err);
     if (status == STATUS_OK)
         status = file_draft_init(&job.draft, s->out, err);
     job.write.path = job.draft.temporary;

@@ -27,7 +27,7 @@ static const Option clean_options[] = {
      "latin|cyrillic|han", 0, NULL},
     {"share", OPTION_REAL, FIELD(share), "X", "0.6",
      "drop paragraphs with a smaller share of that script among their letters", NULL, 0, NULL},
-    {"reference", OPTION_LIST, FIELD(references), "FOLDER", NULL,
+    {"reference", OPTION_INPUTS, FIELD(references), "FOLDER", NULL,
      "drop paragraphs that are in these pages too (the untranslated originals)", NULL, 0, NULL},
     {"skip", OPTION_LIST, FIELD(skip), "NAME", NULL,
      "drop HTML elements of this class or id (menus, banners)", NULL, 0, NULL},
@@ -74,11 +74,11 @@ static Status clean_run(const void *opaque, const StringList *inputs, Err *err)
 {
     const CleanSettings *settings = opaque;
     if (!settings->output || !settings->script)
-        return err_set(err, "%s is missing", settings->output ? "--script" : "--output");
+        return err_usage(err, "%s is missing", settings->output ? "--script" : "--output");
     if (!(settings->holdout >= 0.0 && settings->holdout < 1.0))
-        return err_set(err, "--holdout %g: give a share from 0 to below 1", settings->holdout);
+        return err_usage(err, "--holdout %g: give a share from 0 to below 1", settings->holdout);
     if (!(settings->share >= 0.0 && settings->share <= 1.0))
-        return err_set(err, "--share %g: give a share from 0 to 1", settings->share);
+        return err_usage(err, "--share %g: give a share from 0 to 1", settings->share);
     CleanPlan plan = {.inputs = inputs,
                       .references = &settings->references,
                       .skip = &settings->skip,

@@ -19,10 +19,10 @@ typedef struct PackSettings {
 #define FIELD(name) offsetof(PackSettings, name)
 
 static const Option pack_options[] = {
-    {"table", OPTION_TEXT, FIELD(table), "FILE", NULL,
+    {"table", OPTION_INPUT, FIELD(table), "FILE", NULL,
      "the table, or a model, whose tokenizer cuts the text", NULL, 't', NULL},
-    {"output", OPTION_TEXT, FIELD(output), "FILE", NULL, "write the packed tokens here", NULL, 'o',
-     NULL},
+    {"output", OPTION_OUTPUT, FIELD(output), "FILE", NULL, "write the packed tokens here", NULL,
+     'o', NULL},
     CORPUS_OPTIONS(PackSettings, corpus),
     {"validation", OPTION_REAL, FIELD(validation), "X", "0.02",
      "share of the documents that are kept for validation", NULL, 0, NULL},
@@ -63,10 +63,10 @@ static void print_report(const char *output, const PackReport *report, const Cor
 static Status check_settings(const PackSettings *settings, Err *err)
 {
     if (!settings->table || !settings->output)
-        return err_set(err, "%s FILE is missing", settings->table ? "--output" : "--table");
+        return err_usage(err, "%s FILE is missing", settings->table ? "--output" : "--table");
     if (!(settings->validation >= 0.0 && settings->validation < 1.0))
-        return err_set(err, "--validation %g: give a share from 0 to below 1",
-                       settings->validation);
+        return err_usage(err, "--validation %g: give a share from 0 to below 1",
+                         settings->validation);
     return STATUS_OK;
 }
 
@@ -76,7 +76,6 @@ static Status pack_run(const void *opaque, const StringList *inputs, Err *err)
     TRY(check_settings(settings, err));
     Container *container;
     Tokenizer *tokenizer;
-    TRY(file_check_apart(settings->output, settings->table, err));
     TRY(container_open(&container, settings->table, err));
     Status status = tokenizer_read(container, &tokenizer, err);
     container_close(container);

@@ -43,17 +43,17 @@ static Status schedule_of(const TrainSettings *s, int64_t row, Schedule *out, Er
     Schedule schedule = schedule_default();
     TRY(schedule_parse(s->schedule, &schedule.kind, err));
     if ((s->tokens > 0) == (s->steps > 0))
-        return err_set(err, "how long? give --tokens N or --steps N");
+        return err_usage(err, "how long? give --tokens N or --steps N");
     if (s->tokens > SCHEDULE_MAX || s->steps > SCHEDULE_MAX)
-        return err_set(err, "--tokens and --steps are at most %lld", (long long)SCHEDULE_MAX);
+        return err_usage(err, "--tokens and --steps are at most %lld", (long long)SCHEDULE_MAX);
     int64_t per_step = s->run.batch * row;
     schedule.steps = s->steps ? s->steps : (s->tokens + per_step - 1) / per_step;
     schedule.lr = s->lr;
     if (!(s->warmup >= 0.0 && s->warmup <= 1.0))
-        return err_set(err, "--warmup is a share between 0 and 1");
+        return err_usage(err, "--warmup is a share between 0 and 1");
     schedule.warmup = (int64_t)(s->warmup * (double)schedule.steps);
     *out = schedule;
-    return schedule_check(out, err);
+    return err_of_usage(schedule_check(out, err), err);
 }
 
 static json_t *place_json(bool done)
@@ -116,6 +116,7 @@ static void print_result(const TrainSettings *s, const Run *run, const TrainerSt
            status->tokens, status->loss);
     if (isfinite(status->eval_bpb))
         printf(", validation %.4f bits per byte", status->eval_bpb);
+    run_print_epochs(run, stdout);
     printf(", %.0f s\n", status->seconds);
 }
 
@@ -123,9 +124,13 @@ static Status train_model(const TrainSettings *s, Run *run, const ModelConfig *c
                           const Schedule *schedule, const RunData *data, Err *err)
 {
     bool restore = run->place != NULL;
+    char *state = NULL; /* of a finished run that is extended */
     if (restore && json_is_true(json_object_get(run->place, "done"))) {
-        log_info("%s is finished already", s->run.out);
-        return STATUS_OK;
+        if (schedule->steps <= run_steps_done(run)) {
+            log_info("%s is finished already", s->run.out);
+            return STATUS_OK;
+        }
+        TRY(run_extend(run, &state, err));
     }
     if (restore)
         TRY(run_load_model(run, run->model_path, err));
@@ -152,20 +157,21 @@ static Status train_model(const TrainSettings *s, Run *run, const ModelConfig *c
         .fields = fields,
         .place = place,
         .from_start = strcmp(s->run.data_from, "start") == 0,
+        .keep_trainer = true,
+        .state = state,
         .restore = restore,
     };
     TrainerStatus status;
     Status result = run_train(run, &stage, &status, err);
+    free(state);
     json_decref(place);
     json_decref(fields);
     TRY(result);
     place = place_json(true);
     result = run_save(run, place, err);
     json_decref(place);
-    if (result == STATUS_OK) {
+    if (result == STATUS_OK)
         print_result(s, run, &status);
-        run_tell_reading(run);
-    }
     return result;
 }
 

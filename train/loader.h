@@ -62,32 +62,4 @@ int64_t loader_windows(const Loader *loader); /* different windows in all source
 /* What was read of one of its sources, ever. */
 ReadCoverage loader_coverage(const Loader *loader, int64_t source);
 
-/* ---- evaluation: every token of a split once, in order ----------------------------------------
- */
-
-/* Rows of T inputs and T targets that slide over one split by `stride` <= T. A target counts in one
- * row only: elsewhere, and behind the end, it is -1. The first token is predicted from eos, so all
- * tokens of the split are targets, closing eos tokens included. */
-typedef struct Sweep {
-    const Pack *pack;
-    PackSplit split;
-    int64_t window;
-    int64_t stride;
-    int64_t position; /* first target of the split that no row has counted yet */
-    int64_t end;      /* where to stop: all tokens of the split, or fewer */
-    int64_t document; /* the document that `position` lies in */
-    int64_t seen;     /* bytes of it that were given to tokens before `position` */
-} Sweep;
-
-/* `limit`: at most so many targets (0: all). Fails on a split without tokens or a wrong stride. */
-Status sweep_init(Sweep *sweep, const Pack *pack, PackSplit split, int64_t window, int64_t stride,
-                  int64_t limit, Err *err);
-
-/* Fills up to `rows` rows and returns how many (0 at the end); the rest is padded with eos inputs
- * and targets of -1. `inputs`, `targets`, `bytes`: (rows, T). `bytes` is the text that a counted
- * target stands for, 0 elsewhere: its sum over whole documents is exactly the bytes of their text
- * (what tokens alone do not tell, a dropped prefix space for example, is put on the closing eos).
- * Bits per byte = sum of -log2 p over the counted targets / sum of `bytes`. */
-int64_t sweep_next(Sweep *sweep, int64_t rows, int32_t *inputs, int32_t *targets, int32_t *bytes);
-
 #endif

@@ -15,8 +15,8 @@ Status model_settings_config(const ModelSettings *s, const TableInfo *table, int
     c.n_heads = s->heads ? s->heads : c.d_model / 64 > 0 ? c.d_model / 64 : 1;
     c.n_kv_heads = s->kv_heads ? s->kv_heads : c.n_heads;
     if (c.d_model % c.n_heads)
-        return err_set(err, "a width of %lld cannot be cut into %lld heads evenly; give --heads",
-                       (long long)c.d_model, (long long)c.n_heads);
+        return err_usage(err, "a width of %lld cannot be cut into %lld heads evenly; give --heads",
+                         (long long)c.d_model, (long long)c.n_heads);
     c.head_dim = c.d_model / c.n_heads;
     c.d_ff = s->d_ff ? s->d_ff : 4 * c.d_model;
     c.context = s->context;
@@ -31,7 +31,7 @@ Status model_settings_config(const ModelSettings *s, const TableInfo *table, int
         c.bias_head = false;
     c.rope_base = s->rope_base;
     c.dropout = s->dropout;
-    TRY(model_config_check(&c, err));
+    TRY(err_of_usage(model_config_check(&c, err), err));
     *out = c;
     return STATUS_OK;
 }
@@ -43,8 +43,8 @@ Status model_settings_keep_shape(Err *err)
                                         "embed-scale", "rope-base", "tied-head", "bias"};
     for (size_t i = 0; i < sizeof shape / sizeof *shape; i++)
         if (options_given(shape[i]))
-            return err_set(err, "--%s is for a new model; the one of --init keeps its shape",
-                           shape[i]);
+            return err_usage(err, "--%s is for a new model; the one of --init keeps its shape",
+                             shape[i]);
     return STATUS_OK;
 }
 
@@ -53,12 +53,12 @@ Status model_settings_adapt(const ModelSettings *s, ModelConfig *config, Err *er
     if (options_given("dropout"))
         config->dropout = s->dropout;
     if (options_given("context") && s->context < 1)
-        return err_set(err, "--context is at least 1");
+        return err_usage(err, "--context is at least 1");
     if (options_given("context") && s->context > config->context) {
         /* Said by the file, since other programs may compute it from the context. */
         if (config->rope_scaling.kind == ROPE_YARN)
             config->rope_scaling.attention = (double)rope_attention_factor(&config->rope_scaling);
         config->context = s->context;
     }
-    return model_config_check(config, err);
+    return err_of_usage(model_config_check(config, err), err);
 }

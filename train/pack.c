@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/inputs.h"
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
 #include "core/io/table.h"
@@ -147,6 +148,7 @@ static Status read_content(Pack *pack, Err *err)
 Pack *pack_open(const char *path, Err *err)
 {
     Pack *pack = xcalloc(1, sizeof *pack);
+    inputs_add(path);
     if (container_open(&pack->container, path, err) != STATUS_OK) {
         free(pack);
         return NULL;

@@ -266,8 +266,7 @@ static Status write_pack(Builder *builder, const char *output, Err *err)
 static Status build(Builder *builder, const char *output, Err *err)
 {
     TRY(list_inputs(builder, err));
-    for (int64_t i = 0; i < builder->files.count; i++)
-        TRY(file_check_apart(output, builder->files.items[i], err));
+    TRY(file_check_target(output, err));
     for (int split = 0; split < PACK_SPLITS; split++)
         if (!(builder->splits[split].scratch = file_scratch(output, err)))
             return STATUS_FAIL;

@@ -11,7 +11,7 @@
 #include "core/cli/load_model.h"
 #include "train/run_options.h"
 #include "train/run_sample.h"
-#include "train/run_source.h"
+#include "train/run_impl.h"
 
 enum { BATCH_MAX = 1 << 20 };
 
@@ -39,13 +39,13 @@ Status run_data_open(RunData *data, const StringList *list, Err *err)
     *data = (RunData){.packs = xcalloc((size_t)list->count, sizeof *data->packs),
                       .sources = xcalloc((size_t)list->count, sizeof *data->sources)};
     if (list->count == 0)
-        return err_set(err, "train on what? --data PACK ('cambium pack' makes one)");
+        return err_usage(err, "train on what? --data PACK ('cambium pack' makes one)");
     for (int64_t i = 0; i < list->count; i++) {
         char *path;
         split_weight(list->items[i], &path, &data->sources[i].weight);
         Pack *pack = pack_open(path, err);
         if (pack && !(data->sources[i].weight > 0.0)) {
-            err_set(err, "--data %s: a weight is above 0", list->items[i]);
+            err_usage(err, "--data %s: a weight is above 0", list->items[i]);
             pack_close(pack);
             pack = NULL;
         }
@@ -92,7 +92,7 @@ static Status choose_dtype(Run *run, Err *err)
         run->compute = dtype_for_device(&run->device);
         return STATUS_OK;
     }
-    return dtype_parse(run->settings->dtype, &run->compute, err);
+    return err_of_usage(dtype_parse(run->settings->dtype, &run->compute, err), err);
 }
 
 static Status read_place(Run *run, Err *err)
@@ -157,15 +157,15 @@ static Status open_folder(Run *run, Err *err)
 static Status check_settings(const RunSettings *s, Err *err)
 {
     if (s->batch < 1 || s->batch > BATCH_MAX)
-        return err_set(err, "--batch is between 1 and %d", BATCH_MAX);
+        return err_usage(err, "--batch is between 1 and %d", BATCH_MAX);
     if (s->micro_batch < 0 || s->micro_batch > s->batch)
-        return err_set(err, "--micro-batch is between 0 and the batch");
+        return err_usage(err, "--micro-batch is between 0 and the batch");
     if (s->ranks < 1 || s->ranks > s->batch)
-        return err_set(err, "--ranks is between 1 and the batch");
+        return err_usage(err, "--ranks is between 1 and the batch");
     if (s->eval_every < 0 || s->eval_tokens < 0 || s->save_every < 0 || s->sample_every < 0 ||
         s->log_every < 0)
-        return err_set(err, "--eval-every, --eval-tokens, --save-every, --sample-every and "
-                            "--log-every are 0 or more");
+        return err_usage(err, "--eval-every, --eval-tokens, --save-every, --sample-every and "
+                              "--log-every are 0 or more");
     return STATUS_OK;
 }
 
@@ -179,7 +179,7 @@ Status run_open(Run *run, const RunSettings *settings, json_t *options, Err *err
     TRY(ranks_open(&run->ranks, &run->device, &wish, err));
     TRY(check_settings(settings, err));
     if (!settings->out && !settings->dry_run)
-        return err_set(err, "where to? -o FOLDER");
+        return err_usage(err, "where to? -o FOLDER");
     TRY(choose_dtype(run, err));
     run->options = run_options_that_decide(run->options, run->compute);
     if (!settings->dry_run) {
@@ -422,7 +422,15 @@ static Status new_trainer(Trainer **out, const Run *run, const RunStage *stage, 
         .quiet = !run->ranks.is_first,
         .comm = run->ranks.comm};
     TRY(trainer_new(out, &setup, err));
-    return stage->restore ? trainer_restore(*out, run->base, err) : STATUS_OK;
+    if (!stage->restore)
+        return STATUS_OK;
+    if (!stage->state)
+        return trainer_restore(*out, run->base, err);
+    Container *kept;
+    TRY(container_open(&kept, stage->state, err));
+    Status status = trainer_restore(*out, kept, err);
+    container_close(kept);
+    return status;
 }
 
 Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err)
@@ -441,6 +449,8 @@ Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err)
     if (status == STATUS_STOPPED)
         log_info("stopped after step %" PRId64 " of %" PRId64 "; %s holds it, and --resume goes on",
                  out->step, stage->schedule.steps, run->model_path);
+    if (status == STATUS_OK && stage->keep_trainer)
+        status = ranks_agree(&run->ranks, run_keep_trainer(run, trainer, err), err);
     if (status == STATUS_OK) {
         add_history(run, stage, out);
         trainer_reading(trainer, &run->reading);
@@ -472,13 +482,12 @@ void run_write_opening(const Run *run, const RunOpening *opening, const TrainPla
             "bytes_predicted", (json_int_t)plan->bytes, "flops_per_token", plan->flops_per_token));
 }
 
-void run_tell_reading(const Run *run)
+void run_print_epochs(const Run *run, FILE *out)
 {
-    for (int64_t i = 0; i < run->reading.n_sources; i++) {
-        const ReadSource *source = &run->reading.sources[i];
-        ReadCoverage c = read_coverage(source);
-        log_info("read %" PRId64 " tokens of %s: %.2f epochs, %.1f %% of it was never read", c.read,
-                 source->name, c.epochs,
-                 100.0 * (double)(source->tokens - c.seen) / (double)source->tokens);
+    const Reading *reading = &run->reading;
+    for (int64_t i = 0; i < reading->n_mixture; i++) {
+        const ReadSource *source = &reading->sources[reading->mixture[i].source];
+        fprintf(out, ", %.2f%s of %s", read_coverage(source).epochs, i ? "" : " epochs",
+                source->name);
     }
 }

@@ -24,17 +24,23 @@ typedef struct RunSettings {
 #define RUN_OPTION(Settings, field, member)                                                        \
     (offsetof(Settings, field) + offsetof(RunSettings, member))
 #define RUN_OPTIONS(Settings, field)                                                               \
-    {"output", OPTION_TEXT, RUN_OPTION(Settings, field, out),                                      \
-     "FOLDER", NULL,        "the run folder",                                                      \
-     NULL,     'o',         "Run"},                                                                \
-        {"table", OPTION_TEXT, RUN_OPTION(Settings, field, table),                                 \
-         "FILE",  NULL,        "the substrate that a new model stands on ('cambium embed')",       \
-         NULL,    't',         NULL},                                                              \
-        {"init",  OPTION_TEXT, RUN_OPTION(Settings, field, init),                                  \
-         "MODEL", NULL,        "go on with this model instead of a new one",                       \
-         NULL,    0,           NULL},                                                              \
+    {"output", OPTION_OUTPUT, RUN_OPTION(Settings, field, out),                                    \
+     "FOLDER", NULL,          "the run folder",                                                    \
+     NULL,     'o',           "Run"},                                                              \
+        {"table", OPTION_INPUT, RUN_OPTION(Settings, field, table),                                \
+         "FILE",  NULL,         "the substrate that a new model stands on ('cambium embed')",      \
+         NULL,    't',          NULL},                                                             \
+        {"init",                                                                                   \
+         OPTION_INPUT,                                                                             \
+         RUN_OPTION(Settings, field, init),                                                        \
+         "MODEL",                                                                                  \
+         NULL,                                                                                     \
+         "go on with this model instead of a new one",                                             \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         NULL},                                                                                    \
         {"data",                                                                                   \
-         OPTION_LIST,                                                                              \
+         OPTION_INPUTS,                                                                            \
          RUN_OPTION(Settings, field, data),                                                        \
          "PACK[:WEIGHT]",                                                                          \
          NULL,                                                                                     \
@@ -126,9 +132,15 @@ typedef struct RunSettings {
         {"eval-every", OPTION_INT, RUN_OPTION(Settings, field, eval_every),                        \
          "N",          "0",        "steps between evaluations (0: only at the end)",               \
          NULL,         0,          NULL},                                                          \
-        {"eval-tokens", OPTION_INT, RUN_OPTION(Settings, field, eval_tokens),                      \
-         "N",           "65536",    "of each validation split (0: all)",                           \
-         NULL,          0,          NULL},                                                         \
+        {"eval-tokens",                                                                            \
+         OPTION_INT,                                                                               \
+         RUN_OPTION(Settings, field, eval_tokens),                                                 \
+         "N",                                                                                      \
+         "65536",                                                                                  \
+         "at most so many of each validation split, in rows that may be partly empty (0: all)",    \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         NULL},                                                                                    \
         {"save-every", OPTION_INT, RUN_OPTION(Settings, field, save_every),                        \
          "N",          "200",      "steps between checkpoints",                                    \
          NULL,         0,          NULL},                                                          \
@@ -217,6 +229,8 @@ typedef struct RunStage {
     json_t *place;             /* goes to /run of its checkpoints; borrowed */
     const PrefixCache *prefix; /* or NULL */
     bool from_start;           /* reads its data from the start */
+    bool keep_trainer;         /* when it is finished, so that it can be extended */
+    const char *state;         /* with `restore`: the file of a trainer that was kept, or NULL */
     bool restore;              /* the model comes from a checkpoint in the middle of this stage */
 } RunStage;
 /* The line of the metrics that opens a stage: what it adds and trains. */
@@ -231,8 +245,13 @@ TrainConfig run_train_config(const Run *run, const Schedule *schedule);
 /* Trains; on success the history has the stage (with `fields`) but nothing says that it is done
  * until run_save. STATUS_STOPPED: saved, and --resume goes on. */
 Status run_train(Run *run, const RunStage *stage, TrainerStatus *out, Err *err);
-/* Tells the user what the growth has read of each pack. */
-void run_tell_reading(const Run *run);
+/* Makes the finished stage that the run ends with an unfinished one of more steps: takes it from
+ * the history. `state` receives the file of its trainer; the caller frees it. */
+Status run_extend(Run *run, char **state, Err *err);
+/* Steps of the stage that was finished last. */
+int64_t run_steps_done(const Run *run);
+/* ", 0.38 epochs of ru.pack": how often the packs of the last stage were read by now. */
+void run_print_epochs(const Run *run, FILE *out);
 /* Saves the model without a trainer's state: between stages. Collective; the first process saves,
  * once no other reads the last checkpoint any more. */
 Status run_save(Run *run, const json_t *place, Err *err);

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "train/sweep.h"
 #include "train/train_time.h"
 
 Status run_dry_data(const StringList *list, RunData *opened, const RunData **data, Err *err)
@@ -38,9 +39,9 @@ static int64_t eval_tokens(const DryStage *stage)
 {
     int64_t sum = 0;
     for (int64_t i = 0; stage->data && i < stage->data->count; i++) {
-        int64_t own = pack_info(stage->data->packs[i])->tokens[PACK_VALIDATION];
-        int64_t most = stage->train->eval_tokens;
-        sum += most && most < own ? most : own;
+        const Pack *pack = stage->data->packs[i];
+        int64_t row = stage->train->context;
+        sum += row * sweep_rows(pack, PACK_VALIDATION, row, stage->train->eval_tokens);
     }
     return sum;
 }

@@ -11,7 +11,8 @@
 json_t *run_options_that_decide(json_t *options, DType compute);
 
 /* Fails when an option has another value than `then`, naming it, both values and the folder. What
- * `then` does not know was not an option yet. */
+ * `then` does not know was not an option yet. A run may become longer or shorter (steps, tokens)
+ * and its learning rate lower: these are told. */
 Status run_options_compare(const json_t *now, const json_t *then, const char *folder, Err *err);
 
 #endif

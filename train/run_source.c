@@ -1,4 +1,4 @@
-#include "train/run_source.h"
+#include "train/run_impl.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -86,7 +86,7 @@ Status run_read_source(Run *run, Err *err)
         return check_table(run, err);
     }
     if (!run->settings->table)
-        return err_set(err, "a new model stands on a table: --table FILE ('cambium embed')");
+        return err_usage(err, "a new model stands on a table: --table FILE ('cambium embed')");
     return read_file(run, run->settings->table, false, err);
 }
 
@@ -135,12 +135,12 @@ Status run_choose_row(Run *run, const ModelSettings *settings, const ModelConfig
     const RunSettings *s = run->settings;
     int64_t context = config->context, last = last_row(&run->reading);
     if (s->row < 0)
-        return err_set(err, "--row is at least 1 (0: as long as the context)");
+        return err_usage(err, "--row is at least 1 (0: as long as the context)");
     if (s->row > context)
-        return err_set(err,
-                       "--row %" PRId64 " is longer than the context of %" PRId64
-                       "; give --context %" PRId64 " too",
-                       s->row, context, s->row);
+        return err_usage(err,
+                         "--row %" PRId64 " is longer than the context of %" PRId64
+                         "; give --context %" PRId64 " too",
+                         s->row, context, s->row);
     if (s->row > 0)
         run->row = s->row;
     else if (run->resumes)

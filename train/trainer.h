@@ -94,7 +94,8 @@ Status trainer_run(Trainer *trainer, Err *err);
  */
 Status trainer_put(const Trainer *trainer, ContainerWriter *writer, Err *err);
 /* Goes on where trainer_put was called; the model's values must come from the same file. Fails when
- * the settings that decide the run (data, batch, schedule, seed...) differ, naming one. */
+ * settings that decide the run (data, batch, seed...) differ, naming one. The schedule may be
+ * another: that is its owner's to compare. */
 Status trainer_restore(Trainer *trainer, const Container *container, Err *err);
 
 /* ---- what happened -------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 #include <math.h>
 
 #include "core/io/json_put.h"
+#include "train/sweep.h"
 #include "train/trainer_impl.h"
 
 /* Sums over one source's validation split. */
@@ -14,7 +15,7 @@ static Status sweep_source(Trainer *t, const Pack *pack, Tally *tally, Err *err)
     TrainRank *rank = &t->ranks[0];
     int64_t B = t->micro_batch, T = t->setup.config.context;
     Sweep sweep;
-    TRY(sweep_init(&sweep, pack, PACK_VALIDATION, T, T, t->setup.config.eval_tokens, err));
+    TRY(sweep_init(&sweep, pack, PACK_VALIDATION, T, t->setup.config.eval_tokens, err));
     while (sweep_next(&sweep, B, rank->ids, rank->targets, rank->bytes) > 0) {
         PassInput input = {.ids = rank->ids, .targets = rank->targets};
         double loss;

@@ -48,6 +48,15 @@ Status trainer_put(const Trainer *t, ContainerWriter *writer, Err *err)
     return status;
 }
 
+static bool is_of_schedule(const char *key)
+{
+    static const char *const keys[] = {"steps", "schedule", "lr", "floor", "decay", "warmup"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (strcmp(keys[i], key) == 0)
+            return true;
+    return false;
+}
+
 static Status compare_settings(const Trainer *t, const json_t *saved, Err *err)
 {
     json_t *own = settings_json(t);
@@ -56,7 +65,7 @@ static Status compare_settings(const Trainer *t, const json_t *saved, Err *err)
     Status status = STATUS_OK;
     json_object_foreach(own, key, value)
     {
-        if (json_equal(value, json_object_get(saved, key)))
+        if (is_of_schedule(key) || json_equal(value, json_object_get(saved, key)))
             continue;
         status = err_set(err,
                          "'%s' is not what the run was started with; resume with the same data and "

@@ -13,16 +13,38 @@ static void make_printable(char *text)
             *text = '?';
 }
 
+static void set_text(Err *err, bool usage, const char *format, va_list args)
+{
+    if (!err)
+        return;
+    vsnprintf(err->text, sizeof err->text, format, args);
+    make_printable(err->text);
+    err->usage = usage;
+}
+
 Status err_set(Err *err, const char *format, ...)
 {
-    if (err) {
-        va_list args;
-        va_start(args, format);
-        vsnprintf(err->text, sizeof err->text, format, args);
-        va_end(args);
-        make_printable(err->text);
-    }
+    va_list args;
+    va_start(args, format);
+    set_text(err, false, format, args);
+    va_end(args);
     return STATUS_FAIL;
+}
+
+Status err_usage(Err *err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    set_text(err, true, format, args);
+    va_end(args);
+    return STATUS_FAIL;
+}
+
+Status err_of_usage(Status status, Err *err)
+{
+    if (status == STATUS_FAIL && err)
+        err->usage = true;
+    return status;
 }
 
 Status err_wrap(Err *err, const char *format, ...)

@@ -17,11 +17,18 @@ typedef enum Status {
 
 typedef struct Err {
     char text[1024];
+    bool usage; /* what the user typed is wrong, whatever is in the files */
 } Err;
 
 /* Writes the sentence and returns STATUS_FAIL, so that `return err_set(err, ...)` reads well. It is
  * one line for a terminal: control characters (from damaged files, and names) become '?'. */
 Status err_set(Err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same for the values of options and arguments, and for what goes with what: the program ends
+ * with another exit status. */
+Status err_usage(Err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* For a check of a value that came from the command line. Returns the status. */
+Status err_of_usage(Status status, Err *err);
 
 /* Puts "context: " before what is there, and returns STATUS_FAIL. */
 Status err_wrap(Err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));

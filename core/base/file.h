@@ -35,13 +35,10 @@ Status file_draft_init(FileDraft *draft, const char *path, Err *err);
 Status file_draft_commit(FileDraft *draft, Err *err); /* ends the draft, also when it fails */
 void file_draft_abandon(FileDraft *draft); /* removes the temporary file, ends the draft */
 
-/* Whether a draft for `path` can be begun: the folder is there and may be written. For work that
- * takes hours before it writes. */
+/* Whether a draft for `path` can be begun: the folder is there and may be written, and what is
+ * there under the name is nothing that is read (inputs.h). For work that takes hours before it
+ * writes. */
 Status file_check_target(const char *path, Err *err);
-
-/* Refuses an output that is one of its own inputs, by whatever name: it would be gone. `input` may
- * be NULL, and need not be there. */
-Status file_check_apart(const char *output, const char *input, Err *err);
 
 /* A file without a name in the folder of `path`, where there must be room for it anyway, to write
  * and read back. NULL when it cannot be made. */
@@ -70,6 +67,7 @@ bool file_is_named(int fd,
                    const char *path); /* whether `path` is (still) a name of the open file */
 const char *file_base_name(const char *path);               /* points into `path` */
 bool file_has_suffix(const char *path, const char *suffix); /* letter case ignored */
-char *file_join(const char *folder, const char *name);      /* the caller frees */
+char *file_folder(const char *path); /* that it is in, "." for none; the caller frees */
+char *file_join(const char *folder, const char *name); /* the caller frees */
 
 #endif

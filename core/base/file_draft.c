@@ -10,18 +10,12 @@
 #include <unistd.h>
 
 #include "core/base/file.h"
+#include "core/base/inputs.h"
 #include "core/base/mem.h"
 
 /* ---- temporary files --------------------------------------------------------------------------
  * PATH.PID-N.tmp, held by a lock (flock) for as long as its writer lives. No two writers share one,
  * and one that nobody holds is what a killed process left. */
-
-/* The folder that `path` is in; the caller frees. */
-static char *folder_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? xstrndup(path, (size_t)(slash - path) + 1) : xstrdup(".");
-}
 
 bool file_is_named(int fd, const char *path)
 {
@@ -60,7 +54,7 @@ static void remove_if_left(const char *path, long process)
 /* Removes what killed processes left of earlier writes to `path`. */
 static void remove_left(const char *path)
 {
-    char *folder = folder_of(path);
+    char *folder = file_folder(path);
     DIR *stream = opendir(folder);
     const struct dirent *entry;
     while (stream && (entry = readdir(stream)) != NULL) {
@@ -130,6 +124,7 @@ Status file_draft_init(FileDraft *draft, const char *path, Err *err)
 {
     *draft = (FileDraft){0};
     TRY(check_kind(path, err));
+    TRY(inputs_check(path, err));
     remove_left(path);
     draft->fd = open_temporary(path, &draft->temporary);
     if (draft->fd < 0)
@@ -163,21 +158,13 @@ static Status sync_path(const char *path, int flags, Err *err)
 Status file_check_target(const char *path, Err *err)
 {
     TRY(check_kind(path, err));
-    char *folder = folder_of(path);
+    TRY(inputs_check(path, err));
+    char *folder = file_folder(path);
     Status status = STATUS_OK;
     if (access(folder, W_OK | X_OK) != 0)
         status = err_set(err, "cannot create %s: %s", path, strerror(errno));
     free(folder);
     return status;
-}
-
-Status file_check_apart(const char *output, const char *input, Err *err)
-{
-    struct stat out, in;
-    if (!input || stat(output, &out) != 0 || stat(input, &in) != 0 || out.st_dev != in.st_dev ||
-        out.st_ino != in.st_ino)
-        return STATUS_OK;
-    return err_set(err, "%s would be overwritten, and it is read; name another output", input);
 }
 
 Status file_draft_commit(FileDraft *draft, Err *err)
@@ -187,7 +174,7 @@ Status file_draft_commit(FileDraft *draft, Err *err)
         status = err_set(err, "cannot rename %s to %s: %s", draft->temporary, draft->path,
                          strerror(errno));
     if (status == STATUS_OK) {
-        char *folder = folder_of(draft->path);
+        char *folder = file_folder(draft->path);
         status = sync_path(folder, O_RDONLY | O_DIRECTORY, err);
         free(folder);
     } else {

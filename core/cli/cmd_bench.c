@@ -25,7 +25,7 @@ static const Option bench_options[] = {
      NULL},
     {"device", OPTION_TEXT, offsetof(BenchSettings, device), "NAME", "auto",
      "where to compute: auto, cpu or cuda", NULL, 0, NULL},
-    {"model", OPTION_TEXT, offsetof(BenchSettings, model), "FILE", NULL,
+    {"model", OPTION_INPUT, offsetof(BenchSettings, model), "FILE", NULL,
      "the model, for measurements that take one", NULL, 0, NULL},
     {"context", OPTION_INT, offsetof(BenchSettings, context), "N", "0",
      "tokens of a prompt, or positions cached (0: each measurement's own)", NULL, 0,
@@ -88,8 +88,8 @@ static Status measure(const char *name, const BenchRun *how, bool json, Err *err
     const Bench *bench = find(name, names, &count);
     if (!bench) {
         const char *near = nearest_name(name, names, count);
-        return err_set(err, "no measurement '%s'%s%s%s; 'cambium bench --list' names them all",
-                       name, near ? "; did you mean '" : "", near ? near : "", near ? "'" : "");
+        return err_usage(err, "no measurement '%s'%s%s%s; 'cambium bench --list' names them all",
+                         name, near ? "; did you mean '" : "", near ? near : "", near ? "'" : "");
     }
     BenchResult result = {json_object(), json_object()};
     Status status = bench->run(how, &result, err);
@@ -111,11 +111,11 @@ static Status bench_run(const void *settings, const StringList *positionals, Err
         return STATUS_OK;
     }
     if (!(s->seconds > 0.0))
-        return err_set(err, "--seconds %g is not above 0", s->seconds);
+        return err_usage(err, "--seconds %g is not above 0", s->seconds);
     if (s->context < 0 || s->context > INT32_MAX - (1 << 20))
-        return err_set(err, "--context %lld is not from 0 to 2 billion", (long long)s->context);
+        return err_usage(err, "--context %lld is not from 0 to 2 billion", (long long)s->context);
     if (s->fill_kv < 0 || s->batch < 1 || s->batch > 4096 || s->ranks < 1)
-        return err_set(err, "--fill-kv is 0 or more, --batch is 1 to 4096, --ranks 1 or more");
+        return err_usage(err, "--fill-kv is 0 or more, --batch is 1 to 4096, --ranks 1 or more");
     BenchRun how = {.seconds = s->seconds,
                     .path = s->model,
                     .context = s->context,
@@ -128,7 +128,7 @@ static Status bench_run(const void *settings, const StringList *positionals, Err
     how.dtype = dtype_for_device(&how.device);
     Status status = STATUS_OK;
     if (strcmp(s->dtype, "auto") != 0)
-        status = dtype_parse(s->dtype, &how.dtype, err);
+        status = err_of_usage(dtype_parse(s->dtype, &how.dtype, err), err);
     for (int64_t i = 0; i < positionals->count && status == STATUS_OK; i++)
         status = measure(positionals->items[i], &how, s->json, err);
     device_close(&how.device);

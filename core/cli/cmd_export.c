@@ -17,7 +17,7 @@ typedef struct ExportSettings {
 } ExportSettings;
 
 static const Option export_options[] = {
-    {"output", OPTION_TEXT, offsetof(ExportSettings, output), "PATH", NULL,
+    {"output", OPTION_OUTPUT, offsetof(ExportSettings, output), "PATH", NULL,
      "the folder (hf) or file (the other formats) to write", NULL, 'o', NULL},
     {"format", OPTION_CHOICE, offsetof(ExportSettings, format), NULL, "hf",
      "hf: a folder for Hugging Face's transformers; gguf: a file for llama.cpp; npy, safetensors: "
@@ -26,7 +26,7 @@ static const Option export_options[] = {
     {"dtype", OPTION_CHOICE, offsetof(ExportSettings, dtype), NULL, "float32",
      "type of the weights (hf, gguf; q8_0, blocks of 8-bit numbers, only in gguf)",
      "float32|float16|bfloat16|q8_0", 0, NULL},
-    {"table", OPTION_TEXT, offsetof(ExportSettings, table), "FILE", NULL,
+    {"table", OPTION_INPUT, offsetof(ExportSettings, table), "FILE", NULL,
      "the substrate, for a model file that left it out", NULL, 0, NULL},
     {0},
 };
@@ -48,7 +48,7 @@ static Status export_model(const ExportSettings *s, const char *path, const Devi
         return gguf_export(&args, architecture, err);
     }
     if (type == BLOCK_Q8_0)
-        return err_set(err, "transformers has no q8_0; use --format gguf or another --dtype");
+        return err_usage(err, "transformers has no q8_0; use --format gguf or another --dtype");
     HfExport args = {path, s->output, s->table, device, type};
     return hf_export(&args, architecture, err);
 }
@@ -85,7 +85,7 @@ static Status export_run(const void *settings, const StringList *positionals, Er
     const ExportSettings *s = settings;
     const char *path = positionals->items[0];
     if (!s->output)
-        return err_set(err, "say where to write with -o PATH");
+        return err_usage(err, "say where to write with -o PATH");
     if (strcmp(s->format, "hf") == 0 || strcmp(s->format, "gguf") == 0)
         return run_model(s, path, err);
     if (strcmp(s->format, "tokenizer") == 0)

@@ -11,9 +11,9 @@ typedef struct ImportSettings {
 } ImportSettings;
 
 static const Option import_options[] = {
-    {"output", OPTION_TEXT, offsetof(ImportSettings, output), "FILE", NULL,
+    {"output", OPTION_OUTPUT, offsetof(ImportSettings, output), "FILE", NULL,
      "the model file to write", NULL, 'o', NULL},
-    {"tokenizer", OPTION_TEXT, offsetof(ImportSettings, tokenizer), "FILE", NULL,
+    {"tokenizer", OPTION_INPUT, offsetof(ImportSettings, tokenizer), "FILE", NULL,
      "its vocabulary, where it does not lie beside the model (tokenizer.json, tokenizer.bin)", NULL,
      0, NULL},
     {0},
@@ -43,7 +43,7 @@ static Status import_run(const void *settings, const StringList *positionals, Er
     const ImportSettings *s = settings;
     const char *path = positionals->items[0];
     if (!s->output)
-        return err_set(err, "say which file to write with -o OUT.h5");
+        return err_usage(err, "say which file to write with -o OUT.h5");
     Status (*import)(const char *, const char *, const char *, Err *) =
         is_hugging_face(path) ? hf_import
         : is_gguf(path)       ? gguf_import
@@ -57,6 +57,7 @@ const Verb verb_import = {
     .name = "import",
     .summary = "read a GGUF, Hugging Face or llama2.c model into a model file",
     .positionals = "FILE",
+    .results = "*.h5",
     .positionals_min = 1,
     .positionals_max = 1,
     .details = "FILE is a .gguf file, or a folder with config.json, *.safetensors and "

@@ -39,9 +39,15 @@ typedef struct LoadSettings {
          "auto|float32|bfloat16|int8",                                                             \
          0,                                                                                        \
          NULL},                                                                                    \
-        {"table", OPTION_TEXT, offsetof(Settings, field) + offsetof(LoadSettings, table),          \
-         "FILE",  NULL,        "the substrate, for a model file that left it out",                 \
-         NULL,    0,           NULL},                                                              \
+        {"table",                                                                                  \
+         OPTION_INPUT,                                                                             \
+         offsetof(Settings, field) + offsetof(LoadSettings, table),                                \
+         "FILE",                                                                                   \
+         NULL,                                                                                     \
+         "the substrate, for a model file that left it out",                                       \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         NULL},                                                                                    \
         {"rope-scaling",                                                                           \
          OPTION_CHOICE,                                                                            \
          offsetof(Settings, field) + offsetof(LoadSettings, rope.scaling),                         \

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "core/base/log.h"
-#include "core/base/mem.h"
+#include "core/base/inputs.h"
 #include "core/base/mem.h"
 #include "core/cli/verbs.h"
 #include "core/cpu/cpu.h"
@@ -85,8 +85,13 @@ static int run_verb(const Verb *verb, int argc, char **argv)
     if (options_parse(verb, argc, argv, settings, &positionals, &err) != STATUS_OK) {
         code = EXIT_USAGE;
     } else {
-        Status status = verb->run(settings, &positionals, &err);
-        code = status == STATUS_OK ? 0 : status == STATUS_STOPPED ? EXIT_STOPPED : EXIT_FAILED;
+        Status status = options_check_paths(verb, settings, &positionals, &err);
+        if (status == STATUS_OK)
+            status = verb->run(settings, &positionals, &err);
+        code = status == STATUS_OK        ? 0
+               : status == STATUS_STOPPED ? EXIT_STOPPED
+               : err.usage                ? EXIT_USAGE
+                                          : EXIT_FAILED;
     }
     /* A full disk behind stdout must not look like success. */
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == 0) {
@@ -101,6 +106,7 @@ static int run_verb(const Verb *verb, int argc, char **argv)
     options_clear(verb, settings);
     free(settings);
     string_list_clear(&positionals);
+    inputs_end();
     return code;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/inputs.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
@@ -13,6 +14,7 @@
 #include "core/io/json_put.h"
 
 static CommonSettings common;
+static const char *config;    /* the file of --config, borrowed from the command line, or NULL */
 static StringList given;      /* names that the config file and the command line set */
 static StringList given_here; /* of these, names that the place which is read now has set */
 
@@ -196,16 +198,24 @@ static Status set_value(const Option *option, void *settings, const char *text, 
                            text);
         /* fall through */
     case OPTION_TEXT:
+    case OPTION_INPUT:
+    case OPTION_OUTPUT:
         free(*(char **)at);
         *(char **)at = xstrdup(text);
         return STATUS_OK;
     case OPTION_LIST:
+    case OPTION_INPUTS:
         if (first)
             string_list_clear(at);
         string_list_add(at, text);
         return STATUS_OK;
     }
     return STATUS_OK;
+}
+
+static bool is_list(const Option *option)
+{
+    return option->kind == OPTION_LIST || option->kind == OPTION_INPUTS;
 }
 
 static void set_defaults(const Option *table, void *settings)
@@ -244,7 +254,7 @@ Status options_set(const Verb *verb, void *settings, const char *name, const cha
 bool options_is_list(const Verb *verb, const char *name)
 {
     const Option *option = find_in(verb->options, name, strlen(name));
-    return option && option->kind == OPTION_LIST;
+    return option && is_list(option);
 }
 
 /* Parses one long option; `*index` advances when the value is the next argument. */
@@ -326,10 +336,9 @@ Status options_parse(const Verb *verb, int argc, char **argv, void *settings,
     set_defaults(verb->options, settings);
     string_list_clear(&given);
     string_list_clear(&given_here);
-    const char *path;
-    TRY(config_path(argc, argv, &path, err));
-    if (path)
-        TRY(config_file_apply(verb, settings, path, err));
+    TRY(config_path(argc, argv, &config, err));
+    if (config)
+        TRY(config_file_apply(verb, settings, config, err));
     string_list_clear(&given_here);
     bool only_names = false;
     for (int i = 0; i < argc; i++) {
@@ -357,17 +366,55 @@ Status options_parse(const Verb *verb, int argc, char **argv, void *settings,
     return STATUS_OK;
 }
 
+static void note_inputs(const Verb *verb, const void *settings, const StringList *positionals)
+{
+    for (int64_t i = 0; i < positionals->count; i++)
+        inputs_add_text(positionals->items[i]);
+    if (config)
+        inputs_add(config);
+    for (const Option *o = verb->options; o->name; o++) {
+        const void *at = (const char *)settings + o->offset;
+        if (o->kind == OPTION_INPUT && *(char *const *)at)
+            inputs_add_text(*(char *const *)at);
+        for (int64_t i = 0; o->kind == OPTION_INPUTS && i < ((const StringList *)at)->count; i++)
+            inputs_add_text(((const StringList *)at)->items[i]);
+    }
+}
+
+static const char *output_of(const Option *option, const void *settings)
+{
+    return option->kind == OPTION_OUTPUT ? *(char *const *)((const char *)settings + option->offset)
+                                         : NULL;
+}
+
+Status options_check_paths(const Verb *verb, const void *settings, const StringList *positionals,
+                           Err *err)
+{
+    inputs_begin(verb->results);
+    note_inputs(verb, settings, positionals);
+    for (const Option *o = verb->options; o->name; o++) {
+        const char *output = output_of(o, settings);
+        if (!output)
+            continue;
+        TRY(inputs_check(output, err));
+        for (const Option *other = verb->options; other < o; other++)
+            if (output_of(other, settings))
+                TRY(inputs_check_pair(output_of(other, settings), output, err));
+    }
+    return STATUS_OK;
+}
+
 void options_clear(const Verb *verb, void *settings)
 {
     string_list_clear(&given);
     string_list_clear(&given_here);
     for (const Option *o = verb->options; o->name; o++) {
         void *at = field(o, settings);
-        if (o->kind == OPTION_TEXT || o->kind == OPTION_CHOICE) {
+        if (is_list(o)) {
+            string_list_clear(at);
+        } else if (o->kind >= OPTION_TEXT) {
             free(*(char **)at);
             *(char **)at = NULL;
-        } else if (o->kind == OPTION_LIST) {
-            string_list_clear(at);
         }
     }
 }
@@ -389,12 +436,15 @@ json_t *options_json(const Verb *verb, const void *settings)
             value = json_real(*(const double *)at);
             break;
         case OPTION_TEXT:
+        case OPTION_INPUT:
+        case OPTION_OUTPUT:
         case OPTION_CHOICE: {
             const char *text = *(char *const *)at;
             value = text ? json_name(text) : json_null();
             break;
         }
-        case OPTION_LIST: {
+        case OPTION_LIST:
+        case OPTION_INPUTS: {
             const StringList *list = at;
             value = json_array();
             for (int64_t i = 0; i < list->count; i++)

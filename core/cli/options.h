@@ -17,6 +17,10 @@ typedef enum OptionKind {
     OPTION_TEXT,   /* char *;       NULL when not given and without default */
     OPTION_CHOICE, /* char *;       one of `choices` */
     OPTION_LIST,   /* StringList;   may be given several times */
+    /* The same for paths: no output may be an input (core/base/inputs.h). */
+    OPTION_INPUT,  /* char *;       a file or folder that is read */
+    OPTION_INPUTS, /* StringList;   several */
+    OPTION_OUTPUT, /* char *;       a file or folder that is written */
 } OptionKind;
 
 typedef struct Option {
@@ -44,6 +48,8 @@ struct Verb {
     int positionals_max;                 /* -1: any number */
     const char *details;                 /* a paragraph below the options in `--help`, or NULL */
     const char *examples[VERB_EXAMPLES]; /* commands without "cambium "; at least one */
+    /* Names that its results may have in a folder that it reads, as "*.html"; NULL: any. */
+    const char *results;
     const Option *options;
     size_t settings_size;
     /* Does the work. Returns STATUS_FAIL with a sentence in `err`, STATUS_STOPPED when the user
@@ -59,6 +65,10 @@ struct Verb {
  * that suggest the nearest one. */
 Status options_parse(const Verb *verb, int argc, char **argv, void *settings,
                      StringList *positionals, Err *err);
+/* Notes what the verb reads, by the options and positional arguments, and refuses outputs that
+ * would take the place of it or of each other. */
+Status options_check_paths(const Verb *verb, const void *settings, const StringList *positionals,
+                           Err *err);
 /* Releases what options_parse allocated inside the settings. */
 void options_clear(const Verb *verb, void *settings);
 

@@ -56,7 +56,7 @@ static Status open_processes(Ranks *ranks, Device *device, const RanksWish *wish
     bool own_gpus = strcmp(wish->device, "cpu") != 0 && take_gpu(&launch);
     /* The others must hear of a device that cannot be opened: they meet on the CPU. */
     const Backend *ops;
-    Err device_err = {""};
+    Err device_err = {.text = ""};
     Status status = device_open(device, wish->device, &device_err);
     TRY(backend_open("cpu", &ops, err));
     TRY(comm_mpi_new(status == STATUS_OK ? device->ops : ops, &ranks->comm, err));
@@ -64,7 +64,7 @@ static Status open_processes(Ranks *ranks, Device *device, const RanksWish *wish
     if (status != STATUS_OK)
         *err = device_err;
     else if (wish->count_given && wish->count != ranks->count)
-        status = err_set(
+        status = err_usage(
             err, "--ranks %lld, but mpirun started %d; leave --ranks out, or use mpirun -n %lld",
             (long long)wish->count, ranks->count, (long long)wish->count);
     TRY(ranks_agree(ranks, status, err));
@@ -91,10 +91,10 @@ Status ranks_open(Ranks *ranks, Device *device, const RanksWish *wish, Err *err)
     if (threads && launch.size > 1) {
         if (!ranks->is_first)
             silence(stderr); /* all say the same */
-        return err_set(err,
-                       "--comm threads, but mpirun started %d processes; leave --comm out, or "
-                       "start one process",
-                       launch.size);
+        return err_usage(err,
+                         "--comm threads, but mpirun started %d processes; leave --comm out, or "
+                         "start one process",
+                         launch.size);
     }
     if (!threads && (launch.size > 1 || strcmp(wish->kind, "auto") != 0))
         return open_processes(ranks, device, wish, err);

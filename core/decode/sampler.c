@@ -13,15 +13,15 @@ Sampling sampling_default(void)
 Status sampling_check(const Sampling *s, Err *err)
 {
     if (s->temperature < 0.0)
-        return err_set(err, "--temperature is 0 or more, not %g", s->temperature);
+        return err_usage(err, "--temperature is 0 or more, not %g", s->temperature);
     if (!(s->top_p > 0.0 && s->top_p <= 1.0))
-        return err_set(err, "--top-p is above 0 and at most 1, not %g", s->top_p);
+        return err_usage(err, "--top-p is above 0 and at most 1, not %g", s->top_p);
     if (!(s->min_p >= 0.0 && s->min_p < 1.0))
-        return err_set(err, "--min-p is at least 0 and below 1, not %g", s->min_p);
+        return err_usage(err, "--min-p is at least 0 and below 1, not %g", s->min_p);
     if (s->repetition_penalty <= 0.0)
-        return err_set(err, "--repetition-penalty is above 0, not %g", s->repetition_penalty);
+        return err_usage(err, "--repetition-penalty is above 0, not %g", s->repetition_penalty);
     if (s->top_k < 0 || s->top_k > INT32_MAX)
-        return err_set(err, "--top-k is 0 or more");
+        return err_usage(err, "--top-k is 0 or more");
     return STATUS_OK;
 }
 

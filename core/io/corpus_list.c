@@ -5,6 +5,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "core/base/inputs.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/io/unpack.h"
@@ -93,5 +94,7 @@ Status corpus_list(const StringList *paths, StringList *out, Err *err)
     for (int64_t i = 0; i < paths->count; i++)
         TRY(list_one(paths->items[i], out, err));
     drop_repeated(out);
+    for (int64_t i = 0; i < out->count; i++)
+        inputs_add(out->items[i]);
     return STATUS_OK;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/file.h"
+#include "core/base/inputs.h"
 #include "core/base/mem.h"
 
 enum {
@@ -315,6 +316,7 @@ static Status open_one(GgufFile **out, const char *path, Err *err)
 {
     FileMap map;
     *out = NULL;
+    inputs_add(path);
     TRY(file_map_open(&map, path, err));
     Status status = gguf_parse(out, map.data ? map.data : "", map.bytes, path, err);
     if (status == STATUS_OK)

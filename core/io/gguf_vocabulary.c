@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/text/tokenizer_json.h"
+#include "core/text/text_step.h"
 
 /* Words as cl100k cuts them; `digits` says how many make a piece. */
 #define WORDS(digits)                                                                              \
@@ -15,9 +15,9 @@
 
 /* The first name of a pattern is the one that is written. */
 static const PreTokenizer pre_tokenizers[] = {
-    {.name = "gpt-2", .pattern = tokenizer_gpt2_pattern},
-    {.name = "smollm", .pattern = tokenizer_gpt2_pattern, .digits = true},
-    {.name = "starcoder", .pattern = tokenizer_gpt2_pattern, .digits = true},
+    {.name = "gpt-2", .pattern = text_gpt2_pattern},
+    {.name = "smollm", .pattern = text_gpt2_pattern, .digits = true},
+    {.name = "starcoder", .pattern = text_gpt2_pattern, .digits = true},
     {.name = "llama-bpe", .pattern = WORDS("\\p{N}{1,3}"), .ignore_merges = true, .bos = true},
     {.name = "llama3", .pattern = WORDS("\\p{N}{1,3}"), .ignore_merges = true, .bos = true},
     {.name = "llama-v3", .pattern = WORDS("\\p{N}{1,3}"), .ignore_merges = true, .bos = true},

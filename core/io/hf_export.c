@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "core/io/export_tensor.h"
 #include "core/io/hf_config.h"
+#include "core/io/hf_folder.h"
 #include "core/io/hf_own.h"
 #include "core/io/hf_tokenizer.h"
 #include "core/io/param_names.h"
@@ -258,6 +259,8 @@ Status hf_export(const HfExport *args, const char **architecture, Err *err)
     Status status = export_load(args->path, args->table, args->device, &job.ensemble, &tokenizer,
                                 &job.info, err);
     if (status == STATUS_OK)
+        status = hf_folder_check(args->folder, err);
+    if (status == STATUS_OK)
         status = file_make_folder(args->folder, err);
     if (status == STATUS_OK) {
         if (job.ensemble->n_experts == 1)
@@ -265,6 +268,7 @@ Status hf_export(const HfExport *args, const char **architecture, Err *err)
         *architecture = job.family ? job.family : "CambiumForCausalLM";
         status = check_own(&job, err);
     }
+    /* The weights first: they say whose the folder is. */
     if (status == STATUS_OK)
         status = export_weights(&job, err);
     if (status == STATUS_OK)

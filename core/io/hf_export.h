@@ -9,9 +9,10 @@
 #include "core/io/checkpoint.h"
 
 typedef struct HfExport {
-    const char *path;   /* the model file */
-    const char *folder; /* made when it is not there; its files of these names are replaced */
-    const char *table;  /* where the table is when the file left it out, or NULL */
+    const char *path; /* the model file */
+    const char *
+        folder; /* made when it is not there; an earlier export is replaced, another model is not */
+    const char *table; /* where the table is when the file left it out, or NULL */
     const Device *device;
     BlockType type; /* of matrices and the table: BLOCK_F32, BLOCK_F16 or BLOCK_BF16 */
 } HfExport;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/base/file.h"
+#include "core/base/inputs.h"
 #include "core/base/mem.h"
 #include "core/text/json_read.h"
 
@@ -136,6 +137,7 @@ Status safe_open(SafeFile **out, const char *path, Err *err)
 {
     FileMap map;
     *out = NULL;
+    inputs_add(path);
     TRY(file_map_open(&map, path, err));
     Status status = safe_parse(out, map.data ? map.data : "", map.bytes, path, err);
     if (status == STATUS_OK)
@@ -188,7 +190,8 @@ struct SafeWriter {
 
 static char *header_text(const SafeEntry *entries, int64_t count, int64_t *bytes)
 {
-    json_t *header = json_pack("{s:{s:s}}", "__metadata__", "format", "pt");
+    json_t *header =
+        json_pack("{s:{s:s, s:s}}", "__metadata__", "format", "pt", "producer", SAFE_PRODUCER);
     int64_t at = 0;
     for (int64_t i = 0; i < count; i++) {
         json_t *shape = json_array();

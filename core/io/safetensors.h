@@ -30,6 +30,8 @@ void safe_close(SafeFile *file); /* NULL is allowed */
 int64_t safe_count(const SafeFile *file);
 const SafeEntry *safe_entry(const SafeFile *file, int64_t index);   /* by name */
 const SafeEntry *safe_find(const SafeFile *file, const char *name); /* or NULL */
+/* What files written here have as "producer" in it. */
+#define SAFE_PRODUCER "cambium"
 const json_t *safe_metadata(const SafeFile *file); /* the file's "__metadata__", or NULL */
 
 /* Writing: all entries first (`data` is not looked at, `bytes` follows from the shape), then their

@@ -22,6 +22,16 @@ static json_t *spec_json(const TokenizerSpec *spec)
         json_object_set_new(json, "nfc", json_true());
     if (spec->bare_start)
         json_object_set_new(json, "bare_start", json_true());
+    if (spec->metaspace)
+        json_object_set_new(json, "metaspace", json_true());
+    if (spec->fuse_unk)
+        json_object_set_new(json, "fuse_unk", json_true());
+    if (spec->normalizer)
+        json_object_set_new(json, "normalizer", json_string(spec->normalizer));
+    if (spec->pre_tokenizer)
+        json_object_set_new(json, "pre_tokenizer", json_string(spec->pre_tokenizer));
+    if (spec->strip)
+        json_object_set_new(json, "strip", json_integer(spec->strip));
     return json;
 }
 
@@ -52,6 +62,10 @@ Status tokenizer_put(ContainerWriter *writer, const TokenizerSpec *spec, Err *er
     TRY(container_put(writer, "/tokenizer/offsets", &shape, spec->offsets, err));
     shape = tensor_1d(NULL, DTYPE_U8, n);
     TRY(container_put(writer, "/tokenizer/types", &shape, spec->types, err));
+    if (spec->find) {
+        shape = tensor_1d(NULL, DTYPE_U8, n);
+        TRY(container_put(writer, "/tokenizer/find", &shape, spec->find, err));
+    }
     if (spec->scores) {
         shape = tensor_1d(NULL, DTYPE_F32, n);
         TRY(container_put(writer, "/tokenizer/scores", &shape, spec->scores, err));
@@ -87,6 +101,18 @@ static Status read_ends(const json_t *json, const char *where, TokenizerSpec *sp
     return STATUS_OK;
 }
 
+/* A text that may be missing. */
+static Status read_text(const json_t *json, const char *key, const char *where, char **out,
+                        Err *err)
+{
+    const char *text;
+    if (!json_object_get(json, key))
+        return STATUS_OK;
+    TRY(json_get_text(json, key, where, &text, err));
+    *out = xstrdup(text);
+    return STATUS_OK;
+}
+
 static Status read_settings(const json_t *json, const char *where, TokenizerSpec *spec, Err *err)
 {
     const char *kind, *name;
@@ -108,11 +134,18 @@ static Status read_settings(const json_t *json, const char *where, TokenizerSpec
         TRY(json_get_bool(json, "nfc", where, &spec->nfc, err));
     if (json_object_get(json, "bare_start"))
         TRY(json_get_bool(json, "bare_start", where, &spec->bare_start, err));
-    if (json_object_get(json, "chat_template")) {
-        const char *chat_template;
-        TRY(json_get_text(json, "chat_template", where, &chat_template, err));
-        spec->chat_template = xstrdup(chat_template);
+    if (json_object_get(json, "metaspace"))
+        TRY(json_get_bool(json, "metaspace", where, &spec->metaspace, err));
+    if (json_object_get(json, "fuse_unk"))
+        TRY(json_get_bool(json, "fuse_unk", where, &spec->fuse_unk, err));
+    if (json_object_get(json, "strip")) {
+        int64_t strip;
+        TRY(json_get_int(json, "strip", where, &strip, err));
+        spec->strip = strip >= 0 && strip <= STRIP_TOKEN ? (DecodeStrip)strip : STRIP_TOKEN + 1;
     }
+    TRY(read_text(json, "normalizer", where, &spec->normalizer, err));
+    TRY(read_text(json, "pre_tokenizer", where, &spec->pre_tokenizer, err));
+    TRY(read_text(json, "chat_template", where, &spec->chat_template, err));
     TRY(get_id(json, "pad", where, &spec->pad, err));
     TRY(get_id(json, "bos", where, &spec->bos, err));
     TRY(get_id(json, "eos", where, &spec->eos, err));
@@ -151,6 +184,9 @@ static Status read_arrays(const Container *container, TokenizerSpec *spec, Err *
                        container_file(container));
     TRY(read_array(container, "/tokenizer/types", tensor_1d(NULL, DTYPE_U8, spec->n_tokens),
                    (void **)&spec->types, &n, err));
+    if (container_find(container, "/tokenizer/find"))
+        TRY(read_array(container, "/tokenizer/find", tensor_1d(NULL, DTYPE_U8, spec->n_tokens),
+                       (void **)&spec->find, &n, err));
     if (container_find(container, "/tokenizer/scores"))
         TRY(read_array(container, "/tokenizer/scores", tensor_1d(NULL, DTYPE_F32, spec->n_tokens),
                        (void **)&spec->scores, &n, err));
@@ -208,6 +244,8 @@ Sha256 tokenizer_hash(const TokenizerSpec *spec)
     hash_update(stream, spec->offsets, (n + 1) * sizeof *spec->offsets);
     hash_update(stream, spec->text, (size_t)spec->offsets[n]);
     hash_update(stream, spec->types, n);
+    if (spec->find)
+        hash_update(stream, spec->find, n);
     if (spec->scores)
         hash_update(stream, spec->scores, n * sizeof *spec->scores);
     if (spec->n_merges)

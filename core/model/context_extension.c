@@ -24,16 +24,17 @@ int64_t model_unscaled_context(const ModelConfig *config)
 Status context_extension_check(const ContextExtension *e, Err *err)
 {
     if (!stretches(e))
-        return e->factor == 0.0 ? STATUS_OK
-                                : err_set(err, "--rope-factor says how far --rope-scaling linear, "
-                                               "ntk or yarn stretches; name one of them");
+        return e->factor == 0.0
+                   ? STATUS_OK
+                   : err_usage(err, "--rope-factor says how far --rope-scaling linear, "
+                                    "ntk or yarn stretches; name one of them");
     if (e->factor == 0.0 && e->context == 0)
-        return err_set(err,
-                       "--rope-scaling %s stretches the context, and nothing says how far; give "
-                       "--rope-factor F or --context N",
-                       e->scaling);
+        return err_usage(err,
+                         "--rope-scaling %s stretches the context, and nothing says how far; give "
+                         "--rope-factor F or --context N",
+                         e->scaling);
     if (e->factor != 0.0 && !(e->factor >= 1.0 && e->factor < 1e6))
-        return err_set(err, "--rope-factor %g is not from 1 to a million", e->factor);
+        return err_usage(err, "--rope-factor %g is not from 1 to a million", e->factor);
     return STATUS_OK;
 }
 
@@ -51,8 +52,8 @@ Status context_extension_apply(const ContextExtension *e, ModelConfig *c, Err *e
     double context =
         e->factor > 0.0 ? floor((double)own * factor) : fmax((double)e->context, (double)own);
     if (context > INT32_MAX)
-        return err_set(err, "--rope-factor %g makes the context of %lld more than %d positions",
-                       factor, (long long)own, INT32_MAX);
+        return err_usage(err, "--rope-factor %g makes the context of %lld more than %d positions",
+                         factor, (long long)own, INT32_MAX);
     c->context = (int64_t)context;
     if (strcmp(e->scaling, "linear") == 0) {
         c->rope_scaling = (RopeScaling){.kind = ROPE_LINEAR, .factor = factor};

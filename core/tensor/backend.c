@@ -102,7 +102,7 @@ static Status open_locked(const char *name, const Backend **out, Err *err)
         return STATUS_OK;
     if (strcmp(wanted, "cuda") == 0)
         return err_set(err, "no device 'cuda' here: %s; use --device cpu", reason.text);
-    return err_set(err, "no device '%s'; devices are auto, cpu and cuda", name);
+    return err_usage(err, "no device '%s'; devices are auto, cpu and cuda", name);
 }
 
 Status backend_open(const char *name, const Backend **out, Err *err)

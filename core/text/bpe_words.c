@@ -89,7 +89,7 @@ static void add_piece(void *context, const char *piece, int64_t bytes)
 
 void bpe_words_add_text(BpeWords *words, const char *text, int64_t bytes)
 {
-    splitter_run(words->splitter, words->work, text, bytes, add_piece, words);
+    splitter_run(words->splitter, words->work, text, bytes, true, add_piece, words);
 }
 
 int64_t bpe_words_count(const BpeWords *words)

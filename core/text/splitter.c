@@ -3,75 +3,74 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
+#include <jansson.h>
 
-#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/strbuf.h"
+#include "core/text/byte_alphabet.h"
+#include "core/text/regex.h"
+#include "core/text/text_step.h"
 
-enum {
-    STAGES_MAX = 16,
-    MATCH_LIMIT = 5000000, /* steps of one match, and so many more for each byte of the text: far */
-    MATCH_STEPS = 8,       /* above any honest pattern's need */
-    MATCH_HEAP_KIB = 65536,
-    JIT_STACK_START = 32 << 10,
-    JIT_STACK_MAX = 16 << 20,
+enum { STAGES_MAX = 16 };
+
+/* What becomes of the stretches that a pattern finds, as Hugging Face names it. */
+typedef enum Behavior {
+    ISOLATED,
+    REMOVED,
+    CONTIGUOUS,
+    WITH_PREVIOUS,
+    WITH_NEXT,
+} Behavior;
+
+static const char *const behavior_names[] = {
+    [ISOLATED] = "Isolated",        [REMOVED] = "Removed",
+    [CONTIGUOUS] = "Contiguous",    [WITH_PREVIOUS] = "MergedWithPrevious",
+    [WITH_NEXT] = "MergedWithNext",
 };
+enum { BEHAVIORS = sizeof behavior_names / sizeof *behavior_names };
+
+typedef enum Prefix { PREFIX_NEVER, PREFIX_FIRST, PREFIX_ALWAYS } Prefix;
+
+/* A stage may bring a piece into another form first, and then cuts it where it has a pattern. */
+typedef struct Stage {
+    Regex *regex; /* NULL: the piece stays whole */
+    Behavior behavior;
+    bool invert;
+    bool metaspace;     /* spaces become U+2581 */
+    bool alphabet;      /* bytes become the letters that stand for them */
+    const char *prefix; /* what a piece that does not begin with it gets, or NULL */
+    Prefix when;
+} Stage;
 
 struct Splitter {
-    pcre2_code *stages[STAGES_MAX];
+    Stage stages[STAGES_MAX];
     int n_stages;
+    bool alphabet; /* pieces come out of the last stage in the byte alphabet */
 };
 
 struct SplitterWork {
-    pcre2_match_data *match;
-    pcre2_match_context *context;
-    pcre2_jit_stack *stack;
+    RegexWork *regex;
+    StrBuf formed[STAGES_MAX];
+    StrBuf bytes;
 };
 
-/* Writes \s and \S as Unicode properties; other escapes are copied in pairs, so that an escaped
- * backslash before an s stays what it is. */
-static void translate(StrBuf *out, const char *pattern, size_t length)
+/* ---- making ---------------------------------------------------------------------------------- */
+
+static Status add_stage(Splitter *splitter, Stage stage, Err *err)
 {
-    for (size_t i = 0; i < length; i++) {
-        if (pattern[i] == '\\' && i + 1 < length) {
-            i++;
-            if (pattern[i] == 's')
-                strbuf_puts(out, "\\p{White_Space}");
-            else if (pattern[i] == 'S')
-                strbuf_puts(out, "\\P{White_Space}");
-            else
-                strbuf_append(out, pattern + i - 1, 2);
-        } else {
-            strbuf_putc(out, pattern[i]);
-        }
+    if (splitter->n_stages == STAGES_MAX) {
+        regex_free(stage.regex);
+        return err_set(err, "the pre-tokenizer has more than %d patterns", STAGES_MAX);
     }
+    splitter->stages[splitter->n_stages++] = stage;
+    return STATUS_OK;
 }
 
-static Status compile_stage(Splitter *splitter, const char *pattern, size_t length, Err *err)
+static Status add_pattern(Splitter *splitter, const char *pattern, size_t length, Stage stage,
+                          Err *err)
 {
-    if (splitter->n_stages == STAGES_MAX)
-        return err_set(err, "the pre-tokenizer has more than %d patterns", STAGES_MAX);
-    StrBuf text = {0};
-    translate(&text, pattern, length);
-    int code;
-    PCRE2_SIZE place;
-    uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C;
-    pcre2_code *stage = pcre2_compile((PCRE2_SPTR)(text.data ? text.data : ""),
-                                      (PCRE2_SIZE)text.size, options, &code, &place, NULL);
-    if (stage) {
-        /* Without just-in-time code the same matches are only slower. */
-        pcre2_jit_compile(stage, PCRE2_JIT_COMPLETE);
-        splitter->stages[splitter->n_stages++] = stage;
-    } else {
-        PCRE2_UCHAR message[128];
-        pcre2_get_error_message(code, message, sizeof message);
-        err_set(err, "the pre-tokenizer pattern \"%.200s\" is wrong at byte %lld: %s",
-                text.data ? text.data : "", (long long)place, (const char *)message);
-    }
-    strbuf_clear(&text);
-    return stage ? STATUS_OK : STATUS_FAIL;
+    stage.regex = regex_new(pattern, length, err);
+    return stage.regex ? add_stage(splitter, stage, err) : STATUS_FAIL;
 }
 
 Splitter *splitter_new(const char *patterns, Err *err)
@@ -79,11 +78,7 @@ Splitter *splitter_new(const char *patterns, Err *err)
     Splitter *splitter = xcalloc(1, sizeof *splitter);
     for (const char *line = patterns;;) {
         size_t length = strcspn(line, "\n");
-        if (length == 0) {
-            err_set(err, "the pre-tokenizer pattern is empty");
-            break;
-        }
-        if (compile_stage(splitter, line, length, err) != STATUS_OK)
+        if (add_pattern(splitter, line, length, (Stage){0}, err) != STATUS_OK)
             break;
         if (line[length] == '\0')
             return splitter;
@@ -93,27 +88,151 @@ Splitter *splitter_new(const char *patterns, Err *err)
     return NULL;
 }
 
+static Status read_behavior(const json_t *step, Behavior standard, Behavior *out, Err *err)
+{
+    const json_t *value = json_object_get(step, "behavior");
+    const char *name = json_string_value(value);
+    *out = standard;
+    if (!value)
+        return STATUS_OK;
+    for (int i = 0; i < BEHAVIORS && name; i++)
+        if (strcmp(name, behavior_names[i]) == 0) {
+            *out = (Behavior)i;
+            return STATUS_OK;
+        }
+    return err_set(err, "the pre-tokenizer behavior '%.40s' is not supported", name ? name : "");
+}
+
+static Status add_split(Splitter *splitter, const json_t *step, Err *err)
+{
+    Stage stage = {.invert = text_step_flag(step, "invert", false)};
+    TRY(read_behavior(step, ISOLATED, &stage.behavior, err));
+    stage.regex = text_step_pattern(step, err);
+    return stage.regex ? add_stage(splitter, stage, err) : STATUS_FAIL;
+}
+
+static Status add_digits(Splitter *splitter, const json_t *step, Err *err)
+{
+    bool single = text_step_flag(step, "individual_digits", false);
+    return add_pattern(splitter, "\\p{N}", 5, (Stage){.behavior = single ? ISOLATED : CONTIGUOUS},
+                       err);
+}
+
+static Status add_punctuation(Splitter *splitter, const json_t *step, Err *err)
+{
+    static const char pattern[] = "[!-/:-@\\[-`{-~\\p{P}]";
+    Stage stage = {0};
+    TRY(read_behavior(step, ISOLATED, &stage.behavior, err));
+    return add_pattern(splitter, pattern, sizeof pattern - 1, stage, err);
+}
+
+/* Runs of what a word is made of, and runs of anything else but white space. */
+static Status add_whitespace(Splitter *splitter, Err *err)
+{
+    static const char pattern[] =
+        "[\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}"
+        "\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}\\x{200C}\\x{200D}]+|"
+        "[^\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}"
+        "\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}\\x{200C}\\x{200D}\\s]+";
+    return add_pattern(splitter, pattern, sizeof pattern - 1,
+                       (Stage){.behavior = REMOVED, .invert = true}, err);
+}
+
+static Status add_metaspace(Splitter *splitter, const json_t *step, Err *err)
+{
+    const json_t *scheme = json_object_get(step, "prepend_scheme");
+    const char *name = json_string_value(scheme);
+    if (!text_step_is(step, "replacement", TEXT_METASPACE))
+        return err_set(err, "the pre-tokenizer Metaspace with a replacement other than U+2581 is "
+                            "not supported");
+    Stage stage = {.metaspace = true, .prefix = TEXT_METASPACE, .when = PREFIX_ALWAYS};
+    if (name && strcmp(name, "first") == 0)
+        stage.when = PREFIX_FIRST;
+    else if (name && strcmp(name, "never") == 0)
+        stage.when = PREFIX_NEVER;
+    else if (name && strcmp(name, "always") != 0)
+        return err_set(err,
+                       "the pre-tokenizer Metaspace with the prepend_scheme '%.40s' is not "
+                       "supported",
+                       name);
+    if (!text_step_flag(step, "add_prefix_space", true))
+        stage.when = PREFIX_NEVER;
+    if (!text_step_flag(step, "split", true))
+        return add_stage(splitter, stage, err);
+    stage.behavior = WITH_NEXT;
+    return add_pattern(splitter, TEXT_METASPACE, 3, stage, err);
+}
+
+/* Pre-tokenizers behind it see letters that stand for bytes. */
+static Status add_byte_level(Splitter *splitter, const json_t *step, bool last, Err *err)
+{
+    Stage stage = {.behavior = ISOLATED};
+    if (text_step_flag(step, "add_prefix_space", true)) {
+        stage.prefix = " ";
+        stage.when = PREFIX_ALWAYS;
+    }
+    if (text_step_flag(step, "use_regex", true))
+        TRY(add_pattern(splitter, text_gpt2_pattern, strlen(text_gpt2_pattern), stage, err));
+    else if (stage.prefix)
+        TRY(add_stage(splitter, stage, err));
+    if (last)
+        return STATUS_OK;
+    splitter->alphabet = true;
+    return add_stage(splitter, (Stage){.alphabet = true}, err);
+}
+
+static Status add_step(Splitter *splitter, const json_t *step, bool last, Err *err)
+{
+    const char *type = text_step_type(step);
+    if (strcmp(type, "Split") == 0)
+        return add_split(splitter, step, err);
+    if (strcmp(type, "Digits") == 0)
+        return add_digits(splitter, step, err);
+    if (strcmp(type, "Punctuation") == 0)
+        return add_punctuation(splitter, step, err);
+    if (strcmp(type, "Whitespace") == 0)
+        return add_whitespace(splitter, err);
+    if (strcmp(type, "WhitespaceSplit") == 0)
+        return add_pattern(splitter, "\\s", 2, (Stage){.behavior = REMOVED}, err);
+    bool bytes = strcmp(type, "ByteLevel") == 0;
+    if (splitter->alphabet && (bytes || strcmp(type, "Metaspace") == 0))
+        return err_set(err, "the pre-tokenizer %.60s after ByteLevel is not supported", type);
+    if (strcmp(type, "Metaspace") == 0)
+        return add_metaspace(splitter, step, err);
+    return bytes ? add_byte_level(splitter, step, last, err)
+                 : err_set(err, "the pre-tokenizer %.60s is not supported", type);
+}
+
+Splitter *splitter_new_steps(const char *steps, Err *err)
+{
+    json_t *list, *step;
+    if (text_steps_load(steps, "pre-tokenizer", &list, err) != STATUS_OK)
+        return NULL;
+    Splitter *splitter = xcalloc(1, sizeof *splitter);
+    Status status = STATUS_OK;
+    size_t i;
+    json_array_foreach(list, i, step) if (status == STATUS_OK) status =
+        add_step(splitter, step, i + 1 == json_array_size(list), err);
+    json_decref(list);
+    if (status == STATUS_OK)
+        return splitter;
+    splitter_free(splitter);
+    return NULL;
+}
+
 void splitter_free(Splitter *splitter)
 {
     if (!splitter)
         return;
     for (int i = 0; i < splitter->n_stages; i++)
-        pcre2_code_free(splitter->stages[i]);
+        regex_free(splitter->stages[i].regex);
     free(splitter);
 }
 
 SplitterWork *splitter_work_new(void)
 {
     SplitterWork *work = xcalloc(1, sizeof *work);
-    /* Only the place of the whole match is wanted. */
-    work->match = pcre2_match_data_create(1, NULL);
-    work->context = pcre2_match_context_create(NULL);
-    CHECK(work->match && work->context, "out of memory");
-    pcre2_set_heap_limit(work->context, MATCH_HEAP_KIB);
-    /* NULL where there is no just-in-time compiler; nothing needs it then. */
-    work->stack = pcre2_jit_stack_create(JIT_STACK_START, JIT_STACK_MAX, NULL);
-    if (work->stack)
-        pcre2_jit_stack_assign(work->context, NULL, work->stack);
+    work->regex = regex_work_new();
     return work;
 }
 
@@ -121,11 +240,14 @@ void splitter_work_free(SplitterWork *work)
 {
     if (!work)
         return;
-    pcre2_match_data_free(work->match);
-    pcre2_match_context_free(work->context);
-    pcre2_jit_stack_free(work->stack);
+    regex_work_free(work->regex);
+    strbuf_clear(&work->bytes);
+    for (int i = 0; i < STAGES_MAX; i++)
+        strbuf_clear(&work->formed[i]);
     free(work);
 }
+
+/* ---- running --------------------------------------------------------------------------------- */
 
 typedef struct Run {
     const Splitter *splitter;
@@ -134,44 +256,92 @@ typedef struct Run {
     void *context;
 } Run;
 
-static void run_stage(const Run *run, int stage, const char *text, int64_t bytes)
+/* The piece in the stage's form. */
+static const char *formed(const Run *run, int number, const char *text, int64_t *bytes, bool first)
+{
+    const Stage *stage = &run->splitter->stages[number];
+    if (!stage->metaspace && !stage->prefix && !stage->alphabet)
+        return text;
+    size_t length = stage->prefix ? strlen(stage->prefix) : 0;
+    StrBuf *out = &run->work->formed[number];
+    bool wanted = stage->when == PREFIX_ALWAYS || (stage->when == PREFIX_FIRST && first);
+    bool has = *bytes >= (int64_t)length && memcmp(text, stage->prefix, length) == 0;
+    has = has || (stage->metaspace && text[0] == ' ');
+    strbuf_reset(out);
+    if (stage->alphabet) {
+        byte_alphabet_write(out, text, *bytes);
+        *bytes = out->size;
+        return out->data;
+    }
+    if (wanted && !has)
+        strbuf_append(out, stage->prefix, length);
+    if (stage->metaspace)
+        text_put_metaspace(out, text, *bytes);
+    else
+        strbuf_append(out, text, (size_t)*bytes);
+    *bytes = out->size;
+    return out->data;
+}
+
+/* Whether a stretch joins the piece before it. */
+static bool joins(Behavior behavior, bool match_before, bool match)
+{
+    switch (behavior) {
+    case CONTIGUOUS:
+        return match == match_before;
+    case WITH_PREVIOUS:
+        return match && !match_before;
+    case WITH_NEXT:
+        return match_before && !match;
+    case ISOLATED:
+    case REMOVED:
+        break;
+    }
+    return false;
+}
+
+static void run_stage(const Run *run, int number, const char *text, int64_t bytes, bool first)
 {
     if (bytes == 0)
         return;
-    if (stage == run->splitter->n_stages) {
-        run->fn(run->context, text, bytes);
+    if (number == run->splitter->n_stages) {
+        StrBuf *real = &run->work->bytes;
+        strbuf_reset(real);
+        if (run->splitter->alphabet && byte_alphabet_read(real, text, bytes))
+            run->fn(run->context, real->data, real->size);
+        else
+            run->fn(run->context, text, bytes);
         return;
     }
-    int64_t done = 0;
-    while (done < bytes) {
-        /* The text was checked before: checking again for every match would be quadratic. */
-        int found = pcre2_match(run->splitter->stages[stage], (PCRE2_SPTR)text, (PCRE2_SIZE)bytes,
-                                (PCRE2_SIZE)done, PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY,
-                                run->work->match, run->work->context);
-        if (found < 0) {
-            if (found != PCRE2_ERROR_NOMATCH)
-                log_warn("the pre-tokenizer pattern gave up on a text of %lld bytes (PCRE2 error "
-                         "%d): the rest is taken as one piece",
-                         (long long)bytes, found);
-            break;
-        }
-        const PCRE2_SIZE *place = pcre2_get_ovector_pointer(run->work->match);
-        int64_t start = (int64_t)place[0], end = (int64_t)place[1];
-        /* \K in a lookaround can report nonsense; a piece never goes back. */
-        if (start < done || end <= start)
-            break;
-        run_stage(run, stage + 1, text + done, start - done);
-        run_stage(run, stage + 1, text + start, end - start);
-        done = end;
+    const Stage *stage = &run->splitter->stages[number];
+    text = formed(run, number, text, &bytes, first);
+    if (!stage->regex) {
+        run_stage(run, number + 1, text, bytes, first);
+        return;
     }
-    run_stage(run, stage + 1, text + done, bytes - done);
+    RegexScan scan;
+    int64_t begin, end, start = 0, behind = 0; /* the piece that is being put together */
+    bool match, before = false, any = false;
+    regex_scan_start(&scan, stage->regex, run->work->regex, text, bytes);
+    while (regex_scan_next(&scan, &begin, &end, &match)) {
+        match = match != stage->invert;
+        if (!any || !joins(stage->behavior, before, match)) {
+            if (any)
+                run_stage(run, number + 1, text + start, behind - start, first && start == 0);
+            start = begin;
+        }
+        bool dropped = stage->behavior == REMOVED && match;
+        any = !dropped;
+        behind = end;
+        before = match;
+    }
+    if (any)
+        run_stage(run, number + 1, text + start, behind - start, first && start == 0);
 }
 
 void splitter_run(const Splitter *splitter, SplitterWork *work, const char *text, int64_t bytes,
-                  PieceFn *fn, void *context)
+                  bool first, PieceFn *fn, void *context)
 {
     Run run = {splitter, work, fn, context};
-    int64_t limit = MATCH_LIMIT + MATCH_STEPS * bytes;
-    pcre2_set_match_limit(work->context, limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX);
-    run_stage(&run, 0, text, bytes);
+    run_stage(&run, 0, text, bytes, first);
 }

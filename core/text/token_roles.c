@@ -29,7 +29,7 @@ int32_t token_role_find(const TokenizerSpec *spec, const char *text, size_t byte
     return found;
 }
 
-static bool is_merged(const TokenizerSpec *spec, int32_t id)
+bool token_role_is_merged(const TokenizerSpec *spec, int32_t id)
 {
     for (int64_t i = 0; i < 3 * spec->n_merges; i++)
         if (spec->merges[i] == id)
@@ -45,7 +45,7 @@ void token_roles_settle(TokenizerSpec *spec)
         if (id < 0 || id >= spec->n_tokens || spec->types[id] != TOKEN_TEXT)
             continue;
         int64_t bytes = text_of(spec, id, &text);
-        if (bytes > utf8_length(text[0]) && !is_merged(spec, id))
+        if (bytes > utf8_length(text[0]) && !token_role_is_merged(spec, id))
             spec->types[id] = TOKEN_SPECIAL;
     }
 }
@@ -70,14 +70,12 @@ static bool is_written_as_mark(const char *text, int64_t bytes)
             ends_with(text, bytes, "\xEF\xBD\x9C>"));
 }
 
-/* Whether the chat template writes it as a mark. Words and white space that were added are text,
- * wherever they occur. */
-static bool is_template_mark(const char *jinja, const char *text, int64_t bytes)
+bool token_role_is_mark(const char *text, int64_t bytes)
 {
-    bool marked = false;
-    for (int64_t i = 0; i < bytes && !marked; i++)
-        marked = (uint8_t)text[i] < 0x80 && ispunct((unsigned char)text[i]) && text[i] != '_';
-    return marked && memmem(jinja, strlen(jinja), text, (size_t)bytes);
+    for (int64_t i = 0; i < bytes; i++)
+        if ((uint8_t)text[i] < 0x80 && ispunct((unsigned char)text[i]) && text[i] != '_')
+            return true;
+    return false;
 }
 
 bool *token_roles_control(const TokenizerSpec *spec)
@@ -90,7 +88,8 @@ bool *token_roles_control(const TokenizerSpec *spec)
         control[id] = spec->types[id] == TOKEN_SPECIAL;
         if (spec->types[id] == TOKEN_ADDED)
             control[id] = id == spec->pad || id == spec->unk || is_written_as_mark(text, bytes) ||
-                          is_template_mark(jinja, text, bytes);
+                          (token_role_is_mark(text, bytes) &&
+                           memmem(jinja, strlen(jinja), text, (size_t)bytes));
     }
     const int32_t roles[] = {spec->bos, spec->eos};
     for (int i = 0; i < 2; i++)

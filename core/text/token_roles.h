@@ -8,9 +8,16 @@
 /* The token whose text this is, or -1; one that was added goes before one of the vocabulary. */
 int32_t token_role_find(const TokenizerSpec *spec, const char *text, size_t bytes);
 
+/* Whether a merge leads to the token or from it. */
+bool token_role_is_merged(const TokenizerSpec *spec, int32_t id);
+
 /* Files that call bos or an end token an ordinary one: it becomes special, unless merges lead to or
  * from it. Called once the roles are known. */
 void token_roles_settle(TokenizerSpec *spec);
+
+/* Whether a template could use it as a mark: words and white space that were added are text,
+ * wherever they occur. */
+bool token_role_is_mark(const char *text, int64_t bytes);
 
 /* Which tokens a text never becomes of itself (n_tokens, the caller frees): special ones, and added
  * ones that begin, end, pad or stand for the unknown, that the chat template writes, or that are

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/text/text_step.h"
 #include "core/text/token_roles.h"
 #include "core/text/tokenizer_impl.h"
 #include "core/text/utf8.h"
@@ -17,6 +18,9 @@ void tokenizer_spec_clear(TokenizerSpec *spec)
     free(spec->scores);
     free(spec->merges);
     free(spec->ends);
+    free(spec->find);
+    free(spec->normalizer);
+    free(spec->pre_tokenizer);
     free(spec->pattern);
     free(spec->name);
     free(spec->chat_template);
@@ -65,7 +69,7 @@ static const char *token_text(const TokenizerSpec *spec, int64_t id)
     return spec->text + spec->offsets[id];
 }
 
-/* Whether encoding may produce the token from the characters of a text. */
+/* Whether the token is made of characters of a text. */
 static bool is_text(const TokenizerSpec *spec, int64_t id)
 {
     return spec->types[id] == TOKEN_TEXT || spec->types[id] == TOKEN_ADDED;
@@ -78,6 +82,8 @@ static Status check_token(const TokenizerSpec *spec, int64_t id, Err *err)
     int64_t bytes = token_bytes(spec, id);
     if (bytes < 0)
         return err_set(err, "tokenizer: token %lld ends before it begins", (long long)id);
+    if (spec->find && spec->find[id] >= FIND_BITS)
+        return err_set(err, "tokenizer: token %lld is found in an unknown way", (long long)id);
     if (spec->types[id] > TOKEN_ADDED)
         return err_set(err, "tokenizer: token %lld has the unknown type %d", (long long)id,
                        spec->types[id]);
@@ -132,6 +138,11 @@ static Status check_spec(const TokenizerSpec *spec, Err *err)
     if (spec->kind == TOKENIZER_SCORED && (!spec->scores || spec->n_merges > 0))
         return err_set(err, "tokenizer: a vocabulary that merges by score needs scores and has no "
                             "merge list");
+    if (spec->strip > STRIP_TOKEN)
+        return err_set(err, "tokenizer: texts are decoded in the unknown way %d", (int)spec->strip);
+    if ((spec->normalizer || spec->pre_tokenizer) &&
+        (spec->pattern || spec->nfc || spec->add_prefix_space))
+        return err_set(err, "tokenizer: both steps and a pattern, nfc or add_prefix_space");
     if (spec->offsets[0] != 0)
         return err_set(err, "tokenizer: the first token does not begin at byte 0");
     for (int64_t id = 0; id < spec->n_tokens; id++)
@@ -152,14 +163,29 @@ static Status check_spec(const TokenizerSpec *spec, Err *err)
 
 /* ---- tables --------------------------------------------------------------------------------- */
 
+/* Which tokens encoding may produce from the characters of a text: no control tokens, and of those
+ * that were added only what merges need or the vocabulary has as a character. */
+static void fill_texts(Tokenizer *t)
+{
+    const TokenizerSpec *spec = &t->spec;
+    t->texts = xcalloc((size_t)spec->n_tokens, sizeof *t->texts);
+    for (int64_t i = 0; i < 3 * spec->n_merges; i++)
+        t->texts[spec->merges[i]] = !t->control[spec->merges[i]];
+    for (int64_t id = 0; id < spec->n_tokens; id++) {
+        bool known = spec->types[id] == TOKEN_TEXT ||
+                     (spec->types[id] == TOKEN_ADDED &&
+                      (t->texts[id] || (spec->find && spec->find[id] & FIND_CHARACTER)));
+        t->texts[id] = known && !t->control[id];
+    }
+}
+
 static void fill_symbols(Tokenizer *t)
 {
     const TokenizerSpec *spec = &t->spec;
     memset(t->bytes, 0xFF, sizeof t->bytes);
     for (int pass = 0; pass < 2; pass++) /* a text token goes before a byte token */
         for (int64_t id = 0; id < spec->n_tokens; id++) {
-            bool wanted =
-                pass ? spec->types[id] == TOKEN_BYTE : spec->byte_level && is_text(spec, id);
+            bool wanted = pass ? spec->types[id] == TOKEN_BYTE : spec->byte_level && t->texts[id];
             if (!wanted || token_bytes(spec, id) != 1)
                 continue;
             int32_t *slot = &t->bytes[(uint8_t)token_text(spec, id)[0]];
@@ -177,7 +203,7 @@ static void fill_symbols(Tokenizer *t)
         uint32_t code;
         const char *text = token_text(spec, id);
         int64_t bytes = token_bytes(spec, id);
-        if (is_text(spec, id) && utf8_decode(text, bytes, &code) == bytes && code < CHARS &&
+        if (t->texts[id] && utf8_decode(text, bytes, &code) == bytes && code < CHARS &&
             token_index_find(&t->index, spec, text, bytes) == id)
             t->characters[code] = (int32_t)id;
     }
@@ -188,6 +214,8 @@ static Status fill_ranked_pairs(Tokenizer *t, Err *err)
     pair_table_init(&t->pairs, t->spec.n_merges);
     for (int64_t merge = 0; merge < t->spec.n_merges; merge++) {
         const int32_t *ids = t->spec.merges + 3 * merge;
+        if (t->control[ids[2]])
+            continue;
         if (!pair_table_add(&t->pairs, ids[0], ids[1], (uint32_t)merge, ids[2]))
             return err_set(err, "tokenizer: merge %lld repeats merge %u of tokens %d and %d",
                            (long long)merge, pair_table_find(&t->pairs, ids[0], ids[1])->rank,
@@ -228,14 +256,14 @@ static void add_cuts(const Tokenizer *t, int64_t id, PairList *list)
     const TokenizerSpec *spec = &t->spec;
     const char *text = token_text(spec, id);
     int64_t bytes = token_bytes(spec, id);
-    if (!is_text(spec, id) || token_index_find(&t->index, spec, text, bytes) != id)
+    if (!t->texts[id] || token_index_find(&t->index, spec, text, bytes) != id)
         return;
     for (int64_t cut = 1; cut < bytes; cut++) {
         int32_t left = token_index_find(&t->index, spec, text, cut);
-        if (left < 0 || !is_text(spec, left))
+        if (left < 0 || !t->texts[left])
             continue;
         int32_t right = token_index_find(&t->index, spec, text + cut, bytes - cut);
-        if (right < 0 || !is_text(spec, right))
+        if (right < 0 || !t->texts[right])
             continue;
         list->items = mem_grow(list->items, &list->capacity, list->count + 1, sizeof *list->items);
         memcpy(list->items[list->count++], (int32_t[]){left, right, (int32_t)id},
@@ -303,29 +331,56 @@ static void fill_joints(Tokenizer *t)
     free(symbols);
 }
 
-static int descending_lengths(const void *a, const void *b)
+/* Names are looked for in two rounds: as they are, then in the normalised text. */
+static Status fill_names(Tokenizer *t, Err *err)
 {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return x > y ? -1 : x < y;
+    const TokenizerSpec *spec = &t->spec;
+    for (int64_t id = 0; id < spec->n_tokens; id++) {
+        if (spec->types[id] != TOKEN_ADDED && spec->types[id] != TOKEN_SPECIAL)
+            continue;
+        const char *text = token_text(spec, id);
+        int64_t bytes = token_bytes(spec, id);
+        if (!spec->find || !(spec->find[id] & FIND_NORMALIZED)) {
+            name_set_add(&t->names, text, bytes, (int32_t)id);
+            continue;
+        }
+        TaggedText normal = {0};
+        strbuf_append(&normal.text, text, (size_t)bytes);
+        strbuf_append(&normal.tags, text, (size_t)bytes);
+        if (t->normalizer && utf8_valid_prefix(text, bytes) == bytes)
+            normalizer_run(t->normalizer, &normal);
+        bool gone = normal.text.size == 0;
+        name_set_add(&t->normal_names, normal.text.data, normal.text.size, (int32_t)id);
+        tagged_text_clear(&normal);
+        if (gone)
+            return err_set(err,
+                           "tokenizer: nothing is left of the added token \"%.*s\" in normalised "
+                           "text, where it is to be found",
+                           (int)(bytes < 60 ? bytes : 60), text);
+    }
+    if (t->normalizer && t->normal_names.count > 0) {
+        t->normal_of = xmalloc((size_t)spec->n_tokens * sizeof *t->normal_of);
+        memset(t->normal_of, 0xFF, (size_t)spec->n_tokens * sizeof *t->normal_of);
+        for (int64_t i = 0; i < t->normal_names.count; i++)
+            t->normal_of[t->normal_names.names[i].id] = (int32_t)i;
+    }
+    name_set_finish(&t->names);
+    name_set_finish(&t->normal_names);
+    return STATUS_OK;
 }
 
-static void fill_names(const TokenizerSpec *spec, bool specials, NameSet *set)
+static Status fill_steps(Tokenizer *t, Err *err)
 {
-    for (int64_t id = 0; id < spec->n_tokens; id++) {
-        if (spec->types[id] != TOKEN_ADDED && !(specials && spec->types[id] == TOKEN_SPECIAL))
-            continue;
-        int64_t length = token_bytes(spec, id), known = 0;
-        set->first[(uint8_t)token_text(spec, id)[0]] = true;
-        while (known < set->n_lengths && set->lengths[known] != length)
-            known++;
-        if (known < set->n_lengths)
-            continue;
-        set->lengths = mem_grow(set->lengths, &set->lengths_capacity, set->n_lengths + 1,
-                                sizeof *set->lengths);
-        set->lengths[set->n_lengths++] = length;
-    }
-    if (set->n_lengths > 0)
-        qsort(set->lengths, (size_t)set->n_lengths, sizeof *set->lengths, descending_lengths);
+    const TokenizerSpec *spec = &t->spec;
+    if (spec->pattern && !(t->splitter = splitter_new(spec->pattern, err)))
+        return STATUS_FAIL;
+    if (spec->pre_tokenizer && !(t->splitter = splitter_new_steps(spec->pre_tokenizer, err)))
+        return STATUS_FAIL;
+    if (spec->normalizer && !(t->normalizer = normalizer_new(spec->normalizer, err)))
+        return STATUS_FAIL;
+    t->spaces = spec->metaspace || spec->kind == TOKENIZER_SCORED ||
+                (spec->add_prefix_space && !spec->byte_level);
+    return STATUS_OK;
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */
@@ -338,18 +393,19 @@ Tokenizer *tokenizer_new(TokenizerSpec *spec, Err *err)
     pthread_mutex_init(&t->lock, NULL);
     if (check_spec(&t->spec, err) != STATUS_OK)
         goto failed;
-    if (t->spec.pattern && !(t->splitter = splitter_new(t->spec.pattern, err)))
+    if (fill_steps(t, err) != STATUS_OK)
         goto failed;
+    t->control = token_roles_control(&t->spec);
     token_index_init(&t->index, &t->spec);
+    fill_texts(t);
     fill_symbols(t);
     if (t->spec.kind == TOKENIZER_SCORED)
         fill_scored_pairs(t);
     else if (fill_ranked_pairs(t, err) != STATUS_OK)
         goto failed;
     fill_joints(t);
-    t->control = token_roles_control(&t->spec);
-    fill_names(&t->spec, false, &t->added);
-    fill_names(&t->spec, true, &t->named);
+    if (fill_names(t, err) != STATUS_OK)
+        goto failed;
     return t;
 
 failed:
@@ -364,9 +420,12 @@ void tokenizer_free(Tokenizer *tokenizer)
     encode_work_free_all(tokenizer->idle);
     pthread_mutex_destroy(&tokenizer->lock);
     splitter_free(tokenizer->splitter);
-    free(tokenizer->added.lengths);
-    free(tokenizer->named.lengths);
+    normalizer_free(tokenizer->normalizer);
+    free(tokenizer->normal_of);
+    name_set_clear(&tokenizer->names);
+    name_set_clear(&tokenizer->normal_names);
     free(tokenizer->control);
+    free(tokenizer->texts);
     free(tokenizer->joints);
     free(tokenizer->characters);
     pair_table_clear(&tokenizer->pairs);
@@ -421,6 +480,49 @@ int32_t tokenizer_find(const Tokenizer *tokenizer, const char *text, int64_t byt
     return token_index_find(&tokenizer->index, &tokenizer->spec, text, bytes);
 }
 
+/* The bytes that a token decodes to. A name that is found in normalised text is that text.
+ * `drop`: without its spaces as the vocabulary writes them. */
+static const char *shown(const Tokenizer *t, int32_t id, bool drop, int64_t *bytes, StrBuf *spaced)
+{
+    const char *text = token_text(&t->spec, id);
+    *bytes = token_bytes(&t->spec, id);
+    if (t->spec.types[id] != TOKEN_ADDED && t->spec.types[id] != TOKEN_SPECIAL)
+        return text;
+    if (t->normal_of && t->normal_of[id] >= 0) {
+        const Name *name = &t->normal_names.names[t->normal_of[id]];
+        text = t->normal_names.text.data + name->at;
+        *bytes = name->bytes;
+    }
+    if (!t->spaces || !memmem(text, (size_t)*bytes, TEXT_METASPACE, 3))
+        return text;
+    text_step_replace(spaced, text, *bytes, TEXT_METASPACE, drop ? "" : " ");
+    *bytes = spaced->size;
+    return spaced->data ? spaced->data : "";
+}
+
+static DecodeStrip strip_of(const TokenizerSpec *spec)
+{
+    if (spec->strip != STRIP_PREFIX)
+        return spec->strip;
+    return spec->add_prefix_space && !spec->byte_level ? STRIP_SPACE : STRIP_NOTHING;
+}
+
+/* Appends the token that a text begins with. */
+static void append_first(const Tokenizer *t, int32_t id, StrBuf *out)
+{
+    StrBuf spaced = {0};
+    DecodeStrip strip = strip_of(&t->spec);
+    int64_t bytes;
+    const char *text = shown(t, id, strip == STRIP_TOKEN, &bytes, &spaced);
+    if (strip == STRIP_TOKEN && t->spec.types[id] == TOKEN_TEXT) {
+        text_step_replace(out, text, bytes, " ", "");
+    } else {
+        int64_t skipped = strip == STRIP_SPACE && bytes > 0 && text[0] == ' ';
+        strbuf_append(out, text + skipped, (size_t)(bytes - skipped));
+    }
+    strbuf_clear(&spaced);
+}
+
 void tokenizer_decode_on(const Tokenizer *tokenizer, const int32_t *ids, int64_t count,
                          bool specials, bool *at_start, StrBuf *out)
 {
@@ -434,15 +536,16 @@ void tokenizer_decode_on(const Tokenizer *tokenizer, const int32_t *ids, int64_t
         bool hidden = spec->types[ids[i]] == TOKEN_SPECIAL || spec->types[ids[i]] == TOKEN_UNUSED;
         if (hidden && !specials)
             continue;
-        const char *text = token_text(spec, ids[i]);
-        int64_t bytes = token_bytes(spec, ids[i]);
-        int64_t skipped = 0;
-        if (!hidden) {
-            bool prefixed = *at_start && spec->add_prefix_space && !spec->byte_level;
-            skipped = prefixed && text[0] == ' ';
+        if (*at_start && !hidden) {
+            append_first(tokenizer, ids[i], out);
             *at_start = false;
+            continue;
         }
-        strbuf_append(out, text + skipped, (size_t)(bytes - skipped));
+        StrBuf spaced = {0};
+        int64_t bytes;
+        const char *text = shown(tokenizer, ids[i], false, &bytes, &spaced);
+        strbuf_append(out, text, (size_t)bytes);
+        strbuf_clear(&spaced);
     }
 }
 

@@ -25,6 +25,24 @@ typedef enum TokenType {
     TOKEN_ADDED = 4, /* found in any text before all else, whole; decodes to itself */
 } TokenType;
 
+/* How the name of an added or special token is found in a text; bits. */
+enum {
+    FIND_SINGLE_WORD = 1, /* only where no word goes on */
+    FIND_LSTRIP = 2,      /* with the white space before it, */
+    FIND_RSTRIP = 4,      /* and behind it */
+    FIND_NORMALIZED = 8,  /* its normal form in the normalised text, behind all other names */
+    FIND_CHARACTER = 16,  /* elsewhere the token is a character like others */
+    FIND_BITS = 32,
+};
+
+/* What decoding takes off the beginning of a text. */
+typedef enum DecodeStrip {
+    STRIP_PREFIX = 0, /* the space of add_prefix_space (not for byte_level, which cannot know) */
+    STRIP_NOTHING = 1,
+    STRIP_SPACE = 2, /* one space */
+    STRIP_TOKEN = 3, /* all spaces of the first token */
+} DecodeStrip;
+
 /* Everything a file stores of a tokenizer: plain data, owned by whoever filled it. Token i is the
  * bytes text[offsets[i]] .. text[offsets[i + 1]]; always the real bytes it stands for (byte-level
  * surface strings are undone when read), except that specials hold their names. */
@@ -42,7 +60,14 @@ typedef struct TokenizerSpec {
     bool add_prefix_space; /* a space before the text; byte_level: only if there is none */
     bool ignore_merges;    /* a whole pre-token that is a token is taken as it is */
     bool nfc;              /* the text is brought into Unicode's form C first */
-    bool bare_start;       /* texts begin without bos or eos: so the model was trained */
+    bool metaspace;        /* U+2581 in a text is a space; so too with add_prefix_space or scores */
+    bool fuse_unk;         /* unknown characters in a row are one unknown token */
+    /* What `nfc`, `pattern` and `add_prefix_space` cannot say: steps of core/text/normalizer.h and
+     * core/text/splitter.h, which then take their place. */
+    char *normalizer, *pre_tokenizer;
+    uint8_t *find;              /* (n_tokens) FIND_ bits; NULL: none anywhere */
+    DecodeStrip strip;          /* see there */
+    bool bare_start;            /* texts begin without bos or eos: so the model was trained */
     int32_t pad, bos, eos, unk; /* ids, -1: none */
     int32_t *ends;              /* (n_ends) further tokens that end a text, besides eos */
     int64_t n_ends;
@@ -74,11 +99,11 @@ const TokenizerSpec *tokenizer_spec(const Tokenizer *tokenizer); /* borrowed */
 
 /* Appends the ids of `bytes` bytes at `text`. Any byte string is accepted: characters without a
  * token and bytes that are not UTF-8 become byte tokens where the vocabulary has them, else the
- * unknown token, else nothing. Linear time. No bos or eos is added; names of specials in the text
- * are plain text. */
+ * unknown token, else nothing, which is told once. Linear time. No bos or eos is added; names of
+ * control tokens in the text are plain text, names of other added tokens are found. */
 void tokenizer_encode(const Tokenizer *tokenizer, const char *text, int64_t bytes, IdList *out);
 
-/* The same, but names of specials become their ids (chat templates, trusted prompts). */
+/* The same, but names of control tokens become their ids (chat templates, trusted prompts). */
 void tokenizer_encode_with_specials(const Tokenizer *tokenizer, const char *text, int64_t bytes,
                                     IdList *out);
 
@@ -87,8 +112,9 @@ void tokenizer_encode_with_specials(const Tokenizer *tokenizer, const char *text
 void tokenizer_encode_prompt(const Tokenizer *tokenizer, const char *text, int64_t bytes,
                              bool specials, IdList *out);
 
-/* The same, except within the `n` spans, which are in order: there, names of specials are plain
- * text. Tokens may reach across the borders of spans. */
+/* The same, except within the `n` spans, which are in order: there, names of control tokens are
+ * plain text, and so are those of all other marks that stand outside of the spans. Tokens may reach
+ * across the borders of spans. */
 typedef struct TextSpan {
     int64_t begin, end; /* bytes */
 } TextSpan;
@@ -106,8 +132,8 @@ bool tokenizer_is_control(const Tokenizer *tokenizer, int32_t id);
 void tokenizer_ends(const Tokenizer *tokenizer, IdList *out);
 
 /* Appends the bytes that the ids stand for. Specials and unused tokens are left out unless
- * `specials`. The space that add_prefix_space put before the text is taken off again (not for
- * byte_level, which cannot know). Ids outside the vocabulary become U+FFFD. */
+ * `specials`. The space that was put before the text is taken off again (DecodeStrip). Ids outside
+ * the vocabulary become U+FFFD. */
 void tokenizer_decode(const Tokenizer *tokenizer, const int32_t *ids, int64_t count, bool specials,
                       StrBuf *out);
 

@@ -1,13 +1,14 @@
-/* Encoding: names of added tokens are found first, what is not UTF-8 is set apart, the rest is
- * normalised where the vocabulary wants it, a pattern cuts it into pieces, pieces fall apart where
- * no merge can reach, and each is merged or recalled from a cache. None of these steps changes the
- * result of plain byte-pair merging. */
+/* Encoding a text without names: what is not UTF-8 is set apart, a pattern or steps cut the rest
+ * into pieces, pieces fall apart where no merge can reach, and each is merged or recalled from a
+ * cache. The last two change nothing of the result of plain byte-pair merging. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "core/text/nfc.h"
+#include "core/text/text_step.h"
 #include "core/text/tokenizer_impl.h"
 #include "core/text/utf8.h"
 
@@ -38,17 +39,9 @@ struct EncodeWork {
     int64_t symbols_capacity;
 };
 
-/* What one call of encode carries around. */
-typedef struct Encoding {
-    const Tokenizer *tokenizer;
-    EncodeWork *work;
-    const char *end; /* of the readable text */
-    IdList *out;
-} Encoding;
-
 /* ---- scratch memory -------------------------------------------------------------------------- */
 
-static EncodeWork *work_take(const Tokenizer *tokenizer)
+EncodeWork *encode_work_take(const Tokenizer *tokenizer)
 {
     /* The list of idle scratch memory is the one thing in a tokenizer that changes. */
     Tokenizer *owner = (Tokenizer *)(uintptr_t)tokenizer;
@@ -67,7 +60,7 @@ static EncodeWork *work_take(const Tokenizer *tokenizer)
     return work;
 }
 
-static void work_give_back(const Tokenizer *tokenizer, EncodeWork *work)
+void encode_work_give_back(const Tokenizer *tokenizer, EncodeWork *work)
 {
     Tokenizer *owner = (Tokenizer *)(uintptr_t)tokenizer;
     pthread_mutex_lock(&owner->lock);
@@ -92,9 +85,26 @@ void encode_work_free_all(EncodeWork *work)
 
 /* ---- from text to first symbols -------------------------------------------------------------- */
 
-static int32_t byte_or_unk(const Tokenizer *t, char byte)
+/* A character that has no token, and no unknown token to stand for it, is left out. */
+static void tell_lost(const Tokenizer *t, const char *text, int length)
 {
-    int32_t id = t->bytes[(uint8_t)byte];
+    if (atomic_exchange((atomic_bool *)(uintptr_t)&t->told, true))
+        return;
+    StrBuf bytes = {0};
+    for (int i = 0; i < length; i++)
+        strbuf_printf(&bytes, " %02X", (uint8_t)text[i]);
+    log_warn(
+        "the vocabulary has no token for the bytes%s of a text, and none for the unknown: they "
+        "are left out, and so are others like them",
+        bytes.data);
+    strbuf_clear(&bytes);
+}
+
+static int32_t byte_or_unk(const Tokenizer *t, const char *byte)
+{
+    int32_t id = t->bytes[(uint8_t)*byte];
+    if (id < 0 && t->spec.unk < 0)
+        tell_lost(t, byte, 1);
     return id >= 0 ? id : t->spec.unk;
 }
 
@@ -108,6 +118,8 @@ static int64_t fallback_symbols(const Tokenizer *t, const char *text, int length
     }
     if (complete)
         return length;
+    if (t->spec.unk < 0)
+        tell_lost(t, text, length);
     symbols[0] = t->spec.unk;
     return t->spec.unk >= 0;
 }
@@ -117,7 +129,7 @@ static int32_t character_token(const Tokenizer *t, const char *text, int length)
     if (length < 4)
         return t->characters[utf8_code(text, length)];
     int32_t id = token_index_find(&t->index, &t->spec, text, length);
-    bool usable = id >= 0 && (t->spec.types[id] == TOKEN_TEXT || t->spec.types[id] == TOKEN_ADDED);
+    bool usable = id >= 0 && t->texts[id];
     return usable ? id : -1;
 }
 
@@ -127,7 +139,7 @@ int64_t tokenizer_symbols(const Tokenizer *tokenizer, const char *text, int64_t 
     int64_t count = 0;
     if (tokenizer->spec.byte_level) {
         for (int64_t i = 0; i < bytes; i++) {
-            symbols[count] = byte_or_unk(tokenizer, text[i]);
+            symbols[count] = byte_or_unk(tokenizer, text + i);
             count += symbols[count] >= 0;
         }
         return count;
@@ -190,7 +202,7 @@ static void merge_piece(const Encoding *e, const char *text, int64_t bytes, int 
     EncodeWork *work = e->work;
     if (mark) {
         int32_t id = token_index_find(&t->index, &t->spec, text, bytes);
-        if (id >= 0 && t->spec.types[id] == TOKEN_TEXT) {
+        if (id >= 0 && t->spec.types[id] == TOKEN_TEXT && t->texts[id]) {
             id_list_add(e->out, id);
             return;
         }
@@ -237,7 +249,7 @@ static int64_t first_symbols(const Tokenizer *t, const char *text, int length,
                              int32_t symbols[UTF8_MAX])
 {
     if (t->spec.byte_level) {
-        symbols[0] = byte_or_unk(t, text[0]);
+        symbols[0] = byte_or_unk(t, text);
         return symbols[0] >= 0;
     }
     symbols[0] = character_token(t, text, length);
@@ -273,10 +285,8 @@ static void encode_by_joints(const Encoding *e, const char *text, int64_t bytes)
         encode_piece(e, text + start, bytes - start, 0);
 }
 
-/* A piece that the pattern made. */
-static void encode_pretoken(void *context, const char *text, int64_t bytes)
+static void encode_whole(const Encoding *e, const char *text, int64_t bytes)
 {
-    const Encoding *e = context;
     const Tokenizer *t = e->tokenizer;
     int mark = t->spec.ignore_merges ? WHOLE : 0;
     if (bytes <= CACHE_TEXT) {
@@ -285,7 +295,7 @@ static void encode_pretoken(void *context, const char *text, int64_t bytes)
     }
     if (mark) {
         int32_t id = token_index_find(&t->index, &t->spec, text, bytes);
-        if (id >= 0 && t->spec.types[id] == TOKEN_TEXT) {
+        if (id >= 0 && t->spec.types[id] == TOKEN_TEXT && t->texts[id]) {
             id_list_add(e->out, id);
             return;
         }
@@ -293,156 +303,81 @@ static void encode_pretoken(void *context, const char *text, int64_t bytes)
     encode_by_joints(e, text, bytes);
 }
 
-/* ---- texts ----------------------------------------------------------------------------------- */
-
-static void encode_normal(Encoding *e, const char *text, int64_t bytes)
+/* Unknown tokens in a row, from `start` on, become one. */
+static void fuse_unknown(const Tokenizer *t, IdList *out, int64_t start)
 {
-    if (e->tokenizer->splitter)
-        splitter_run(e->tokenizer->splitter, e->work->splitter, text, bytes, encode_pretoken, e);
-    else if (e->tokenizer->spec.ignore_merges)
-        encode_pretoken(e, text, bytes);
-    else
-        encode_by_joints(e, text, bytes);
+    int64_t kept = start;
+    for (int64_t i = start; i < out->count; i++)
+        if (out->items[i] != t->spec.unk || kept == start || out->items[kept - 1] != t->spec.unk)
+            out->items[kept++] = out->items[i];
+    out->count = kept;
 }
 
-static void encode_valid(Encoding *e, const char *text, int64_t bytes)
+/* A piece that the pattern or the steps made; steps make it in memory of its own. */
+static void encode_pretoken(void *context, const char *text, int64_t bytes)
+{
+    Encoding *e = context;
+    const Tokenizer *t = e->tokenizer;
+    const char *end = e->end;
+    int64_t start = e->out->count;
+    StrBuf spaced = {0};
+    /* Where there is a token for it; elsewhere the mark falls back to its own bytes. */
+    if (t->spaces && t->characters && t->characters[' '] >= 0 &&
+        memmem(text, (size_t)bytes, TEXT_METASPACE, 3)) {
+        text_put_spaces(&spaced, text, bytes);
+        text = spaced.data;
+        bytes = spaced.size;
+    }
+    if (spaced.data || t->spec.pre_tokenizer)
+        e->end = text + bytes;
+    encode_whole(e, text, bytes);
+    if (t->spec.fuse_unk && t->spec.unk >= 0)
+        fuse_unknown(t, e->out, start);
+    e->end = end;
+    strbuf_clear(&spaced);
+}
+
+/* ---- texts ----------------------------------------------------------------------------------- */
+
+static void encode_normal(Encoding *e, const char *text, int64_t bytes, bool first)
+{
+    if (e->tokenizer->splitter)
+        splitter_run(e->tokenizer->splitter, e->work->splitter, text, bytes, first, encode_pretoken,
+                     e);
+    else
+        encode_pretoken(e, text, bytes);
+}
+
+static void encode_valid(Encoding *e, const char *text, int64_t bytes, bool first)
 {
     if (!e->tokenizer->spec.nfc || nfc_is_plain(text, bytes)) {
-        encode_normal(e, text, bytes);
+        encode_normal(e, text, bytes, first);
         return;
     }
     StrBuf normal = {0};
     nfc_append(&normal, text, bytes);
     const char *end = e->end;
     e->end = normal.data + normal.size;
-    encode_normal(e, normal.data, normal.size);
+    encode_normal(e, normal.data, normal.size, first);
     e->end = end;
     strbuf_clear(&normal);
 }
 
-/* Text between names: valid stretches, and bytes that are not UTF-8 one by one. */
-static void encode_stretch(Encoding *e, const char *text, int64_t bytes)
+void encode_stretches(Encoding *e, const char *text, int64_t bytes, bool first)
 {
     while (bytes > 0) {
         int64_t valid = utf8_valid_prefix(text, bytes);
         if (valid > 0)
-            encode_valid(e, text, valid);
+            encode_valid(e, text, valid, first);
         text += valid;
         bytes -= valid;
         if (bytes > 0) {
-            int32_t id = byte_or_unk(e->tokenizer, *text);
+            int32_t id = byte_or_unk(e->tokenizer, text);
             if (id >= 0)
                 id_list_add(e->out, id);
             text++;
             bytes--;
         }
+        first = false;
     }
-}
-
-static void encode_section(Encoding *e, const char *text, int64_t bytes)
-{
-    const TokenizerSpec *spec = &e->tokenizer->spec;
-    if (bytes == 0)
-        return;
-    if (!spec->add_prefix_space || (spec->byte_level && text[0] == ' ')) {
-        encode_stretch(e, text, bytes);
-        return;
-    }
-    char *copy = xmalloc((size_t)bytes + 1);
-    copy[0] = ' ';
-    memcpy(copy + 1, text, (size_t)bytes);
-    const char *end = e->end;
-    e->end = copy + bytes + 1;
-    encode_stretch(e, copy, bytes + 1);
-    e->end = end;
-    free(copy);
-}
-
-/* Which names are found where. */
-typedef struct Names {
-    const NameSet *set;
-    const TextSpan *plain; /* (n_plain) in order: no specials here */
-    int64_t n_plain;
-} Names;
-
-/* The longest name of the set at `text`, or -1. */
-static int32_t find_name(const Tokenizer *t, const NameSet *set, const char *text, int64_t bytes)
-{
-    if (!set->first[(uint8_t)text[0]])
-        return -1;
-    for (int64_t i = 0; i < set->n_lengths; i++) {
-        if (set->lengths[i] > bytes)
-            continue;
-        int32_t id = token_index_find(&t->index, &t->spec, text, set->lengths[i]);
-        if (id >= 0 && (t->spec.types[id] == TOKEN_ADDED ||
-                        (set == &t->named && t->spec.types[id] == TOKEN_SPECIAL)))
-            return id;
-    }
-    return -1;
-}
-
-/* The longest name at text[i] that counts there, or -1. Within a plain span only added tokens do,
- * and a name of the markup does not reach into a span. */
-static int32_t name_at(const Tokenizer *t, const Names *names, const char *text, int64_t bytes,
-                       int64_t i, int64_t *span)
-{
-    while (*span < names->n_plain && names->plain[*span].end <= i)
-        ++*span;
-    if (*span == names->n_plain)
-        return find_name(t, names->set, text + i, bytes - i);
-    int64_t begin = names->plain[*span].begin;
-    return begin <= i ? find_name(t, &t->added, text + i, bytes - i)
-                      : find_name(t, names->set, text + i, begin - i);
-}
-
-static void encode(const Tokenizer *t, const Names *names, const char *text, int64_t bytes,
-                   IdList *out)
-{
-    Encoding e = {t, work_take(t), text + bytes, out};
-    int64_t start = 0, span = 0;
-    for (int64_t i = 0; names->set->n_lengths > 0 && i < bytes;) {
-        int32_t id = name_at(t, names, text, bytes, i, &span);
-        if (id < 0) {
-            i++;
-            continue;
-        }
-        encode_section(&e, text + start, i - start);
-        id_list_add(out, id);
-        i += t->spec.offsets[id + 1] - t->spec.offsets[id];
-        start = i;
-    }
-    encode_section(&e, text + start, bytes - start);
-    work_give_back(t, e.work);
-}
-
-void tokenizer_encode(const Tokenizer *tokenizer, const char *text, int64_t bytes, IdList *out)
-{
-    encode(tokenizer, &(Names){.set = &tokenizer->added}, text, bytes, out);
-}
-
-void tokenizer_encode_with_specials(const Tokenizer *tokenizer, const char *text, int64_t bytes,
-                                    IdList *out)
-{
-    encode(tokenizer, &(Names){.set = &tokenizer->named}, text, bytes, out);
-}
-
-void tokenizer_encode_marked(const Tokenizer *tokenizer, const char *text, int64_t bytes,
-                             const TextSpan *plain, int64_t n, IdList *out)
-{
-    encode(tokenizer, &(Names){&tokenizer->named, plain, n}, text, bytes, out);
-}
-
-void tokenizer_encode_prompt(const Tokenizer *tokenizer, const char *text, int64_t bytes,
-                             bool specials, IdList *out)
-{
-    const TokenizerSpec *spec = &tokenizer->spec;
-    int32_t start = tokenizer_start(tokenizer);
-    if (start < 0 && bytes == 0) /* an empty prompt must have something to go on from */
-        start = spec->bos >= 0 ? spec->bos : spec->eos;
-    if (start >= 0)
-        id_list_add(out, start);
-    if (specials)
-        tokenizer_encode_with_specials(tokenizer, text, bytes, out);
-    else
-        tokenizer_encode(tokenizer, text, bytes, out);
 }

@@ -1,10 +1,14 @@
-/* What tokenizer.c builds and tokenizer_encode.c uses. Private to core/text. */
+/* What tokenizer.c builds and tokenizer_text.c and tokenizer_encode.c use. Private to core/text. */
 #ifndef CAMBIUM_CORE_TEXT_TOKENIZER_IMPL_H
 #define CAMBIUM_CORE_TEXT_TOKENIZER_IMPL_H
 
 #include <pthread.h>
 
+#include <stdatomic.h>
+
 #include "core/text/bpe_merge.h"
+#include "core/text/name_set.h"
+#include "core/text/normalizer.h"
 #include "core/text/splitter.h"
 #include "core/text/token_index.h"
 #include "core/text/tokenizer.h"
@@ -13,33 +17,44 @@ enum { CHARS = 0x10000 }; /* characters whose token is looked up directly */
 
 typedef struct EncodeWork EncodeWork;
 
-/* Names to find in the text before anything else, by length: at each place the longest wins. */
-typedef struct NameSet {
-    int64_t *lengths; /* the distinct lengths, descending */
-    int64_t n_lengths;
-    int64_t lengths_capacity;
-    bool first[256]; /* bytes that some name begins with */
-} NameSet;
-
 struct Tokenizer {
     TokenizerSpec spec;
     TokenIndex index;
     PairTable pairs;
     bool *control;       /* (n_tokens), see token_roles_control */
+    bool *texts;         /* (n_tokens) that characters of a text may become */
     int32_t bytes[256];  /* tokens of single bytes, -1: none */
     bool all_bytes;      /* every one of them is there */
     int32_t *characters; /* (CHARS) text tokens of single characters, -1: none; not byte_level */
     uint64_t *joints;    /* bit set: pairs of first symbols between which a merge may reach */
     int joint_shift;
-    Splitter *splitter; /* NULL: no pattern */
-    NameSet added;      /* TOKEN_ADDED */
-    NameSet named;      /* TOKEN_ADDED and TOKEN_SPECIAL */
+    Normalizer *normalizer; /* NULL: none but nfc */
+    Splitter *splitter;     /* NULL: no pattern */
+    bool spaces;            /* U+2581 in a text is a space */
+    NameSet names;          /* of added and special tokens, */
+    NameSet normal_names;   /* and those that are found in the normalised text */
+    int32_t *normal_of;     /* (n_tokens) which of these a token is, -1: none; NULL: all */
+    atomic_bool told;       /* that characters are lost */
     /* Scratch memory of calls that are not running, for the next ones. */
     pthread_mutex_t lock;
     EncodeWork *idle;
 };
 
+/* What one call of encode carries around. */
+typedef struct Encoding {
+    const Tokenizer *tokenizer;
+    EncodeWork *work;
+    const char *end; /* of the readable text */
+    IdList *out;
+} Encoding;
+
+EncodeWork *encode_work_take(const Tokenizer *tokenizer);
+void encode_work_give_back(const Tokenizer *tokenizer, EncodeWork *work);
 void encode_work_free_all(EncodeWork *work);
+
+/* Appends the ids of a text without names: what is not UTF-8 byte by byte, the rest in pieces.
+ * `first`: it begins the whole text. */
+void encode_stretches(Encoding *e, const char *text, int64_t bytes, bool first);
 
 /* Which bit of `joints` stands for two neighbouring first symbols. Different pairs may share a bit:
  * a bit set in vain only makes a piece longer than it need be. */

@@ -8,14 +8,11 @@
 #include "core/base/mem.h"
 #include "core/text/byte_alphabet.h"
 #include "core/text/json_read.h"
+#include "core/text/text_step.h"
+#include "core/text/token_roles.h"
 #include "core/text/tokenizer_json.h"
+#include "core/text/tokenizer_json_reader.h"
 #include "core/text/utf8.h"
-
-const char tokenizer_gpt2_pattern[] =
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-
-/* U+2581, which stands for a space in SentencePiece's vocabularies. */
-#define METASPACE "\xE2\x96\x81"
 
 enum {
     FILE_LIMIT = 1 << 30,
@@ -25,44 +22,12 @@ enum {
 };
 static const char zero_escape[] = "\\u0000";
 
-typedef struct Reader {
-    json_t *root;
-    json_t *vocab; /* borrowed from root */
-    TokenizerSpec *spec;
-    Err *err;
-    const char **surfaces; /* (n_tokens) as the file writes them, NULL: no such token */
-    StrBuf pattern;
-    bool byte_level;    /* a ByteLevel pre-tokenizer was seen */
-    bool metaspace;     /* spaces are written as METASPACE */
-    bool byte_fallback; /* <0xXX> tokens */
-    /* jansson takes no zero in keys, so an escaped one travels as a character that the file does
-     * not hold; empty when there is no zero. */
-    char stand_in[UTF8_MAX + 1];
-} Reader;
-
-/* ---- small questions ------------------------------------------------------------------------- */
-
-static const char *type_of(const json_t *part)
-{
-    const char *type = json_string_value(json_object_get(part, "type"));
-    return type ? type : "(without a type)";
-}
+typedef JsonReader Reader;
 
 static bool is_nothing(const json_t *value)
 {
     return !value || json_is_null(value) ||
            (json_is_string(value) && json_string_length(value) == 0);
-}
-
-static bool flag(const json_t *part, const char *name, bool standard)
-{
-    const json_t *value = json_object_get(part, name);
-    return json_is_boolean(value) ? json_is_true(value) : standard;
-}
-
-static bool text_is(const json_t *value, const char *text)
-{
-    return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
 }
 
 static Status refuse(const Reader *reader, const char *role, const char *what)
@@ -75,154 +40,6 @@ static int64_t surface_id(const Reader *reader, const char *surface)
 {
     const json_t *id = json_object_get(reader->vocab, surface);
     return json_is_integer(id) ? json_integer_value(id) : -1;
-}
-
-/* ---- normalizer, pre-tokenizer, decoder ------------------------------------------------------ */
-
-static Status read_normalizer(Reader *reader, const json_t *part)
-{
-    if (is_nothing(part))
-        return STATUS_OK;
-    const char *type = type_of(part);
-    if (strcmp(type, "Sequence") == 0) {
-        size_t i;
-        json_t *item;
-        json_array_foreach(json_object_get(part, "normalizers"), i, item)
-            TRY(read_normalizer(reader, item));
-        return STATUS_OK;
-    }
-    if (strcmp(type, "NFC") == 0) {
-        reader->spec->nfc = true;
-        return STATUS_OK;
-    }
-    const json_t *pattern = json_object_get(part, "pattern");
-    if (strcmp(type, "Prepend") == 0 && text_is(json_object_get(part, "prepend"), METASPACE) &&
-        !reader->metaspace) {
-        reader->spec->add_prefix_space = true;
-        return STATUS_OK;
-    }
-    if (strcmp(type, "Replace") == 0 && text_is(json_object_get(pattern, "String"), " ") &&
-        text_is(json_object_get(part, "content"), METASPACE)) {
-        reader->metaspace = true;
-        return STATUS_OK;
-    }
-    return refuse(reader, "normalizer", type);
-}
-
-/* Adds one pattern, as a line of its own; line feeds in it become escapes. */
-static void add_pattern(Reader *reader, const char *pattern)
-{
-    if (reader->pattern.size > 0)
-        strbuf_putc(&reader->pattern, '\n');
-    size_t zero = strlen(reader->stand_in);
-    for (const char *p = pattern; *p; p++) {
-        const char *next = p + (*p == '\\');
-        if (zero > 0 && strncmp(next, reader->stand_in, zero) == 0) {
-            strbuf_puts(&reader->pattern, "\\x00");
-            p = next + zero - 1;
-        } else if (*p == '\\' && p[1] != '\0' && p[1] != '\n') {
-            strbuf_append(&reader->pattern, p++, 2);
-        } else if (*p == '\\' && p[1] == '\n') {
-            strbuf_puts(&reader->pattern, "\\n");
-            p++;
-        } else if (*p == '\n') {
-            strbuf_puts(&reader->pattern, "\\n");
-        } else {
-            strbuf_putc(&reader->pattern, *p);
-        }
-    }
-}
-
-static void add_literal(Reader *reader, const char *text)
-{
-    StrBuf escaped = {0};
-    for (const char *p = text; *p; p++) {
-        if (*p != '\n' && strchr("\\^$.[]|()?*+{}", *p))
-            strbuf_putc(&escaped, '\\');
-        strbuf_putc(&escaped, *p);
-    }
-    add_pattern(reader, escaped.data ? escaped.data : "");
-    strbuf_clear(&escaped);
-}
-
-static Status read_split(Reader *reader, const json_t *part)
-{
-    const json_t *pattern = json_object_get(part, "pattern");
-    const json_t *regex = json_object_get(pattern, "Regex");
-    const json_t *literal = json_object_get(pattern, "String");
-    if (!text_is(json_object_get(part, "behavior"), "Isolated") || flag(part, "invert", false))
-        return refuse(reader, "pre-tokenizer", "Split with a behavior other than Isolated");
-    if (json_is_string(regex) && json_string_length(regex) > 0)
-        add_pattern(reader, json_string_value(regex));
-    else if (json_is_string(literal) && json_string_length(literal) > 0)
-        add_literal(reader, json_string_value(literal));
-    else
-        return refuse(reader, "pre-tokenizer", "Split without a pattern");
-    return STATUS_OK;
-}
-
-static Status read_byte_level(Reader *reader, const json_t *part)
-{
-    if (flag(part, "add_prefix_space", true)) {
-        /* Behind another pre-tokenizer the space would go before each of its pieces. */
-        if (reader->pattern.size > 0)
-            return refuse(reader, "pre-tokenizer", "ByteLevel with add_prefix_space after another");
-        reader->spec->add_prefix_space = true;
-    }
-    if (flag(part, "use_regex", true))
-        add_pattern(reader, tokenizer_gpt2_pattern);
-    reader->byte_level = true;
-    return STATUS_OK;
-}
-
-static Status read_pre_tokenizer(Reader *reader, const json_t *part)
-{
-    if (is_nothing(part))
-        return STATUS_OK;
-    const char *type = type_of(part);
-    if (strcmp(type, "Sequence") == 0) {
-        size_t i;
-        json_t *item;
-        json_array_foreach(json_object_get(part, "pretokenizers"), i, item)
-            TRY(read_pre_tokenizer(reader, item));
-        return STATUS_OK;
-    }
-    if (reader->byte_level || reader->metaspace) /* it would see other characters than the text's */
-        return refuse(reader, "combination of a pre-tokenizer after ByteLevel or Replace:", type);
-    if (strcmp(type, "ByteLevel") == 0)
-        return read_byte_level(reader, part);
-    if (strcmp(type, "Split") == 0)
-        return read_split(reader, part);
-    if (strcmp(type, "Digits") == 0) {
-        add_pattern(reader, flag(part, "individual_digits", false) ? "\\p{N}" : "\\p{N}+");
-        return STATUS_OK;
-    }
-    if (strcmp(type, "Punctuation") == 0 &&
-        text_is(json_object_get(part, "behavior"), "Isolated")) {
-        add_pattern(reader, "[!-/:-@\\[-`{-~\\p{P}]");
-        return STATUS_OK;
-    }
-    return refuse(reader, "pre-tokenizer", type);
-}
-
-/* Decoding follows from the rest; here only what would decode otherwise is found. */
-static Status check_decoder(const Reader *reader, const json_t *part)
-{
-    static const char *const known[] = {"ByteLevel", "Replace", "ByteFallback", "Fuse", "Strip"};
-    if (is_nothing(part))
-        return STATUS_OK;
-    const char *type = type_of(part);
-    if (strcmp(type, "Sequence") == 0) {
-        size_t i;
-        json_t *item;
-        json_array_foreach(json_object_get(part, "decoders"), i, item)
-            TRY(check_decoder(reader, item));
-        return STATUS_OK;
-    }
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(type, known[i]) == 0)
-            return STATUS_OK;
-    return refuse(reader, "decoder", type);
 }
 
 /* ---- vocabulary ------------------------------------------------------------------------------ */
@@ -246,12 +63,6 @@ static Status check_added_token(const Reader *reader, const json_t *token)
     if (is_nothing(content) || !json_is_string(content))
         return err_set(reader->err, "tokenizer.json: an added token has no content");
     const char *text = json_string_value(content);
-    static const char *const flags[] = {"single_word", "lstrip", "rstrip"};
-    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
-        if (flag(token, flags[i], false))
-            return err_set(reader->err,
-                           "tokenizer.json: %s of the added token \"%.60s\" is not supported",
-                           flags[i], text);
     int64_t known = surface_id(reader, text);
     if (known >= 0 && known != json_integer_value(json_object_get(token, "id")))
         return err_set(reader->err, "tokenizer.json: the added token \"%.60s\" has two ids", text);
@@ -265,6 +76,40 @@ static Status set_surface(Reader *reader, const char *surface, int64_t id)
                        reader->surfaces[id], surface, (long long)id);
     reader->surfaces[id] = surface;
     return STATUS_OK;
+}
+
+/* How names are found. Without a normalizer the last bit only says who goes first, which is nothing
+ * to say where it is the same of all. */
+static void read_ways(Reader *reader, const json_t *added)
+{
+    static const char *const ways[] = {"single_word", "lstrip", "rstrip", "normalized"};
+    TokenizerSpec *spec = reader->spec;
+    uint8_t *find = xcalloc((size_t)spec->n_tokens + 1, 1), all = 0;
+    size_t i, normalized = 0;
+    json_t *token;
+    json_array_foreach(added, i, token)
+    {
+        uint8_t *bits = &find[json_integer_value(json_object_get(token, "id"))];
+        *bits = 0;
+        for (int way = 0; way < 4; way++)
+            if (text_step_flag(token, ways[way], false))
+                *bits |= (uint8_t)(1 << way);
+        normalized += (*bits & FIND_NORMALIZED) != 0;
+        const char *content = json_string_value(json_object_get(token, "content"));
+        if (!text_step_flag(token, "special", false) && surface_id(reader, content) >= 0 &&
+            content[utf8_length(content[0])] == '\0')
+            *bits |= FIND_CHARACTER;
+    }
+    bool same = normalized == json_array_size(added) && !spec->normalizer;
+    for (int64_t id = 0; id < spec->n_tokens; id++) {
+        if (same)
+            find[id] &= (uint8_t)~FIND_NORMALIZED;
+        all |= find[id];
+    }
+    if (all)
+        spec->find = find;
+    else
+        free(find);
 }
 
 /* Finds each token's id, surface and type; ids that nothing has are unused tokens. */
@@ -305,8 +150,9 @@ static Status list_tokens(Reader *reader, const json_t *added)
     {
         int64_t at = json_integer_value(json_object_get(token, "id"));
         TRY(set_surface(reader, json_string_value(json_object_get(token, "content")), at));
-        spec->types[at] = flag(token, "special", false) ? TOKEN_SPECIAL : TOKEN_ADDED;
+        spec->types[at] = text_step_flag(token, "special", false) ? TOKEN_SPECIAL : TOKEN_ADDED;
     }
+    read_ways(reader, added);
     return STATUS_OK;
 }
 
@@ -339,7 +185,7 @@ static Status append_token(Reader *reader, int64_t id, StrBuf *out)
                            "tokenizer.json: token \"%.60s\" is not written in the byte alphabet",
                            surface);
     } else if (*type == TOKEN_TEXT && reader->metaspace) {
-        append_replaced(out, surface, METASPACE, " ", 1);
+        append_replaced(out, surface, TEXT_METASPACE, " ", 1);
     } else if (reader->stand_in[0]) {
         append_replaced(out, surface, reader->stand_in, "", 1);
     } else {
@@ -424,6 +270,43 @@ done:
     return status;
 }
 
+/* The bytes that a surface of the vocabulary stands for. */
+static void append_meaning(const Reader *reader, const char *surface, StrBuf *out)
+{
+    if (reader->byte_level && byte_alphabet_read(out, surface, (int64_t)strlen(surface)))
+        return;
+    strbuf_reset(out);
+    if (reader->metaspace)
+        text_put_spaces(out, surface, (int64_t)strlen(surface));
+    else
+        strbuf_puts(out, surface);
+}
+
+/* An added token may be a token of the vocabulary, too. Where that stands for other bytes than it
+ * is written with, and texts become it, one token would have two meanings. */
+static Status check_meanings(const Reader *reader)
+{
+    const TokenizerSpec *spec = reader->spec;
+    Status status = STATUS_OK;
+    StrBuf meaning = {0};
+    for (int32_t id = 0; id < spec->n_tokens && status == STATUS_OK; id++) {
+        const char *surface = reader->surfaces[id];
+        if ((spec->types[id] != TOKEN_ADDED && spec->types[id] != TOKEN_SPECIAL) ||
+            surface_id(reader, surface) < 0)
+            continue;
+        strbuf_reset(&meaning);
+        append_meaning(reader, surface, &meaning);
+        bool other = strcmp(meaning.data ? meaning.data : "", surface) != 0;
+        if (other && (meaning.size == 1 || token_role_is_merged(spec, id)))
+            status = err_set(reader->err,
+                             "tokenizer.json: the added token \"%.60s\" is a token of the "
+                             "vocabulary for other bytes, which is not supported",
+                             surface);
+    }
+    strbuf_clear(&meaning);
+    return status;
+}
+
 /* ---- special tokens -------------------------------------------------------------------------- */
 
 static int32_t find_special(const Reader *reader, const char *const *names, size_t count)
@@ -453,41 +336,60 @@ static void name_specials(Reader *reader)
         spec->eos = find_special(reader, eos, sizeof eos / sizeof *eos);
 }
 
-static void read_template(Reader *reader, const json_t *part)
+/* The id that the template's own table gives the name. */
+static Status template_id(const Reader *reader, const json_t *part, const char *name, int32_t *out)
 {
-    size_t i;
+    const json_t *entry = json_object_get(json_object_get(part, "special_tokens"), name);
+    const json_t *ids = json_object_get(entry, "ids"), *id = json_array_get(ids, 0);
+    if (json_array_size(ids) > 1)
+        return refuse(reader, "post-processor", "TemplateProcessing with several tokens in one");
+    *out = find_special(reader, &name, 1);
+    if (json_is_integer(id) && json_integer_value(id) >= 0 &&
+        json_integer_value(id) < reader->spec->n_tokens)
+        *out = (int32_t)json_integer_value(id);
+    return STATUS_OK;
+}
+
+static Status read_template(Reader *reader, const json_t *part)
+{
+    size_t i, before = 0;
     json_t *item;
     bool behind = false;
     json_array_foreach(json_object_get(part, "single"), i, item)
     {
+        int32_t id = -1;
         const char *name =
             json_string_value(json_object_get(json_object_get(item, "SpecialToken"), "id"));
         if (!name) {
             behind = true;
             continue;
         }
-        int32_t id = find_special(reader, &name, 1);
+        TRY(template_id(reader, part, name, &id));
         if (behind) {
             reader->spec->eos = id;
-        } else if (reader->spec->bos < 0) {
+        } else if (before++ > 0) {
+            return refuse(reader, "post-processor",
+                          "TemplateProcessing with several tokens before a text");
+        } else {
             reader->spec->bos = id;
             reader->spec->bare_start = id < 0;
         }
     }
+    return STATUS_OK;
 }
 
 static Status read_post_processor(Reader *reader, const json_t *part)
 {
     if (is_nothing(part))
         return STATUS_OK;
-    const char *type = type_of(part);
+    const char *type = text_step_type(part);
     if (strcmp(type, "Sequence") == 0) {
         size_t i;
         json_t *item;
         json_array_foreach(json_object_get(part, "processors"), i, item)
             TRY(read_post_processor(reader, item));
     } else if (strcmp(type, "TemplateProcessing") == 0) {
-        read_template(reader, part);
+        TRY(read_template(reader, part));
     } else if (strcmp(type, "ByteLevel") != 0) {
         return refuse(reader, "post-processor", type);
     }
@@ -503,8 +405,8 @@ static Status check_model(Reader *reader, const json_t *model)
     reader->vocab = json_object_get(model, "vocab");
     const json_t *type = json_object_get(model, "type");
     bool nameless = !type && json_is_object(reader->vocab) && json_object_get(model, "merges");
-    if (!nameless && !text_is(type, "BPE"))
-        return refuse(reader, "model", type_of(model));
+    if (!nameless && !text_step_is(model, "type", "BPE"))
+        return refuse(reader, "model", text_step_type(model));
     if (!json_is_object(reader->vocab) || json_object_size(reader->vocab) == 0)
         return err_set(reader->err, "tokenizer.json: the model has no vocabulary");
     if (!json_is_array(json_object_get(model, "merges")))
@@ -533,8 +435,12 @@ static Status read_unk(Reader *reader, const json_t *model)
     for (int64_t i = 0; i < reader->spec->n_tokens; i++)
         bytes += reader->byte_fallback && reader->surfaces[i] &&
                  byte_token_value(reader->surfaces[i], strlen(reader->surfaces[i])) >= 0;
-    if (flag(model, "fuse_unk", false) && bytes < 256 && !reader->byte_level)
-        return refuse(reader, "setting", "fuse_unk without all byte tokens");
+    /* There the order of the two would depend on what comes between them. */
+    if (bytes > 0 && bytes < 256)
+        return refuse(reader, "setting",
+                      "byte_fallback without all byte tokens, but with unk_token");
+    /* With all byte tokens nothing is unknown. */
+    reader->spec->fuse_unk = text_step_flag(model, "fuse_unk", false) && bytes < 256;
     return STATUS_OK;
 }
 
@@ -543,23 +449,18 @@ static Status read_root(Reader *reader)
     const json_t *model = json_object_get(reader->root, "model");
     const json_t *added = json_object_get(reader->root, "added_tokens");
     TRY(check_model(reader, model));
-    reader->spec->ignore_merges = flag(model, "ignore_merges", false);
-    TRY(read_normalizer(reader, json_object_get(reader->root, "normalizer")));
-    if (reader->spec->add_prefix_space && !reader->metaspace)
-        return refuse(reader, "normalizer", "Prepend without Replace");
-    TRY(read_pre_tokenizer(reader, json_object_get(reader->root, "pre_tokenizer")));
-    TRY(check_decoder(reader, json_object_get(reader->root, "decoder")));
-    reader->byte_fallback = flag(model, "byte_fallback", false) && !reader->byte_level;
+    reader->spec->ignore_merges = text_step_flag(model, "ignore_merges", false);
+    TRY(tokenizer_json_steps(reader, added));
+    reader->byte_fallback = text_step_flag(model, "byte_fallback", false) && !reader->byte_level;
     TRY(list_tokens(reader, added));
     TRY(read_unk(reader, model));
     TRY(read_texts(reader));
     TRY(read_merges(reader, json_object_get(model, "merges")));
+    TRY(check_meanings(reader));
     reader->spec->bare_start = true; /* unless the template puts bos before texts */
     TRY(read_post_processor(reader, json_object_get(reader->root, "post_processor")));
     name_specials(reader);
     reader->spec->byte_level = reader->byte_level;
-    if (reader->pattern.size > 0)
-        reader->spec->pattern = strbuf_detach(&reader->pattern);
     reader->spec->name = xstrdup("tokenizer.json");
     return STATUS_OK;
 }
@@ -625,7 +526,6 @@ done:
         tokenizer_spec_clear(spec);
     json_decref(reader.root);
     free(reader.surfaces);
-    strbuf_clear(&reader.pattern);
     strbuf_clear(&replaced);
     return status;
 }

@@ -4,11 +4,11 @@
 #include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/text/byte_alphabet.h"
+#include "core/text/text_step.h"
+#include "core/text/token_roles.h"
 #include "core/text/tokenizer_impl.h"
 #include "core/text/tokenizer_json.h"
 #include "core/text/utf8.h"
-
-#define METASPACE "\xE2\x96\x81"
 
 typedef struct Writer {
     const Tokenizer *tokenizer;
@@ -66,12 +66,12 @@ static Status append_surface(Writer *writer, int64_t id)
         return err_set(writer->err, "token %lld is not UTF-8, which tokenizer.json cannot hold",
                        (long long)id);
     } else if (from_text && writer->metaspace) {
-        if (memmem(text, (size_t)bytes, METASPACE, 3))
+        if (memmem(text, (size_t)bytes, TEXT_METASPACE, 3))
             return err_set(writer->err,
                            "token %lld contains U+2581, which stands for a space in tokenizer.json",
                            (long long)id);
         for (int64_t i = 0; i < bytes; i++)
-            strbuf_append(&writer->surfaces, text[i] == ' ' ? METASPACE : text + i,
+            strbuf_append(&writer->surfaces, text[i] == ' ' ? TEXT_METASPACE : text + i,
                           text[i] == ' ' ? 3 : 1);
     } else {
         strbuf_append(&writer->surfaces, text, (size_t)bytes);
@@ -191,6 +191,7 @@ static void put_merges(const Writer *writer)
 
 static void put_added_tokens(const Writer *writer)
 {
+    static const char *const ways[] = {"single_word", "lstrip", "rstrip", "normalized"};
     const TokenizerSpec *spec = writer->spec;
     const char *between = "\n";
     strbuf_puts(writer->out, "\"added_tokens\":[");
@@ -199,9 +200,10 @@ static void put_added_tokens(const Writer *writer)
             continue;
         strbuf_printf(writer->out, "%s{\"id\":%lld,\"content\":", between, (long long)id);
         put_surface(writer, id);
-        strbuf_printf(writer->out,
-                      ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
-                      "\"normalized\":false,\"special\":%s}",
+        for (int way = 0; way < 4; way++)
+            strbuf_printf(writer->out, ",\"%s\":%s", ways[way],
+                          spec->find && spec->find[id] >> way & 1 ? "true" : "false");
+        strbuf_printf(writer->out, ",\"special\":%s}",
                       spec->types[id] == TOKEN_SPECIAL ? "true" : "false");
         between = ",\n";
     }
@@ -233,6 +235,13 @@ static Status put_pre_tokenizer(const Writer *writer)
 {
     const TokenizerSpec *spec = writer->spec;
     strbuf_puts(writer->out, "\"pre_tokenizer\":");
+    if (spec->pre_tokenizer || spec->normalizer) {
+        strbuf_puts(writer->out,
+                    spec->pre_tokenizer ? "{\"type\":\"Sequence\",\"pretokenizers\":" : "null");
+        strbuf_puts(writer->out, spec->pre_tokenizer ? spec->pre_tokenizer : "");
+        strbuf_puts(writer->out, spec->pre_tokenizer ? "},\n" : ",\n");
+        return STATUS_OK;
+    }
     if (writer->metaspace && spec->pattern)
         return err_set(writer->err, "tokenizer.json cannot hold add_prefix_space together with a "
                                     "pattern, unless the vocabulary is byte-level");
@@ -240,7 +249,7 @@ static Status put_pre_tokenizer(const Writer *writer)
         strbuf_puts(writer->out, "null");
     } else if (!spec->pattern) {
         put_byte_level(writer, false);
-    } else if (spec->byte_level && strcmp(spec->pattern, tokenizer_gpt2_pattern) == 0) {
+    } else if (spec->byte_level && strcmp(spec->pattern, text_gpt2_pattern) == 0) {
         put_byte_level(writer, true);
     } else if (spec->byte_level && spec->add_prefix_space) {
         return err_set(writer->err,
@@ -282,32 +291,80 @@ static void put_post_processor(const Writer *writer)
     strbuf_puts(out, "]}}},\n");
 }
 
-static void put_normalizer_and_decoder(const Writer *writer)
+static void put_normalizer(const Writer *writer)
 {
-    const char *nfc = writer->spec->nfc ? "{\"type\":\"NFC\"}" : "";
+    const TokenizerSpec *spec = writer->spec;
+    const char *between = "";
     strbuf_puts(writer->out, "\"normalizer\":");
-    if (writer->metaspace)
-        strbuf_printf(writer->out,
-                      "{\"type\":\"Sequence\",\"normalizers\":[%s%s{\"type\":\"Prepend\","
-                      "\"prepend\":\"" METASPACE "\"},{\"type\":\"Replace\",\"pattern\":"
-                      "{\"String\":\" \"},\"content\":\"" METASPACE "\"}]},\n",
-                      nfc, *nfc ? "," : "");
-    else
-        strbuf_printf(writer->out, "%s,\n", *nfc ? nfc : "null");
-    put_post_processor(writer);
+    if (spec->normalizer) {
+        strbuf_printf(writer->out, "{\"type\":\"Sequence\",\"normalizers\":%s},\n",
+                      spec->normalizer);
+        return;
+    }
+    bool marks = writer->metaspace && !spec->pre_tokenizer;
+    if (!spec->nfc && !marks) {
+        strbuf_puts(writer->out, "null,\n");
+        return;
+    }
+    strbuf_puts(writer->out, "{\"type\":\"Sequence\",\"normalizers\":[");
+    if (spec->nfc) {
+        strbuf_puts(writer->out, "{\"type\":\"NFC\"}");
+        between = ",";
+    }
+    if (marks && spec->add_prefix_space) {
+        strbuf_printf(writer->out, "%s{\"type\":\"Prepend\",\"prepend\":\"" TEXT_METASPACE "\"}",
+                      between);
+        between = ",";
+    }
+    if (marks)
+        strbuf_printf(
+            writer->out,
+            "%s{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"" TEXT_METASPACE
+            "\"}",
+            between);
+    strbuf_puts(writer->out, "]},\n");
+}
+
+static void put_decoder(const Writer *writer)
+{
+    const TokenizerSpec *spec = writer->spec;
+    bool prefix = spec->add_prefix_space && !spec->byte_level;
+    DecodeStrip strip = spec->strip != STRIP_PREFIX ? spec->strip
+                        : prefix                    ? STRIP_SPACE
+                                                    : STRIP_NOTHING;
     strbuf_puts(writer->out, "\"decoder\":");
-    if (writer->spec->byte_level)
+    if (spec->byte_level) {
         strbuf_puts(writer->out, "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,"
                                  "\"trim_offsets\":false,\"use_regex\":false},\n");
+        return;
+    }
+    strbuf_puts(writer->out, "{\"type\":\"Sequence\",\"decoders\":[");
+    if (strip == STRIP_TOKEN)
+        strbuf_puts(writer->out, "{\"type\":\"ByteFallback\"},{\"type\":\"Metaspace\","
+                                 "\"replacement\":\"" TEXT_METASPACE
+                                 "\",\"prepend_scheme\":\"always\",\"split\":true},");
     else if (writer->metaspace)
-        strbuf_puts(writer->out, "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\","
-                                 "\"pattern\":{\"String\":\"" METASPACE "\"},\"content\":\" \"},"
-                                 "{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},"
-                                 "{\"type\":\"Strip\",\"content\":\" \",\"start\":1,"
-                                 "\"stop\":0}]},\n");
+        strbuf_puts(writer->out, "{\"type\":\"Replace\",\"pattern\":{\"String\":\"" TEXT_METASPACE
+                                 "\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},");
     else
-        strbuf_puts(writer->out, "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteFallback\"},"
-                                 "{\"type\":\"Fuse\"}]},\n");
+        strbuf_puts(writer->out, "{\"type\":\"ByteFallback\"},");
+    strbuf_puts(writer->out, "{\"type\":\"Fuse\"}");
+    if (strip == STRIP_SPACE)
+        strbuf_puts(writer->out, ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}");
+    strbuf_puts(writer->out, "]},\n");
+}
+
+/* Added tokens at the end of the ids need not be in the model's vocabulary, where a piece of a text
+ * could be taken for one of them. */
+static int64_t model_tokens(const TokenizerSpec *spec)
+{
+    int64_t n = spec->n_tokens;
+    while (n > 1 && n - 1 != spec->unk &&
+           (spec->types[n - 1] == TOKEN_ADDED || spec->types[n - 1] == TOKEN_SPECIAL) &&
+           !(spec->find && spec->find[n - 1] & FIND_CHARACTER) &&
+           !token_role_is_merged(spec, (int32_t)(n - 1)))
+        n--;
+    return n;
 }
 
 static void put_model(const Writer *writer)
@@ -322,9 +379,11 @@ static void put_model(const Writer *writer)
         strbuf_puts(out, "null");
     strbuf_printf(out,
                   ",\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,"
-                  "\"fuse_unk\":false,\"byte_fallback\":%s,\"ignore_merges\":%s,\n\"vocab\":{",
-                  fallback ? "true" : "false", spec->ignore_merges ? "true" : "false");
-    for (int64_t id = 0; id < spec->n_tokens; id++) {
+                  "\"fuse_unk\":%s,\"byte_fallback\":%s,\"ignore_merges\":%s,\n\"vocab\":{",
+                  spec->fuse_unk ? "true" : "false", fallback ? "true" : "false",
+                  spec->ignore_merges ? "true" : "false");
+    int64_t n = model_tokens(spec);
+    for (int64_t id = 0; id < n; id++) {
         strbuf_puts(out, id ? ",\n" : "\n");
         put_surface(writer, id);
         strbuf_printf(out, ":%lld", (long long)id);
@@ -341,13 +400,15 @@ Status tokenizer_json_format(const Tokenizer *tokenizer, StrBuf *out, Err *err)
                      .spec = spec,
                      .out = out,
                      .err = err,
-                     .metaspace = spec->add_prefix_space && !spec->byte_level};
+                     .metaspace = tokenizer->spaces};
     Status status = STATUS_OK;
     TRY_GOTO(make_surfaces(&writer));
     strbuf_puts(out, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n");
     put_added_tokens(&writer);
-    put_normalizer_and_decoder(&writer);
+    put_normalizer(&writer);
     TRY_GOTO(put_pre_tokenizer(&writer));
+    put_post_processor(&writer);
+    put_decoder(&writer);
     put_model(&writer);
     strbuf_puts(out, "}\n");
 done:

@@ -21,10 +21,10 @@ Status author_check(TaskRun *run, int64_t shots, Err *err)
 {
     const char *name = run->task->name;
     if (strcmp(name, "mmlu") != 0 && strcmp(name, "squad") != 0 && strcmp(name, "squad2") != 0)
-        return err_set(err, "--protocol author is for mmlu, squad and squad2; leave it out for %s",
-                       run->name);
+        return err_usage(
+            err, "--protocol author is for mmlu, squad and squad2; leave it out for %s", run->name);
     if (shots > 0)
-        return err_set(err, "--protocol author asks without solved examples; leave --shots out");
+        return err_usage(err, "--protocol author asks without solved examples; leave --shots out");
     char *named = xasprintf("%s_author", run->name);
     free(run->name);
     run->name = named;

@@ -123,7 +123,7 @@ Status bpb_table_measure(BpbTable *table, const LoadedModel *model, const char *
     if ((request->experts || request->rules) && model->ensemble->n_experts == 1)
         return err_set(err, "%s is not merged of experts; leave --experts and --rules out", name);
     if (request->experts && options->source)
-        return err_set(err, "--experts measures each expert on one rank; leave --ranks out");
+        return err_usage(err, "--experts measures each expert on one rank; leave --ranks out");
     /* Texts are tokenized anew for each model: their vocabularies may differ. */
     for (int64_t f = 0; f < table->n_files; f++)
         bpb_file_clear(&table->files[f]);

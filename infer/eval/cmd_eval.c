@@ -34,7 +34,7 @@ static const Option eval_options[] = {
      "arc_challenge, openbookqa, commonsense_qa, boolq, copa, lambada_openai, squad, squad2, "
      "xquad_en, xquad_ru, xquad_zh, flores_SRC-TGT, ntrex_SRC-TGT (of en, ru, zh), passkey, needle",
      NULL, 0, NULL},
-    {"data", OPTION_LIST, AT(data), "PATH", NULL,
+    {"data", OPTION_INPUTS, AT(data), "PATH", NULL,
      "a folder with the tasks' files (mmlu/, choice/, squad/, parallel/ or the files themselves); "
      "for bpb and needle, text, or a folder of it: documents separated by form feeds, or JSON "
      "lines; packed ones, too",
@@ -46,7 +46,7 @@ static const Option eval_options[] = {
     {"context", OPTION_INT, AT(context), "N", "0",
      "tokens that the model sees at most (0: what it was trained with)", NULL, 0, NULL},
     {"json", OPTION_FLAG, AT(json), NULL, NULL, "print JSON", NULL, 0, NULL},
-    {"output", OPTION_TEXT, AT(out), "FILE", NULL, "also write the JSON to a file", NULL, 'o',
+    {"output", OPTION_OUTPUT, AT(out), "FILE", NULL, "also write the JSON to a file", NULL, 'o',
      NULL},
     {"shots", OPTION_INT, AT(shots), "K", "-1",
      "solved examples before every question (-1: as is usual, 5 for mmlu and translations, else "
@@ -60,7 +60,7 @@ static const Option eval_options[] = {
      "author: mmlu, squad and squad2 as the growing-transformers line published them (sampled "
      "letters, answers' lengths given away); for comparison with those figures only",
      "log-probability|author", 0, NULL},
-    {"save-items", OPTION_TEXT, AT(save_items), "FILE", NULL,
+    {"save-items", OPTION_OUTPUT, AT(save_items), "FILE", NULL,
      "every prompt, its answers' log-probabilities and what came of it, as JSON lines", NULL, 0,
      NULL},
     {"resume", OPTION_FLAG, AT(resume), NULL, NULL,
@@ -277,7 +277,7 @@ static Status check_rules(const char *rules, Err *err)
     MergeRule rule;
     Status status = STATUS_OK;
     while (status == STATUS_OK && (word = strsep(&rest, ",")) != NULL)
-        status = merge_rule_parse(word, &rule, err);
+        status = err_of_usage(merge_rule_parse(word, &rule, err), err);
     free(list);
     return status;
 }
@@ -285,23 +285,24 @@ static Status check_rules(const char *rules, Err *err)
 static Status check_settings(const EvalSettings *s, int64_t n_models, Err *err)
 {
     if (s->limit < 0 || s->context < 0 || s->stride < 0 || s->seed < 0)
-        return err_set(err, "--limit, --context, --stride and --seed are 0 or more");
+        return err_usage(err, "--limit, --context, --stride and --seed are 0 or more");
     if (s->context == 1 || s->context > INT32_MAX)
-        return err_set(err, "--context is from 2 to %d", INT32_MAX);
+        return err_usage(err, "--context is from 2 to %d", INT32_MAX);
     if (s->resume && !s->save_items)
-        return err_set(err, "--resume goes on from a file: name it with --save-items");
+        return err_usage(err, "--resume goes on from a file: name it with --save-items");
     if (s->save_items && n_models > 1)
-        return err_set(err, "--save-items holds the answers of one model; measure one at a time");
+        return err_usage(err, "--save-items holds the answers of one model; measure one at a time");
     for (int64_t i = 0; i < s->data.count && n_models > 1; i++)
         if (strcmp(s->data.items[i], "-") == 0)
-            return err_set(err, "--data -: standard input can be read once; measure one model at a "
-                                "time, or name a file");
+            return err_usage(err,
+                             "--data -: standard input can be read once; measure one model at a "
+                             "time, or name a file");
     if (s->rules)
         TRY(check_rules(s->rules, err));
     if (s->out)
         TRY(file_check_target(s->out, err));
     if (n_models > 1 && comm_launch().size > 1)
-        return err_set(err, "under mpirun one model is measured at a time");
+        return err_usage(err, "under mpirun one model is measured at a time");
     return STATUS_OK;
 }
 
@@ -326,11 +327,11 @@ static Status read_data(EvalWork *work, Err *err)
         reader = task_wants_text(task) ? task->name : reader;
     }
     if (!work->bpb && (s->experts || s->rules || s->positions))
-        return err_set(err,
-                       "--experts, --rules and --positions are for bpb, which --tasks does not "
-                       "name");
+        return err_usage(err,
+                         "--experts, --rules and --positions are for bpb, which --tasks does not "
+                         "name");
     if (s->save_items && !others)
-        return err_set(err, "--save-items is for tasks with questions, which bpb has not");
+        return err_usage(err, "--save-items is for tasks with questions, which bpb has not");
     for (int64_t d = 0; d < s->data.count && reader; d++) {
         bool taken = false;
         for (int64_t i = 0; i < work->runs.count; i++)
@@ -339,7 +340,7 @@ static Status read_data(EvalWork *work, Err *err)
             string_list_add(&work->texts, s->data.items[d]);
     }
     if (reader && work->texts.count == 0)
-        return err_set(err, "%s wants text: --data FILE", reader);
+        return err_usage(err, "%s wants text: --data FILE", reader);
     work->table = bpb_table_new(work->texts.count);
     return STATUS_OK;
 }
@@ -351,6 +352,8 @@ static Status eval_run(const void *settings, const StringList *models, Err *err)
     Status status = check_settings(s, models->count, err);
     if (status == STATUS_OK)
         status = read_data(&work, err);
+    if (status == STATUS_OK && s->out)
+        status = file_check_target(s->out, err); /* now that the files are known */
     for (int64_t m = 0; m < models->count && status == STATUS_OK; m++) {
         work.path = models->items[m];
         /* Several runs all end in model.h5: then the path tells them apart. */
@@ -384,8 +387,8 @@ const Verb verb_eval = {
         "log-probability counts (per byte: divided by its length). +- is one standard error; a "
         "merged model answers by its own rule. "
         "For bpb, every document is scored on its own, after an end token, and its own closing end "
-        "token does not count. (The evaluation while training runs over the packed validation "
-        "split instead, end tokens included, without overlap: its figures are a little different.)",
+        "token does not count. (The evaluation while training counts the same way: its figures are "
+        "those of --context ROW on the texts of the validation split.)",
     .examples =
         {
             "eval ru/model.h5 --data ru.heldout.txt",

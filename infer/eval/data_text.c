@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "core/base/inputs.h"
 #include "core/base/lines.h"
 #include "core/text/utf8.h"
 
@@ -42,6 +43,7 @@ Status data_text_remedy(Status status, Err *err)
 Status data_text_read(const char *path, StrBuf *out, Err *err)
 {
     strbuf_reset(out);
+    inputs_add(path);
     TRY(file_read(path, LIMIT, out, err));
     return data_text_check(path, out, err);
 }

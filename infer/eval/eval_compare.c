@@ -282,7 +282,7 @@ static Status compare_run(const void *settings, const StringList *paths, Err *er
 {
     const CompareSettings *s = settings;
     if (s->resamples < 1 || s->resamples > 10000000)
-        return err_set(err, "--resamples takes 1 to 10000000");
+        return err_usage(err, "--resamples takes 1 to 10000000");
     ItemScores files[2] = {{0}, {0}};
     Status status = item_scores_read(&files[0], paths->items[0], err);
     if (status == STATUS_OK)

@@ -26,9 +26,9 @@ typedef struct ScoreSettings {
 #define AT(field) offsetof(ScoreSettings, field)
 
 static const Option score_options[] = {
-    {"hypotheses", OPTION_LIST, AT(hypotheses), "FILE", NULL,
+    {"hypotheses", OPTION_INPUTS, AT(hypotheses), "FILE", NULL,
      "translations, one a line; given twice, the second is compared with the first", NULL, 0, NULL},
-    {"references", OPTION_TEXT, AT(references), "FILE[,FILE]", NULL,
+    {"references", OPTION_INPUT, AT(references), "FILE[,FILE]", NULL,
      "what they should be, line for line; several files are several references of each line", NULL,
      0, NULL},
     {"metrics", OPTION_TEXT, AT(metrics), "LIST", "bleu,chrf,chrf++,ter",
@@ -82,8 +82,8 @@ static Status set_options(CorpusMetric *metric, const ScoreSettings *s, Err *err
 {
     switch (metric->kind) {
     case METRIC_BLEU:
-        TRY(mt_tokenizer_parse(s->tokenize, &metric->bleu.tokenizer, err));
-        TRY(bleu_smoothing_parse(s->smooth, &metric->bleu.smoothing, err));
+        TRY(err_of_usage(mt_tokenizer_parse(s->tokenize, &metric->bleu.tokenizer, err), err));
+        TRY(err_of_usage(bleu_smoothing_parse(s->smooth, &metric->bleu.smoothing, err), err));
         metric->bleu.smooth_value = options_given("smooth-value")
                                         ? s->smooth_value
                                         : bleu_smoothing_default(metric->bleu.smoothing);
@@ -108,9 +108,9 @@ static Status set_options(CorpusMetric *metric, const ScoreSettings *s, Err *err
 static Status add_measure(ScoreRun *run, const ScoreSettings *settings, const char *word, Err *err)
 {
     if (run->n_measures == METRICS_MAX)
-        return err_set(err, "--metrics takes at most %d", METRICS_MAX);
+        return err_usage(err, "--metrics takes at most %d", METRICS_MAX);
     Measure measure = {0};
-    TRY(corpus_metric_parse(word, &measure.metric, err));
+    TRY(err_of_usage(corpus_metric_parse(word, &measure.metric, err), err));
     TRY(set_options(&measure.metric, settings, err));
     StrBuf signature = {0};
     corpus_metric_signature(&measure.metric, run->n_refs, &signature);
@@ -228,15 +228,15 @@ static bool is_chinese(const ScoreRun *run)
 static Status check_settings(const ScoreSettings *s, Err *err)
 {
     if (s->hypotheses.count == 0 || !s->references)
-        return err_set(err, "name both files: --hypotheses FILE --references FILE");
+        return err_usage(err, "name both files: --hypotheses FILE --references FILE");
     if (s->hypotheses.count > SYSTEMS_MAX)
-        return err_set(err, "--hypotheses: two files are compared; leave the others out");
+        return err_usage(err, "--hypotheses: two files are compared; leave the others out");
     if (s->sentences && (s->hypotheses.count > 1 || s->confidence))
-        return err_set(err, "--sentences scores the lines of one file, without intervals");
+        return err_usage(err, "--sentences scores the lines of one file, without intervals");
     if (s->resamples < 1 || s->resamples > 10000000)
-        return err_set(err, "--resamples takes 1 to 10000000");
+        return err_usage(err, "--resamples takes 1 to 10000000");
     if (s->smooth_value < 0)
-        return err_set(err, "--smooth-value is 0 or more");
+        return err_usage(err, "--smooth-value is 0 or more");
     return STATUS_OK;
 }
 
@@ -255,8 +255,8 @@ static Status score_run(const void *settings, const StringList *positionals, Err
     SegmentFile *files = xcalloc((size_t)references.count, sizeof *files);
     Status status = STATUS_OK;
     if (references.count == 0 || references.count > 64 || metrics.count == 0)
-        TRY_GOTO(err_set(err, "--references and --metrics each want something, references 64 at "
-                              "the most"));
+        TRY_GOTO(err_usage(err, "--references and --metrics each want something, references 64 at "
+                                "the most"));
     TRY_GOTO(read_systems(&run, err));
     TRY_GOTO(read_references(&run, &references, files, err));
     for (int64_t m = 0; m < metrics.count; m++)

@@ -104,8 +104,8 @@ static Status fit(const RecallSettings *s, const Tokenizer *tokenizer, int64_t l
     int64_t most = s->haystack ? s->haystack->size : length;
     int64_t low = 0, high = most;
     if (tokens_of(s, tokenizer, 0) > length - SLACK)
-        return err_set(err, "--lengths: %lld tokens do not hold the question; take more",
-                       (long long)length);
+        return err_usage(err, "--lengths: %lld tokens do not hold the question; take more",
+                         (long long)length);
     while (low < high) {
         int64_t middle = low + (high - low + 1) / 2;
         if (tokens_of(s, tokenizer, middle) <= length - SLACK)
@@ -130,15 +130,15 @@ static Status parse_lengths(const char *text, int64_t lengths[LENGTHS], int *n, 
     *n = 0;
     while (status == STATUS_OK && (word = strsep(&rest, ",")) != NULL) {
         if (*n == LENGTHS)
-            status = err_set(err, "--lengths: at most %d", LENGTHS);
+            status = err_usage(err, "--lengths: at most %d", LENGTHS);
         else if (option_parse_int(word, &lengths[*n]) != STATUS_OK || lengths[*n] < 1 ||
                  lengths[*n] > INT32_MAX)
-            status = err_set(err, "--lengths: '%.40s' is no number of tokens", word);
+            status = err_usage(err, "--lengths: '%.40s' is no number of tokens", word);
         else
             ++*n;
         for (int i = 0; i + 1 < *n && status == STATUS_OK; i++)
             if (lengths[i] == lengths[*n - 1])
-                status = err_set(err, "--lengths: %lld is named twice", (long long)lengths[i]);
+                status = err_usage(err, "--lengths: %lld is named twice", (long long)lengths[i]);
     }
     free(list);
     return status;
@@ -175,9 +175,9 @@ Status recall_make(QuestionGroups *out, const RecallSettings *s, const Tokenizer
     rng_init(&rng, (uint64_t)s->seed, s->haystack ? 1 : 0);
     TRY(parse_lengths(s->lengths, lengths, &n, err));
     if (s->depths < 1 || s->depths > DEPTHS)
-        return err_set(err, "--depths is from 1 to %d, a place for every percent", DEPTHS);
+        return err_usage(err, "--depths is from 1 to %d, a place for every percent", DEPTHS);
     if (s->samples < 1 || s->samples > SAMPLES)
-        return err_set(err, "--samples is from 1 to %d", SAMPLES);
+        return err_usage(err, "--samples is from 1 to %d", SAMPLES);
     for (int i = 0; i < n; i++) {
         int64_t units = 0;
         if (lengths[i] > s->longest)

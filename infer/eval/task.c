@@ -148,12 +148,13 @@ static Status unknown_task(const char *name, Err *err)
     }
     const char *near = nearest_name(name, names, TASKS);
     if (near)
-        err_set(err, "there is no task '%s'; did you mean %s?", name, near);
+        err_usage(err, "there is no task '%s'; did you mean %s?", name, near);
     else
-        err_set(err,
-                "there is no task '%s'; there are %s, and mmlu_SUBJECT and mmlu_CATEGORY; those of "
-                "translations end in the languages, as in flores_en-ru",
-                name, all.data);
+        err_usage(
+            err,
+            "there is no task '%s'; there are %s, and mmlu_SUBJECT and mmlu_CATEGORY; those of "
+            "translations end in the languages, as in flores_en-ru",
+            name, all.data);
     strbuf_clear(&all);
     return STATUS_FAIL;
 }
@@ -181,10 +182,10 @@ static Status add_task(TaskRuns *runs, const char *name, Err *err)
     if (!task)
         return unknown_task(name, err);
     if (task->kind == TASK_TRANSLATE && !part)
-        return err_set(err, "%s wants its languages: %s_en-ru, of en, ru and zh", name, name);
+        return err_usage(err, "%s wants its languages: %s_en-ru, of en, ru and zh", name, name);
     for (int64_t i = 0; i < runs->count; i++)
         if (strcmp(runs->items[i].name, name) == 0)
-            return err_set(err, "the task %s is named twice", name);
+            return err_usage(err, "the task %s is named twice", name);
     runs->items = mem_grow(runs->items, &runs->capacity, runs->count + 1, sizeof *runs->items);
     runs->items[runs->count++] = (TaskRun){
         .task = task, .name = xstrdup(name), .part = part ? xstrdup(part) : NULL, .source = -1};

@@ -47,8 +47,8 @@ static Status find_file(TaskRun *run, const TaskSettings *settings, char **out, 
         run->source = i;
     }
     if (!*out && settings->data->count == 0)
-        err_set(err, "%s wants --data FOLDER, with %s%s in it or in its folder %s/", run->name,
-                file ? file : settings->split, file ? "" : "/", run->task->folder);
+        err_usage(err, "%s wants --data FOLDER, with %s%s in it or in its folder %s/", run->name,
+                  file ? file : settings->split, file ? "" : "/", run->task->folder);
     else if (!*out)
         err_set(err, "no --data folder holds %s%s, which %s wants; name the right one",
                 file ? file : "mmlu/", file ? "" : settings->split, run->name);
@@ -91,8 +91,9 @@ static void apply_limit(QuestionGroup *group, int64_t limit)
 Status task_read_mmlu(TaskRun *run, const char *folder, const TaskSettings *settings, Err *err)
 {
     if (run->shots && strcmp(settings->split, "dev") == 0)
-        return err_set(err, "--split dev: its questions are the solved examples; take another, or "
-                            "--shots 0");
+        return err_usage(err,
+                         "--split dev: its questions are the solved examples; take another, or "
+                         "--shots 0");
     TRY(mmlu_read(&run->groups, folder, settings->split, run->part, run->protocol, err));
     for (int64_t g = 0; g < run->groups.count; g++) {
         QuestionGroup *group = &run->groups.items[g];

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/file.h"
+#include "core/base/inputs.h"
 #include "core/base/mem.h"
 #include "core/metrics/corpus_metric.h"
 #include "infer/eval/data_text.h"
@@ -84,6 +85,8 @@ Status translation_read(QuestionList *out, const char *source, const char *pair,
     size_t stem = strlen(source) - CODE;
     char *target = xasprintf("%.*s%s", (int)stem, source, pair + CODE + 1);
     StrBuf texts[2] = {0};
+    inputs_add(source);
+    inputs_add(target);
     Status status = file_read(source, 0, &texts[0], err);
     if (status == STATUS_OK)
         status = file_read(target, 0, &texts[1], err);

@@ -7,7 +7,7 @@
 
 Status helix_agree(Comm *world, Status status, Err *err)
 {
-    Err heard = {""};
+    Err heard = {.text = ""};
     double failed = status != STATUS_OK ? world->size - world->rank : 0.0;
     TRY(comm_max_host(world, &failed, 1, status == STATUS_OK ? err : &heard));
     if (failed == 0.0)

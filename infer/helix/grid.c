@@ -32,15 +32,15 @@ static Status parse_width(const char **at, HelixGrid *grid, Err *err)
         char *end;
         long value = strtol(*at + length, &end, 10);
         if (end == *at + length || value < 1 || value > HELIX_RANKS)
-            return err_set(err, "--grid: %.*s wants a width from 1 to %d", (int)length - 1, *at,
-                           HELIX_RANKS);
+            return err_usage(err, "--grid: %.*s wants a width from 1 to %d", (int)length - 1, *at,
+                             HELIX_RANKS);
         if (*widths[i].width)
-            return err_set(err, "--grid: %.*s is given twice", (int)length - 1, *at);
+            return err_usage(err, "--grid: %.*s is given twice", (int)length - 1, *at);
         *widths[i].width = (int)value;
         *at = end;
         return STATUS_OK;
     }
-    return err_set(err, "--grid: '%s' is none of kvp=, tpa=, tpf=, ep=", *at);
+    return err_usage(err, "--grid: '%s' is none of kvp=, tpa=, tpf=, ep=", *at);
 }
 
 /* The widths of a phase that were left out, where the other one and their product are known. */
@@ -65,22 +65,22 @@ Status helix_grid_parse(const char *text, int ranks, HelixGrid *out, Err *err)
         TRY(parse_width(&at, &grid, err));
     } while (*at == ',');
     if (*at)
-        return err_set(err, "--grid: '%s' is not understood; write kvp=2,tpa=2,tpf=4,ep=1", at);
+        return err_usage(err, "--grid: '%s' is not understood; write kvp=2,tpa=2,tpf=4,ep=1", at);
     if (ranks == 0 && grid.kvp && grid.tpa)
         ranks = grid.kvp * grid.tpa;
     if (ranks == 0 && grid.tpf && grid.ep)
         ranks = grid.tpf * grid.ep;
     if (ranks == 0)
-        return err_set(err, "--grid %s leaves the number of ranks open; give --ranks", text);
+        return err_usage(err, "--grid %s leaves the number of ranks open; give --ranks", text);
     complete(&grid.kvp, &grid.tpa, ranks);
     complete(&grid.tpf, &grid.ep, ranks);
     if (grid.kvp * grid.tpa != ranks || grid.tpf * grid.ep != ranks) {
         char whole[64];
         helix_grid_text(&grid, whole, sizeof whole);
-        return err_set(err,
-                       "the grid %s is %d ranks in attention and %d in the feed-forward part, "
-                       "where there are %d: kvp * tpa and tpf * ep must both be that",
-                       whole, grid.kvp * grid.tpa, grid.tpf * grid.ep, ranks);
+        return err_usage(err,
+                         "the grid %s is %d ranks in attention and %d in the feed-forward part, "
+                         "where there are %d: kvp * tpa and tpf * ep must both be that",
+                         whole, grid.kvp * grid.tpa, grid.tpf * grid.ep, ranks);
     }
     *out = grid;
     return STATUS_OK;
@@ -128,15 +128,17 @@ Status helix_grid_check(const HelixGrid *grid, const ModelConfig *const *configs
     helix_grid_text(grid, given, sizeof given);
     helix_grid_text(&near, works, sizeof works);
     if (grid->tpa > heads)
-        return err_set(err,
-                       "the grid %s cuts attention over tpa = %d ranks, but the model has %lld KV "
-                       "heads, which would have to be kept more than once; %s works",
-                       given, grid->tpa, (long long)heads, works);
+        return err_usage(
+            err,
+            "the grid %s cuts attention over tpa = %d ranks, but the model has %lld KV "
+            "heads, which would have to be kept more than once; %s works",
+            given, grid->tpa, (long long)heads, works);
     if (grid->ep > n)
-        return err_set(err,
-                       "the grid %s has ep = %d groups for %lld expert%s, and some would idle; %s "
-                       "works",
-                       given, grid->ep, (long long)n, n == 1 ? "" : "s", works);
+        return err_usage(
+            err,
+            "the grid %s has ep = %d groups for %lld expert%s, and some would idle; %s "
+            "works",
+            given, grid->ep, (long long)n, n == 1 ? "" : "s", works);
     return STATUS_OK;
 }
 

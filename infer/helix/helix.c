@@ -74,7 +74,7 @@ static Status choose_grid(Helix *h, const HelixSettings *settings,
         h->grid = (HelixGrid){1, 1, 1, 1};
         return strcmp(settings->grid, "auto") == 0
                    ? STATUS_OK
-                   : err_set(err, "--grid is for several ranks; give --ranks");
+                   : err_usage(err, "--grid is for several ranks; give --ranks");
     }
     if (strcmp(settings->grid, "auto") == 0)
         TRY(plan_grid(h, settings, configs, n, err));
@@ -190,6 +190,7 @@ static void explain(void *context, Err *err)
         seat->running = false;
         if (seat->status != STATUS_OK && strcmp(seat->err.text, "another rank failed") != 0) {
             err_set(err, "rank %d of %d: %s", r, h->n_ranks, seat->err.text);
+            err->usage = seat->err.usage;
             return;
         }
     }
@@ -248,11 +249,11 @@ static Status open_ranks(Helix *h, const HelixSettings *settings, const CommWire
 static Status check_settings(const HelixSettings *s, Err *err)
 {
     if (s->ranks < 1 || s->ranks > HELIX_RANKS)
-        return err_set(err, "--ranks is from 1 to %d", HELIX_RANKS);
+        return err_usage(err, "--ranks is from 1 to %d", HELIX_RANKS);
     if (s->block < 1 || 64 % s->block != 0)
-        return err_set(err, "--kv-block divides 64, the positions of a page");
+        return err_usage(err, "--kv-block divides 64, the positions of a page");
     if (s->memory < 0)
-        return err_set(err, "--memory is 0 or more bytes");
+        return err_usage(err, "--memory is 0 or more bytes");
     return STATUS_OK;
 }
 

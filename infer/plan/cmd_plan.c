@@ -17,9 +17,9 @@ typedef struct PlanSettings {
 } PlanSettings;
 
 static const Option plan_options[] = {
-    {"model", OPTION_TEXT, offsetof(PlanSettings, model), "FILE", NULL,
+    {"model", OPTION_INPUT, offsetof(PlanSettings, model), "FILE", NULL,
      "a model file, or one of " PLAN_MODEL_PRESETS, NULL, 0, NULL},
-    {"hardware", OPTION_TEXT, offsetof(PlanSettings, hardware), "NAME", "this",
+    {"hardware", OPTION_INPUT, offsetof(PlanSettings, hardware), "NAME", "this",
      PLAN_HARDWARE_PRESETS ", this (measured now) or a JSON file", NULL, 0, NULL},
     {"context", OPTION_INT, offsetof(PlanSettings, context), "N", "128K",
      "tokens that each request has cached", NULL, 0, NULL},
@@ -44,9 +44,9 @@ static const Option plan_options[] = {
      0, NULL},
     {"json", OPTION_FLAG, offsetof(PlanSettings, json), NULL, NULL, "print one JSON object", NULL,
      0, "Output"},
-    {"svg", OPTION_TEXT, offsetof(PlanSettings, svg), "FILE", NULL, "draw the fronts to FILE", NULL,
-     0, NULL},
-    {"save-hardware", OPTION_TEXT, offsetof(PlanSettings, save_hardware), "FILE", NULL,
+    {"svg", OPTION_OUTPUT, offsetof(PlanSettings, svg), "FILE", NULL, "draw the fronts to FILE",
+     NULL, 0, NULL},
+    {"save-hardware", OPTION_OUTPUT, offsetof(PlanSettings, save_hardware), "FILE", NULL,
      "write the hardware's description to FILE, for --hardware", NULL, 0, NULL},
     {"device", OPTION_TEXT, offsetof(PlanSettings, device), "NAME", "auto",
      "what to measure: auto, cpu or cuda", NULL, 0, "With --hardware this"},
@@ -58,20 +58,21 @@ static const Option plan_options[] = {
 static Status check_settings(const PlanSettings *s, Err *err)
 {
     if (!s->model)
-        return err_set(err, "no model: --model FILE, or one of " PLAN_MODEL_PRESETS);
+        return err_usage(err, "no model: --model FILE, or one of " PLAN_MODEL_PRESETS);
     if (s->context < 1 || s->context > INT64_C(1) << 40)
-        return err_set(err, "--context %lld is not from 1 to 1Ti", (long long)s->context);
+        return err_usage(err, "--context %lld is not from 1 to 1Ti", (long long)s->context);
     if (s->gpus < 0 || s->gpus > PLAN_RANKS_MAX)
-        return err_set(err, "--gpus %lld is not from 1 to %d", (long long)s->gpus, PLAN_RANKS_MAX);
+        return err_usage(err, "--gpus %lld is not from 1 to %d", (long long)s->gpus,
+                         PLAN_RANKS_MAX);
     if (s->ranks < 0 || s->ranks > PLAN_RANKS_MAX)
-        return err_set(err, "--ranks %lld is not from 1 to %d", (long long)s->ranks,
-                       PLAN_RANKS_MAX);
+        return err_usage(err, "--ranks %lld is not from 1 to %d", (long long)s->ranks,
+                         PLAN_RANKS_MAX);
     if (s->ranks && s->gpus)
-        return err_set(err, "--ranks and --gpus exclude each other: choose one");
+        return err_usage(err, "--ranks and --gpus exclude each other: choose one");
     if (s->batch < 0 || s->batch > 1 << 20)
-        return err_set(err, "--batch %lld is not from 1 to 1Mi", (long long)s->batch);
+        return err_usage(err, "--batch %lld is not from 1 to 1Mi", (long long)s->batch);
     if (!(s->seconds > 0.0 && s->seconds <= 3600.0))
-        return err_set(err, "--seconds %g is not above 0", s->seconds);
+        return err_usage(err, "--seconds %g is not above 0", s->seconds);
     return STATUS_OK;
 }
 
@@ -91,11 +92,12 @@ static Status get_hardware(const PlanSettings *s, PlanHardware *out, Err *err)
     if (strcmp(s->hardware, "this") != 0) {
         if (plan_hardware_read(s->hardware, out, err) == STATUS_OK)
             return STATUS_OK;
-        return file_exists(s->hardware) ? STATUS_FAIL
-                                        : err_set(err,
-                                                  "no hardware '%s': choose " PLAN_HARDWARE_PRESETS
-                                                  ", this, or a JSON file",
-                                                  s->hardware);
+        return file_exists(s->hardware)
+                   ? STATUS_FAIL
+                   : err_usage(err,
+                               "no hardware '%s': choose " PLAN_HARDWARE_PRESETS
+                               ", this, or a JSON file",
+                               s->hardware);
     }
     int64_t ranks = s->ranks ? s->ranks : s->gpus ? s->gpus : parallel_cores();
     log_info("measuring this machine with up to %lld ranks", (long long)ranks);
@@ -107,7 +109,7 @@ static Status get_model(const PlanSettings *s, PlanModel *out, Err *err)
     if (plan_model_preset(s->model, out))
         return STATUS_OK;
     if (!file_exists(s->model))
-        return err_set(err, "no model '%s': a file, or one of " PLAN_MODEL_PRESETS, s->model);
+        return err_usage(err, "no model '%s': a file, or one of " PLAN_MODEL_PRESETS, s->model);
     return plan_model_read(s->model, out, err);
 }
 
@@ -116,8 +118,8 @@ static Status get_request(const PlanSettings *s, const PlanHardware *hardware, P
 {
     int64_t most = s->ranks ? s->ranks : s->gpus ? s->gpus : power_below(hardware->ranks);
     if (most > hardware->ranks)
-        return err_set(err, "%lld ranks are more than the %lld that the links of %s join",
-                       (long long)most, (long long)hardware->ranks, hardware->name);
+        return err_usage(err, "%lld ranks are more than the %lld that the links of %s join",
+                         (long long)most, (long long)hardware->ranks, hardware->name);
     *out = (PlanRequest){.context = (double)s->context,
                          .ranks = most,
                          .min_ranks = s->ranks,
@@ -126,14 +128,14 @@ static Status get_request(const PlanSettings *s, const PlanHardware *hardware, P
                          .lockstep = !s->hopb,
                          .literal = s->literal};
     if (strcmp(s->weights, "auto") != 0)
-        TRY(plan_type_parse(s->weights, &out->weights, err));
+        TRY(err_of_usage(plan_type_parse(s->weights, &out->weights, err), err));
     out->kv = out->weights;
     if (strcmp(s->kv, "auto") != 0)
-        TRY(plan_type_parse(s->kv, &out->kv, err));
+        TRY(err_of_usage(plan_type_parse(s->kv, &out->kv, err), err));
     if (!s->ttl)
         return STATUS_OK;
-    TRY(quantity_parse(s->ttl, "s", "--ttl", &out->ttl, err));
-    return out->ttl > 0.0 ? STATUS_OK : err_set(err, "--ttl %s is not above 0", s->ttl);
+    TRY(err_of_usage(quantity_parse(s->ttl, "s", "--ttl", &out->ttl, err), err));
+    return out->ttl > 0.0 ? STATUS_OK : err_usage(err, "--ttl %s is not above 0", s->ttl);
 }
 
 static Status save_hardware(const char *path, const PlanHardware *hardware, Err *err)
@@ -142,7 +144,7 @@ static Status save_hardware(const char *path, const PlanHardware *hardware, Err 
     char *text = json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     json_decref(json);
     if (!text)
-        return err_set(err, "the name of the hardware is no UTF-8 text");
+        return err_usage(err, "the name of the hardware is no UTF-8 text");
     Status status = file_write(path, text, strlen(text), err);
     free(text);
     return status;

@@ -86,8 +86,8 @@ static Status add_host(Access *access, const char *text, Err *err)
     else if (host_name(text, name))
         string_list_add(&access->hosts, name);
     else
-        return err_set(err, "--allow-host '%s' is not a name or address, such as llm.example.org",
-                       text);
+        return err_usage(err, "--allow-host '%s' is not a name or address, such as llm.example.org",
+                         text);
     return STATUS_OK;
 }
 
@@ -126,10 +126,10 @@ static Status add_origin(Access *access, const char *text, Err *err)
         string_list_add(&access->origins, normal.data);
     strbuf_clear(&normal);
     return good ? STATUS_OK
-                : err_set(err,
-                          "--allow-origin '%s' is not an origin: SCHEME://HOST or "
-                          "SCHEME://HOST:PORT without a path, null, or * for all",
-                          text);
+                : err_usage(err,
+                            "--allow-origin '%s' is not an origin: SCHEME://HOST or "
+                            "SCHEME://HOST:PORT without a path, null, or * for all",
+                            text);
 }
 
 const char *access_allows(const Access *access, const char *origin)

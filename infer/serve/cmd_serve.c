@@ -37,7 +37,7 @@ static const Option serve_options[] = {
      "pages that may ask beside the server's own: https://llm.example.org; *: all", NULL, 0, NULL},
     {"name", OPTION_TEXT, AT(name), "NAME", NULL,
      "what the model is called (default: its file's name)", NULL, 0, NULL},
-    {"chat-template", OPTION_TEXT, AT(chat_template), "NAME", "auto",
+    {"chat-template", OPTION_INPUT, AT(chat_template), "NAME", "auto",
      "how conversations become text: auto (the model's own, else none), none (lines of 'role: "
      "content'), a file with a Jinja template, or the name of a style (another name lists them)",
      NULL, 0, NULL},
@@ -70,24 +70,24 @@ static const Option serve_options[] = {
 static Status check_settings(const ServeSettings *s, Err *err)
 {
     if (s->port < 0 || s->port > 65535)
-        return err_set(err, "--port is between 0 and 65535");
+        return err_usage(err, "--port is between 0 and 65535");
     if (s->batch < 1 || s->batch > 4096 || s->queue < 1 || s->queue > 1000000)
-        return err_set(err, "--batch is 1 to 4096, --queue 1 to 1000000");
+        return err_usage(err, "--batch is 1 to 4096, --queue 1 to 1000000");
     if (s->context < 0 || s->context > INT32_MAX || s->kv_tokens < 0 || s->kv_tokens > INT32_MAX)
-        return err_set(err, "--context and --kv-tokens are 0 to %d", INT32_MAX);
+        return err_usage(err, "--context and --kv-tokens are 0 to %d", INT32_MAX);
     if (s->prefill < 1 || s->prefill > INT32_MAX || s->parked < 0 || s->parked > 4096)
-        return err_set(err, "--prefill is 1 or more, --keep 0 to 4096");
+        return err_usage(err, "--prefill is 1 or more, --keep 0 to 4096");
     if (!(s->timeout > 0.0) || !(s->read_timeout > 0.0))
-        return err_set(err, "--timeout and --read-timeout are more than 0");
+        return err_usage(err, "--timeout and --read-timeout are more than 0");
     if (s->connections < 2 || s->connections > 1000000)
-        return err_set(err, "--connections is 2 to 1000000");
+        return err_usage(err, "--connections is 2 to 1000000");
     if (s->max_body < 1024 || s->max_header < 1024 || s->stream_buffer < 1024 ||
         s->max_body > INT32_MAX || s->max_header > INT32_MAX)
-        return err_set(err,
-                       "--max-body, --max-header and --stream-buffer are at least 1Ki, and the "
-                       "first two below 2Gi");
+        return err_usage(err,
+                         "--max-body, --max-header and --stream-buffer are at least 1Ki, and the "
+                         "first two below 2Gi");
     if (s->api_key && !*s->api_key)
-        return err_set(err, "--api-key is empty");
+        return err_usage(err, "--api-key is empty");
     return STATUS_OK;
 }
 

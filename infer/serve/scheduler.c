@@ -254,7 +254,7 @@ static void *scheduler_main(void *context)
 {
     Scheduler *s = context;
     parallel_set_width(s->width);
-    Err err = {""};
+    Err err = {.text = ""};
     Status status = make_decoder(s, &err);
     pthread_mutex_lock(&s->lock);
     s->is_started = true;

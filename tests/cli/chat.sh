@@ -37,5 +37,5 @@ check "without a template it is one text" [ "$(plain 'the cat\n' | head -n 1)" =
     "$("$CAMBIUM" infer tiny.h5 --weights float32 --temperature 0 -n 9 --stop $'\n' -p $'the cat\n' | head -n 1)" ]
 check "an unknown template lists those that are known" fails_with "chatml" "$CAMBIUM" infer tiny.h5 --chat --chat-template none-such
 check "--system without a template says what to do" fails_with "--chat-template" "$CAMBIUM" infer tiny.h5 --chat --system x
-check "--system without a chat, too" fails_with "add --chat" "$CAMBIUM" infer tiny.h5 -p x --system x
+check "--system without a chat, too" misused_with "add --chat" "$CAMBIUM" infer tiny.h5 -p x --system x
 exit $bad

@@ -38,7 +38,7 @@ files() { grep -o '"file":"[^"]*"' out | tr '\n' ' '; }
 check "standard input is not measured when it is used up" [ -z "$(files)" ]
 "$CAMBIUM" embed --corpus - --measure plain.txt --json --vocab-size 300 --dim 32 <plain.txt >out 2>err
 check "but other texts are" [ "$(files)" = '"file":"plain.txt" ' ]
-check "it cannot be read twice" fails_with "standard input can be read once" \
+check "it cannot be read twice" misused_with "standard input can be read once" \
     "$CAMBIUM" embed --corpus - --measure - </dev/null
 
 check "two experts are trained" two_experts train --layers 1 --steps 10

@@ -50,8 +50,8 @@ torn() {
 check "resumed it ends with the same files" torn
 check "one protocol does not go on with the other's answers" fails_with "differs in tasks" "$C" "${e[@]}" --resume --save-items whole.jsonl
 check "--limit cuts the subset" says '"questions": 7,' "$C" "${e[@]/mmlu,squad2/squad2}" --protocol author --limit 7 --json
-check "solved examples are refused" fails_with "leave --shots out" "$C" "${e[@]}" --protocol author --shots 2
-check "so is a task that it does not have" fails_with "is for mmlu, squad and squad2" "$C" "${e[@]}" --tasks bpb --protocol author
+check "solved examples are refused" misused_with "leave --shots out" "$C" "${e[@]}" --protocol author --shots 2
+check "so is a task that it does not have" misused_with "is for mmlu, squad and squad2" "$C" "${e[@]}" --tasks bpb --protocol author
 drawn() {
     sed 's/"layers": 1/"layers": 4/' whole.json >stage2.json
     "$C" report whole.json stage2.json -o page.html -q && grep -q 'mmlu_author by category' page.html &&

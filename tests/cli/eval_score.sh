@@ -73,10 +73,10 @@ printf 'a\nb\xff\nc\n' >"$dir/bytes"
 check "bytes that are no text are named" fails_with "line 2 is not UTF-8" score --hypotheses "$dir/bytes" --references "$dir/ref"
 head -c 300000 /dev/zero | tr '\0' a >"$dir/long"
 check "a line without end is refused" fails_with "line 1 has more than" score --hypotheses "$dir/long" --references "$dir/long"
-check "an unknown metric is refused" fails_with "chrf++" score --hypotheses "$dir/good" --references "$dir/ref" --metrics rouge
-check "files must be named" fails_with "--references FILE" score --hypotheses "$dir/good"
-check "three systems are too many" fails_with "two files" score --hypotheses a --hypotheses b --hypotheses c --references d
-check "an empty list is refused" fails_with "want something" score --hypotheses "$dir/good" --references ,
+check "an unknown metric is refused" misused_with "chrf++" score --hypotheses "$dir/good" --references "$dir/ref" --metrics rouge
+check "files must be named" misused_with "--references FILE" score --hypotheses "$dir/good"
+check "three systems are too many" misused_with "two files" score --hypotheses a --hypotheses b --hypotheses c --references d
+check "an empty list is refused" misused_with "want something" score --hypotheses "$dir/good" --references ,
 check "the verb explains itself" says "Usage: cambium eval score" "$CAMBIUM" eval score --help
 check "and so does eval" says "cambium eval compare" "$CAMBIUM" eval --help
 

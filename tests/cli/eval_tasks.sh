@@ -85,7 +85,7 @@ drawn() {
         grep -q '<b>flores_en-ru</b> TER, less is better, 2 shots, ' page.html && ! grep -q accuracy page.html
 }
 check "its page shows them, of other shots in other figures" drawn
-check "a translation wants its languages" fails_with "flores_en-ru, of en, ru and zh" "$C" "${e[@]}" --tasks flores
+check "a translation wants its languages" misused_with "flores_en-ru, of en, ru and zh" "$C" "${e[@]}" --tasks flores
 rm data/parallel/flores200-devtest.ru
 check "the other language is missing" fails_with "flores200-devtest.ru" "$C" "${e[@]}" --tasks flores_en-ru
 
@@ -128,16 +128,16 @@ check "--limit is at most" bash -c '
         "$CAMBIUM" eval a/model.h5 --tasks passkey --shots 2 --lengths 300 --context 400 --depths 2 --samples 3 --limit ${want%:*} -q --json >r.json 2>/dev/null &&
             grep -q "\"questions\": ${want#*:}," r.json && grep -q "\"shots\": 0," r.json || exit 1
     done'
-check "--resume wants a file" fails_with "--save-items" "$C" "${e[@]}" --tasks copa --resume
-check "one model's answers in a file" fails_with "measure one at a time" "$C" eval a/model.h5 b/model.h5 --data data --tasks copa --save-items two.jsonl
-check "an unknown task" fails_with "did you mean boolq?" "$C" "${e[@]}" --tasks bolq
+check "--resume wants a file" misused_with "--save-items" "$C" "${e[@]}" --tasks copa --resume
+check "one model's answers in a file" misused_with "measure one at a time" "$C" eval a/model.h5 b/model.h5 --data data --tasks copa --save-items two.jsonl
+check "an unknown task" misused_with "did you mean boolq?" "$C" "${e[@]}" --tasks bolq
 check "a folder without the task" fails_with "holds arc_easy.jsonl" "$C" eval both.h5 --data data/mmlu --tasks arc_easy
-check "bpb without text" fails_with "bpb wants text" "$C" "${e[@]}" --tasks bpb,mmlu
-check "solved examples are not asked" fails_with "--split dev: its questions are the solved examples" "$C" "${e[@]}" --tasks mmlu --split dev
+check "bpb without text" misused_with "bpb wants text" "$C" "${e[@]}" --tasks bpb,mmlu
+check "solved examples are not asked" misused_with "--split dev: its questions are the solved examples" "$C" "${e[@]}" --tasks mmlu --split dev
 check "--experts wants a merged model" fails_with "is not merged of experts" "$C" eval a/model.h5 --experts --data a.txt -q
-check "an unknown rule" fails_with "no merge rule 'best'" "$C" eval both.h5 --rules mean,best --data a.txt -q
-check "--rules is for bpb" fails_with "--rules and --positions are for bpb" "$C" "${e[@]}" --tasks copa --rules mean
-check "standard input is read once" fails_with "--data -: standard input can be read once" "$C" eval a/model.h5 b/model.h5 --data - -q
+check "an unknown rule" misused_with "no merge rule 'best'" "$C" eval both.h5 --rules mean,best --data a.txt -q
+check "--rules is for bpb" misused_with "--rules and --positions are for bpb" "$C" "${e[@]}" --tasks copa --rules mean
+check "standard input is read once" misused_with "--data -: standard input can be read once" "$C" eval a/model.h5 b/model.h5 --data - -q
 check "where results go is known before they are made" fails_with "cannot create none/r.json" "$C" "${e[@]}" --tasks copa -o none/r.json
 check "too many shots" fails_with "anatomy has 6 solved examples" "$C" "${e[@]}" --tasks mmlu --shots 7
 printf '1,2,3\n' >data/mmlu/test/anatomy_test.csv

@@ -29,7 +29,7 @@ done
 check "GGUF imports again" "$CAMBIUM" import "$folder/float32.gguf" -o "$folder/c.h5"
 "$CAMBIUM" diff "$a" "$folder/c.h5" >"$folder/diff" 2>/dev/null
 check "with the same weights and tokens" bash -c '! grep -qvE "^/(meta|tokenizer/spec) " "$1"' _ "$folder/diff"
-check "names a type that a folder cannot have" refused "q8_0" "$CAMBIUM" export "$a" --dtype q8_0 -o "$folder/never"
+check "names a type that a folder cannot have" misused_with "q8_0" "$CAMBIUM" export "$a" --dtype q8_0 -o "$folder/never"
 check "writes the table as npy" "$CAMBIUM" export "$a" --format npy -o "$folder/t.npy"
 check "writes the table as safetensors" "$CAMBIUM" export "$a" --format safetensors -o "$folder/t.safetensors"
 check "the npy is whole" [ "$(stat -c %s "$folder/t.npy")" = $((264 * 24 * 4 + 128)) ]
@@ -39,7 +39,7 @@ check "as the folder has it" cmp "$folder/tokenizer.json" "$folder/new/hf/tokeni
 check "a table has one too" "$CAMBIUM" export "$folder/table.h5" --format tokenizer -o "$folder/t.json"
 check "and it is the same" cmp "$folder/tokenizer.json" "$folder/t.json"
 check "names a table that is asked for as a model" refused "not a model" "$CAMBIUM" export "$folder/table.h5" -o "$folder/never"
-check "wants -o" refused "-o PATH" "$CAMBIUM" export "$a"
+check "wants -o" misused_with "-o PATH" "$CAMBIUM" export "$a"
 check "refuses what is no model" refused "not a Cambium file" "$CAMBIUM" export Makefile -o "$folder/never"
 check "names a place it cannot write" refused "cannot create" "$CAMBIUM" export "$a" -o /proc/never
 check "names a full disk" refused "cannot write" \

@@ -44,13 +44,18 @@ check "it trains it" [ "$(tokens extended)" = 200 ]
 check "and the file says so" [ "$(config extended/model.h5 context)" = 100 ]
 check "grow does all of that" "$C" grow --init base/model.h5 --stages 1 --start identity --context 128 --row 96 --tokens 384 --batch 2 --log-every 1 --data a.pack -q -o taller
 check "as it is told" bash -c "[ $(tokens taller) = 192 ] && [ $(config taller/model.h5 context) = 128 ]"
-check "a row beyond the context is refused" fails_with "--row 65 is longer than the context of 64; give --context 65 too" \
+check "a row beyond the context is refused" misused_with "--row 65 is longer than the context of 64; give --context 65 too" \
     "$C" train --init base/model.h5 --row 65 --data a.pack "${few[@]}" -o none
 check "new models have rows, too" "$C" train -t t.h5 --heads 2 --layers 1 --context 64 --row 8 --data a.pack "${few[@]}" -o new
-check "a context that is none" fails_with "--context is at least 1" "$C" train --init base/model.h5 --context 0 --data a.pack "${few[@]}" -o none
+check "a context that is none" misused_with "--context is at least 1" "$C" train --init base/model.h5 --context 0 --data a.pack "${few[@]}" -o none
 check "the first model may move" bash -c "
     '$C' train --init foreign.h5 --row 40 --steps 2 --batch 2 --data a.pack -q -o moved && mv foreign.h5 gone.h5 &&
     '$C' train --init foreign.h5 --row 40 --steps 2 --batch 2 --data a.pack -q -o moved --resume"
+
+check "so may that of a growth" bash -c "
+    cp base/model.h5 init.h5 && printf '%s\n' 'stages:' '  - {blocks: 1, tokens: 256}' >one.yaml && cp one.yaml two.yaml && echo '  - {blocks: 1, tokens: 256}' >>two.yaml &&
+    '$C' grow --plan one.yaml --init init.h5 --batch 2 --data a.pack -q -o q && mv init.h5 elsewhere.h5 &&
+    '$C' grow --plan two.yaml --init init.h5 --batch 2 --data a.pack -q -o q --resume && '$C' inspect q/model.h5 | grep -q '^ *3 layers'"
 
 # ---- the table beside a model ----
 check "another table" "$C" embed --corpus a.txt --vocab-size 500 --dim 16 -o narrow.h5 -q

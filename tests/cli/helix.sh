@@ -37,11 +37,11 @@ scored() {
 }
 check "bits per byte over ranks are those of one" scored
 check "eight-bit weights and caches run in shards" "$C" infer both.h5 -p '1 2 ' -n 10 --weights int8 --kv int8 --ranks 4
-check "more heads than there are is refused" fails_with "works" "$C" infer both.h5 -p x --ranks 8 --grid tpa=8
-check "a grid for other ranks is refused" fails_with "must both be that" "$C" infer both.h5 -p x --ranks 4 --grid kvp=3
+check "more heads than there are is refused" misused_with "works" "$C" infer both.h5 -p x --ranks 8 --grid tpa=8
+check "a grid for other ranks is refused" misused_with "must both be that" "$C" infer both.h5 -p x --ranks 4 --grid kvp=3
 check "what auto is, and why, is told" says "--grid auto is kvp=1,tpa=2,tpf=2,ep=1: the rule's and the planner's choice" "$C" infer a/model.h5 -p '1 2' -n 2 --ranks 2 --verbose
 check "long contexts are cut evenly" says "--grid auto is kvp=3,tpa=1,tpf=3,ep=1: the planner's" "$C" infer both.h5 -p '1 2' -n 2 --ranks 3 --context 16K --batch 1 --verbose
-check "a grid without ranks is refused" fails_with "give --ranks" "$C" infer both.h5 -p x --grid kvp=2
+check "a grid without ranks is refused" misused_with "give --ranks" "$C" infer both.h5 -p x --grid kvp=2
 check "too long a text is one clear error" fails_with "leaves no room in a context of 4" "$C" infer both.h5 -p '1 2 3 4 5 6 7 8' --context 4 --ranks 4
 # ---- memory ----
 room() { "$C" "$@" -p '1 2 ' -n 4 >/dev/null; }
@@ -52,7 +52,7 @@ check "by itself it is what the machine has free" fails_with "free here are" "$C
 check "weights beyond it are refused" fails_with "the weights do not fit" "$C" infer both.h5 -p '1 2 ' --memory 10K
 check "a server refuses, too" fails_with "do not fit" "$C" serve both.h5 --port 0 --context 1M --memory 100M
 check "an evaluation refuses, too" fails_with "do not fit" "$C" eval both.h5 --data held.txt --context 1M --memory 100M
-check "memory is a number of bytes" fails_with "--memory is 0 or more" "$C" infer both.h5 -p x --memory=-1
+check "memory is a number of bytes" misused_with "--memory is 0 or more" "$C" infer both.h5 -p x --memory=-1
 head -c 60000 both.h5 >cut.h5
 check "a file that is cut is one clear error" fails_with "cut.h5" "$C" infer cut.h5 -p x --ranks 4
 

@@ -34,7 +34,7 @@ for place in ram disk; do
         [ \$(grep -c ^/ differ) = 2 ] && [ \$(grep -cE '^/(meta|run) ' differ) = 2 ]"
 done
 # shellcheck disable=SC2086
-check "a cached prefix needs one rank" fails_with "works with --ranks 1" "$C" grow --stages 1+1 --ranks 2 --cache-prefix ram --data a.pack -o r $run
+check "a cached prefix needs one rank" misused_with "works with --ranks 1" "$C" grow --stages 1+1 --ranks 2 --cache-prefix ram --data a.pack -o r $run
 
 # shellcheck disable=SC2086
 limited() { (ulimit -f 100 && "$C" grow --stages 1 --tokens 1K --data a.pack -o limited $run); }

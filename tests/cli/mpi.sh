@@ -122,6 +122,6 @@ vanished() { # the folder vanishes under the first process
     [ "$(grep -c "error: rank 0 of 2" said)" = 1 ]
 }
 check "a checkpoint that cannot be written ends all" vanished
-check "without mpirun --comm mpi is one rank" fails_with "--ranks 2, but mpirun started 1" \
+check "without mpirun --comm mpi is one rank" misused_with "--ranks 2, but mpirun started 1" \
     "$C" "${train[@]}" --steps 4 --comm mpi --ranks 2 -o x
 exit $bad

@@ -37,19 +37,20 @@ check "all of them are used" eval \
     "'$CAMBIUM' plan --model '$folder/a.h5' --hardware '$folder/this.json' --ranks 2 | grep -q '^> helix      2 '"
 
 refuse() { check "$1" fails_with "$2" "$CAMBIUM" plan "${@:3}"; }
-refuse "no model" "no model: --model FILE" --hardware h100
-refuse "an unknown model" "no model 'llama-500b'" --model llama-500b --hardware h100
-refuse "unknown hardware" "no hardware 'h300'" --model llama-8b --hardware h300
-refuse "a time without a unit" "--ttl is '20'; write a number and its unit" \
+misuse() { check "$1" misused_with "$2" "$CAMBIUM" plan "${@:3}"; }
+misuse "no model" "no model: --model FILE" --hardware h100
+misuse "an unknown model" "no model 'llama-500b'" --model llama-500b --hardware h100
+misuse "unknown hardware" "no hardware 'h300'" --model llama-8b --hardware h300
+misuse "a time without a unit" "--ttl is '20'; write a number and its unit" \
     --model llama-8b --hardware h100 --ttl 20
-refuse "no time" "--ttl 0s is not above 0" --model llama-8b --hardware h100 --ttl 0s
-refuse "too many ranks" "9 ranks are more than the 8" --model llama-8b --hardware h100 --gpus 9
-refuse "two numbers of ranks" "--ranks and --gpus exclude each other" \
+misuse "no time" "--ttl 0s is not above 0" --model llama-8b --hardware h100 --ttl 0s
+misuse "too many ranks" "9 ranks are more than the 8" --model llama-8b --hardware h100 --gpus 9
+misuse "two numbers of ranks" "--ranks and --gpus exclude each other" \
     --model llama-8b --hardware h100 --gpus 4 --ranks 4
 refuse "what does not fit" "does not fit: a rank would hold" --model llama-405b --hardware h100
 refuse "a time that no grid keeps" "no grid makes a token of llama-8b in 1 ms; the fastest takes" \
     --model llama-8b --hardware h100 --ttl 1ms
-refuse "no context" "--context 0 is not from 1" --model llama-8b --hardware h100 --context 0
+misuse "no context" "--context 0 is not from 1" --model llama-8b --hardware h100 --context 0
 echo '{"name": "x", "ranks": 8' >"$folder/bad.json"
 refuse "cut hardware" "is not JSON" --model llama-8b --hardware "$folder/bad.json"
 refuse "a model file as hardware" "is not JSON" --model llama-8b --hardware "$folder/a.h5"

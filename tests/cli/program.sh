@@ -24,6 +24,26 @@ check "help gives examples and keeps to 100 columns" bash -c '
         "$CAMBIUM" $v --help | LC_ALL=C awk -v v=$v "{ text = \$0; gsub(/[\200-\277]/, \"\", text) }
             length(text) > 100 { print \"# \" v \": \" \$0; bad = 1 }
             /^  cambium / && \$2 == v { found = 1 } END { exit bad || !found }" || exit 1; done'
+misuses() { # verb and options whose values are wrong
+    "$CAMBIUM" "$@" >/dev/null 2>"$folder/said"
+    [ $? = 2 ] && [ "$(grep -c "^cambium .*: error: " "$folder/said")" = 1 ] && return
+    echo "# $*: $(cat "$folder/said")"
+    return 1
+}
+check "wrong values end with status 2, whatever the verb" bash -c "$(declare -f misuses); folder='$folder'
+    misuses bench attn-1-128k --seconds 0 && misuses bench nonsense && misuses clean x --script han -o y --share 2 &&
+        misuses clean x -o y && misuses embed --side 3 && misuses embed --recipe codes && misuses embed x.h5 -o y.h5 &&
+        misuses embed --vocab-size 3 && misuses eval m.h5 --limit -1 && misuses eval m.h5 --tasks nonsense &&
+        misuses eval m.h5 --rules best --data x && misuses eval m.h5 && misuses eval score --resamples 0 &&
+        misuses eval compare a b --resamples 0 && misuses export m.h5 && misuses export m.h5 -o x --dtype q8_0 &&
+        misuses grow && misuses grow --stages x && misuses grow --stages 1 --train tail && misuses grow --stages 1 --lr -1 &&
+        misuses import x && misuses infer m.h5 -p x --temperature -1 && misuses infer m.h5 -p x --max-tokens 0 &&
+        misuses infer m.h5 -p x --grid kvp=2 --ranks 0 &&
+        misuses infer m.h5 -p x --device tpu && misuses merge a b && misuses merge a b -o c --forget 2 &&
+        misuses merge a b -o c --rule adapter && misuses pack x && misuses pack x -t t -o y --validation 2 &&
+        misuses plan && misuses plan --model llama-8b --hardware h300 && misuses serve m.h5 --port 99999 &&
+        misuses train --steps 1 && misuses train --batch 0 --steps 1 --data x -t y && misuses train --tokens 1 --steps 1"
+check "a file that is not there is no wrong usage" fails_with "cannot open" "$CAMBIUM" inspect "$folder/none"
 check "a full disk behind stdout is a failure" bash -c '"$CAMBIUM" info >/dev/full 2>/dev/null; [ $? = 1 ]'
 check "numbers that would overflow are refused" bash -c '
     printf "%0.sa b c d e " $(seq 300) >"$0/text"

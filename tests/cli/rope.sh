@@ -94,10 +94,10 @@ for v in infer eval serve; do
     args=(both.h5)
     [ $v = eval ] && args+=(--data a.txt)
     [ $v = infer ] && args+=(-p x)
-    check "$v: a factor alone" fails_with "name one of them" "$C" $v "${args[@]}" --rope-factor 2
-    check "$v: a factor below 1" fails_with "--rope-factor 0.5 is not from 1" "$C" $v "${args[@]}" --rope-scaling linear --rope-factor 0.5
-    check "$v: nothing that says how far" fails_with "give --rope-factor F or --context N" "$C" $v "${args[@]}" --rope-scaling yarn
+    check "$v: a factor alone" misused_with "name one of them" "$C" $v "${args[@]}" --rope-factor 2
+    check "$v: a factor below 1" misused_with "--rope-factor 0.5 is not from 1" "$C" $v "${args[@]}" --rope-scaling linear --rope-factor 0.5
+    check "$v: nothing that says how far" misused_with "give --rope-factor F or --context N" "$C" $v "${args[@]}" --rope-scaling yarn
 done
-check "several ranks tell it once" fails_with "give --rope-factor F or --context N" "$C" infer both.h5 -p x --rope-scaling yarn --ranks 2
+check "several ranks tell it once" misused_with "give --rope-factor F or --context N" "$C" infer both.h5 -p x --rope-scaling yarn --ranks 2
 check "the file is as it was" [ "$sum" = "$(sha256sum both.h5)" ]
 exit $bad

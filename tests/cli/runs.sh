@@ -58,7 +58,7 @@ check "the model of each stage is kept, killed or not" kept
 check "a grown model grows again" "$C" grow --init whole/model.h5 --stages 1 --start identity --tokens 512 --batch 4 --data a.pack -q -o again
 sed 's/rank: 3/rank: 4/' plan.yaml >other.yaml
 check "another plan is told by its stage" fails_with "('lora' of stage 6)" "$C" grow --plan other.yaml "${run[@]}" -o killed --resume
-check "a shape beside --init is refused" fails_with "--d-ff is for a new model" \
+check "a shape beside --init is refused" misused_with "--d-ff is for a new model" \
     "$C" grow --init whole/model.h5 --stages 1 --d-ff 99 --data a.pack -q -o shape
 
 # ---- a run that is stopped ----
@@ -87,7 +87,7 @@ check "models of other shapes merge" "$C" merge whole/model.h5 b/model.h5 -o two
 check "merged files merge on" "$C" merge two.h5 b/model.h5 again/model.h5 --rule weighted --weights 1,2,3,4 -o four.h5
 check "a merged file alone gets another rule" "$C" merge two.h5 --rule mean -o mean.h5
 check "one expert is no merger" fails_with "is one expert" "$C" merge b/model.h5 -o x.h5
-check "an adapter sees no more than there is" fails_with "--adapter-top 9999" "$C" merge whole/model.h5 b/model.h5 \
+check "an adapter sees no more than there is" misused_with "--adapter-top 9999" "$C" merge whole/model.h5 b/model.h5 \
     --rule adapter --tune-weights a.txt --adapter-top 9999 -o x.h5
 check "a failed merger leaves no file" bash -c '! ls x.h5* 2>/dev/null'
 self() {
@@ -121,6 +121,7 @@ check "embed: no preview over the table" lost embed t.h5 --preview t.h5
 check "merge: not an expert" lost merge b/model.h5 block/model.h5 -o b/model.h5
 check "merge: not the text that fits it" lost merge b/model.h5 block/model.h5 --rule weighted --tune-weights a.txt -o a.txt
 check "report: not the run's metrics" lost report b -o b/metrics.jsonl
+check "report: not its checkpoint" lost report b -o b/model.h5
 check "all are as they were" sha256sum --quiet -c sums
 
 # ---- names that are not UTF-8 ----
@@ -132,5 +133,5 @@ named() {
         "$C" merge "$odd/model.h5" b/model.h5 -o "$odd.h5" --json | grep -q '"file":"odd�.h5"' && "$C" inspect --json "$odd.h5" | grep -q '"name": "odd�"'
 }
 check "runs, packs and experts have them" named
-check "weights are finite" fails_with "--weights wants 2 numbers" "$C" merge b/model.h5 block/model.h5 --weights inf,1 -o never.h5
+check "weights are finite" misused_with "--weights wants 2 numbers" "$C" merge b/model.h5 block/model.h5 --weights inf,1 -o never.h5
 exit $bad

@@ -60,8 +60,8 @@ flipped() { # a value that was altered: found by its hash, or by the seal
     fails_with "flip.kv" "$C" infer m1/model.h5 --load-kv flip.kv --weights float32
 }
 check "a snapshot that was altered is refused" flipped
-check "two prompts are refused" fails_with "for one prompt" "$C" infer m1/model.h5 -p a -p b --save-kv x.kv
-check "a chat is refused" fails_with "leave --chat out" "$C" infer m1/model.h5 --chat --save-kv x.kv
+check "two prompts are refused" misused_with "for one prompt" "$C" infer m1/model.h5 -p a -p b --save-kv x.kv
+check "a chat is refused" misused_with "leave --chat out" "$C" infer m1/model.h5 --chat --save-kv x.kv
 check "a folder that is not there is one clear error" fails_with "nowhere/x.kv" "$C" infer m1/model.h5 -p '1 2 3' -n 4 --save-kv nowhere/x.kv
 [ ! -e x.kv ] || { echo "not ok - a refused run writes nothing"; bad=1; }
 killed() { # while it writes its text: the snapshot of the prompt is whole, and goes on

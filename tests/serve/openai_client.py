@@ -1,7 +1,7 @@
 """What the official OpenAI client makes of the server: openai_client.py BASE_URL KEY.
 
-Every check is an assertion; the last line is "openai VERSION: N checks". Run by tests/cli/serve.sh
-when OPENAI_PYTHON names a Python that has the package.
+Every check is an assertion; the last line is "openai VERSION: N checks". Run by
+tests/cli/serve_clients.sh.
 """
 import concurrent.futures
 import json

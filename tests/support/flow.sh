@@ -13,13 +13,19 @@ check() { # what, command...: one line of the test's log
     fi
     rm -f "$flow_log"
 }
-fails_with() { # text, command...: exit status 1 and the text in the error
-    local text=$1 said status
-    shift
+ends_with() { # exit status, text, command...: both are what is said
+    local wanted=$1 text=$2 said status
+    shift 2
     said=$("$@" 2>&1 >/dev/null)
     status=$?
-    echo "$said"
-    [ $status = 1 ] && grep -qF -- "$text" <<<"$said"
+    echo "$said (exit status $status)"
+    [ $status = "$wanted" ] && grep -qF -- "$text" <<<"$said"
+}
+fails_with() { # text, command...: the work failed
+    ends_with 1 "$@"
+}
+misused_with() { # text, command...: what was typed is wrong
+    ends_with 2 "$@"
 }
 says() { # text, command...: it is in what the command prints
     local text=$1

@@ -8,7 +8,7 @@
 
 float *model_logits_of(const Ensemble *ensemble, const int32_t *ids, int64_t n)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     Decoder *decoder;
     int64_t v = ensemble->experts[0]->config.vocab_size;
     DecoderOptions options = {.max_sequences = 1, .max_positions = n, .kv_dtype = DTYPE_F32};

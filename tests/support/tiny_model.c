@@ -74,7 +74,7 @@ static Status give_table(Model *model, uint64_t seed, Err *err)
 
 Model *tiny_model(const ModelConfig *config, DType compute, uint64_t seed, uint64_t table_seed)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     Model *model = NULL;
     ModelOptions options = {
         .device = tiny_device(), .compute = compute, .weights = compute, .masters = true};

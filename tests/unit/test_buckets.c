@@ -64,7 +64,7 @@ static void poison(const Rig *rig)
 static void check_one(const RigSetup *setup, int64_t bucket_bytes, int64_t at_least)
 {
     Rig rig;
-    Err err = {""};
+    Err err = {.text = ""};
     ASSERT_OK(rig_init(&rig, setup, &err));
     ASSERT_OK(rig_step(&rig, NULL, &err)); /* sets ids and targets */
     int64_t n = tensor_count(&rig.grads->flat);

@@ -82,7 +82,7 @@ static void expect_even(const ModelConfig *c, int64_t n, int ranks, int64_t cont
 {
     GridChoice choice = choose(c, n, ranks, context, batch);
     const ModelConfig *configs[] = {c, c, c};
-    Err err = {""};
+    Err err = {.text = ""};
     if (helix_grid_check(&choice.grid, configs, n, &err) != STATUS_OK)
         fail_msg("%s", err.text);
     assert_int_equal(helix_grid_ranks(&choice.grid), ranks);

@@ -46,7 +46,7 @@ static void it_opens_and_names_what_is_missing(void **state)
     if (skip_without_plugin())
         skip();
     for (int ranks = 1; ranks <= 3; ranks++) {
-        Err err = {""};
+        Err err = {.text = ""};
         assert_int_equal(comm_run_threads(device.ops, ranks, NULL, join_rank, NULL, &err),
                          STATUS_FAIL);
         if (!strstr(err.text, "NCCL cannot be used: the GPU could not be found ("))

@@ -218,7 +218,7 @@ static void pieces_and_copies_equal_the_whole(void **state)
 /* Opens and verifies a damaged file; a failure must come with a sentence that names it. */
 static Status try_file(const char *path)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     Container *file;
     Status status = container_open(&file, path, &err);
     if (status == STATUS_OK)

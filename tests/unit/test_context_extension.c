@@ -148,7 +148,7 @@ static void what_cannot_be_is_told(void **state)
         {"wavy", "no rope scaling 'wavy'; there are model", 2.0, 0, 6},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        Err err = {""};
+        Err err = {.text = ""};
         ModelConfig c = plain();
         c.head_dim = cases[i].head_dim;
         ContextExtension e = extension_of(cases[i].scaling, cases[i].factor, cases[i].context);
@@ -156,7 +156,7 @@ static void what_cannot_be_is_told(void **state)
         if (!strstr(err.text, cases[i].said))
             fail_msg("%s", err.text);
     }
-    Err err = {""};
+    Err err = {.text = ""};
     ModelConfig c = plain();
     c.context = 1 << 20;
     ContextExtension e = extension_of("yarn", 9999.0, 0);
@@ -182,7 +182,7 @@ static void write_model(const char *name, ModelConfig config, int64_t n, char pa
 static int64_t decode(const char *path, ContextExtension extension, int ranks, const char *grid,
                       float *out)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     Helix *helix;
     Decoder *decoder;
     int32_t tokens[LENGTH];
@@ -278,7 +278,7 @@ static void ranks_decode_what_one_does(void **state)
 static void experts_are_stretched_to_one_context(void **state)
 {
     (void)state;
-    Err err = {""};
+    Err err = {.text = ""};
     char path[256];
     LoadedModel model;
     LoadSettings load = {.device = words("cpu"),
@@ -298,7 +298,7 @@ static void linear_puts_positions_between_the_old_ones(void **state)
 {
     (void)state;
     enum { T = 20, H = 2, D = 6 };
-    Err err = {""};
+    Err err = {.text = ""};
     const Device *device = tiny_device();
     float values[T * H * D], turned[2][T * H * D];
     for (int i = 0; i < T * H * D; i++)

@@ -51,7 +51,7 @@ static Decoder *decoder_for(const Ensemble *ensemble, int64_t chunk)
     DecoderOptions options = {
         .max_sequences = 3, .max_positions = 64, .page_size = 5, .chunk = chunk};
     Decoder *decoder;
-    Err err = {""};
+    Err err = {.text = ""};
     if (decoder_new(&decoder, ensemble, &options, &err) != STATUS_OK)
         fail_msg("%s", err.text);
     return decoder;
@@ -59,7 +59,7 @@ static Decoder *decoder_for(const Ensemble *ensemble, int64_t chunk)
 
 static void step(Decoder *decoder, const DecodeItem *items, int64_t n)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     if (decoder_step(decoder, items, n, &err) != STATUS_OK)
         fail_msg("%s", err.text);
 }
@@ -163,7 +163,7 @@ static void scores_are_the_logprobs_of_steps(void **state)
             score_slowly(ensemble, want);
             Decoder *decoder = decoder_for(ensemble, 7);
             int64_t s = decoder_open(decoder);
-            Err err = {""};
+            Err err = {.text = ""};
             DecodeItem items[] = {{s, text[0], 9}, {s, text[0] + 9, LENGTH - 9}};
             for (int i = 0; i < 2; i++)
                 assert_int_equal(decoder_score(decoder, &items[i], 1, &part[i], &err), STATUS_OK);
@@ -190,7 +190,7 @@ static void looks_are_the_best_of_steps(void **state)
             DecodeLook first = {text[0][CUT], K, top, given};
             DecodeLook second = {-1, K, top + CUT * K, given + CUT};
             DecodeItem items[] = {{other, text[1], 5}, {b, text[0], CUT}};
-            Err err = {""};
+            Err err = {.text = ""};
             const DecodeLook *looks[] = {NULL, &first}, *last[] = {&second};
             assert_int_equal(decoder_look(fast, items, 2, looks, &err), STATUS_OK);
             DecodeItem rest = {b, text[0] + CUT, LENGTH - CUT};
@@ -298,7 +298,7 @@ static void a_full_cache_refuses_and_changes_nothing(void **state)
     DecoderOptions options = {
         .max_sequences = 2, .max_positions = 64, .kv_positions = 40, .page_size = 5};
     Decoder *decoder;
-    Err err = {""};
+    Err err = {.text = ""};
     assert_int_equal(decoder_new(&decoder, ensemble, &options, &err), STATUS_OK);
     int64_t a = decoder_open(decoder), b = decoder_open(decoder);
     step(decoder, &(DecodeItem){a, text[0], 21}, 1);
@@ -370,7 +370,7 @@ static void documents_are_scored_in_windows(void **state)
     ScoreOptions options = {.context = 12, .stride = 5, .start = 1};
     ScoreDocument documents[] = {{text[0], LENGTH, 0}, {text[1], 3, 0}, {text[2], 11, 0}};
     Decoder *decoder = decoder_for(ensemble, 40);
-    Err err = {""};
+    Err err = {.text = ""};
     assert_int_equal(score_documents(decoder, 3, &options, documents, 3, NULL, NULL, &err),
                      STATUS_OK);
     for (int d = 0; d < 3; d++) {
@@ -411,7 +411,7 @@ static void generations_do_not_know_their_neighbours(void **state)
     for (int i = 0; i < 5; i++)
         few[i] = many[i] = (Generation){
             .prompt = text[i % 3], .n_prompt = 3 + i, .max_tokens = 5 + 4 * i, .ends = &ends};
-    Err err = {""};
+    Err err = {.text = ""};
     Decoder *wide = decoder_for(ensemble, 16), *narrow = decoder_for(ensemble, 16);
     assert_int_equal(generate(wide, 3, &sampling, many, 5, NULL, NULL, &err), STATUS_OK);
     assert_int_equal(generate(narrow, 1, &sampling, few, 5, NULL, NULL, &err), STATUS_OK);
@@ -434,7 +434,7 @@ static void a_context_beyond_the_memory_is_refused(void **state)
     (void)state;
     Ensemble *ensemble = one_model();
     Decoder *decoder;
-    Err err = {""};
+    Err err = {.text = ""};
     MemoryBudget budget = {.bytes_weights = 1e6, .ranks = 3, .asked = true};
     DecoderOptions options = {.max_sequences = 2, .max_positions = 512, .budget = &budget};
     double need = 3.0 * (double)decoder_bytes(ensemble, &options) + 1e6;

@@ -492,7 +492,7 @@ static void lengths_leak_and_substrings_count(void **state)
 static void what_cannot_be_asked_names_its_question(void **state)
 {
     (void)state;
-    Err err = {""};
+    Err err = {.text = ""};
     Outcome outcomes[2];
     TaskRuns runs;
     StrBuf line = {0};

@@ -101,7 +101,7 @@ static void one_writer_at_a_time(void **state)
 static void other_files_are_refused(void **state)
 {
     (void)state;
-    Err err = {""};
+    Err err = {.text = ""};
     ItemsFile *items;
     ASSERT_OK(open_with(&items, 5, true, &err)); /* none is there: a new one */
     add(items, 0, 2);

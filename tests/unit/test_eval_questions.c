@@ -233,7 +233,7 @@ static void damage_is_told_by_file_and_line(void **state)
     };
     mkdir(folder_path("test"), 0777);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        Err err = {""};
+        Err err = {.text = ""};
         TaskRuns runs = {0};
         StringList data = {0};
         folder_put(cases[i].file, cases[i].text, cases[i].bytes);
@@ -267,7 +267,7 @@ static void requests_that_cannot_be_met_are_told(void **state)
     };
     put_numbered(3);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        Err err = {""};
+        Err err = {.text = ""};
         TaskRuns runs = {0};
         StringList data = {0};
         string_list_add(&data, folder_path(""));

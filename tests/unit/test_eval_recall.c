@@ -111,7 +111,7 @@ static void what_cannot_be_made_is_told(void **state)
     Tokenizer *tokenizer = byte_vocabulary();
     StrBuf haystack = haystack_of(9);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        Err err = {""};
+        Err err = {.text = ""};
         QuestionGroups groups = {0};
         RecallSettings settings = {.lengths = cases[i].lengths,
                                    .longest = 2000,

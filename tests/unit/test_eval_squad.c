@@ -181,7 +181,7 @@ static void damage_is_told_with_its_place(void **state)
          "'answers' is empty, and 'is_impossible' does not say so"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        Err err = {""};
+        Err err = {.text = ""};
         StrBuf text = {0};
         QuestionGroups groups = {0};
         strbuf_puts(&text, cases[i].text);

@@ -86,7 +86,7 @@ static void what_is_used_is_exact(void **state)
         {"\"rope_parameters\": {\"rope_theta\": 1e999}", "rope_theta"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        Err err = {""};
+        Err err = {.text = ""};
         const char *folder = folder_copy(golden, "hf_llama");
         copy_add_member("config.json", bad[i][0]);
         assert_int_equal(hf_import(folder, NULL, folder_path("never.h5"), &err), STATUS_FAIL);

@@ -145,7 +145,7 @@ static void damage_never_leads_outside(void **state)
 /* Alters some bytes of the sample and wants a text in the error. */
 static void altered(int64_t at, const void *bytes, size_t count, const char *want)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     GgufFile *file;
     StrBuf content = content_of(write_sample());
     assert_true(at >= 0 && at + (int64_t)count <= content.size);
@@ -215,7 +215,7 @@ static void logits_are_those_of_transformers(void **state)
 /* Replaces a text in the golden file by one of the same length, and wants the import to say so. */
 static void refused_with(const char *old, const char *new, const char *want)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     StrBuf content = content_of(golden);
     char *at = memmem(content.data, (size_t)content.size, old, strlen(old));
     assert_non_null(at);
@@ -311,7 +311,7 @@ static Tokenizer *through_gguf(const Tokenizer *tokenizer, int64_t more_rows, Er
 
 static void check_vocabulary(const json_t *one, int *held, int *refused)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     TokenizerSpec spec;
     char *form = json_dumps(json_object_get(one, "tokenizer"), 0);
     ASSERT_OK(tokenizer_json_parse(form, (int64_t)strlen(form), &spec, &err));

@@ -162,7 +162,7 @@ typedef struct Trace {
 /* A step of all prompts, then single tokens. */
 static Trace decode(const Ensemble *ensemble, RunnerSource *source, DType kv, int64_t steps)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     Decoder *decoder;
     DecoderOptions options = {.max_sequences = SEQUENCES,
                               .max_positions = 128,
@@ -206,7 +206,7 @@ static double difference(const Trace *a, const Trace *b)
 
 static Trace decode_locally(const char *path, const char *kv, int64_t steps)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     LoadedModel model;
     LoadSettings load = load_of("cpu", kv);
     ASSERT_OK(load_model(&model, path, &load, &err));
@@ -218,7 +218,7 @@ static Trace decode_locally(const char *path, const char *kv, int64_t steps)
 static Trace decode_on(const char *path, const char *grid, int ranks, bool hopb, const char *device,
                        const char *kv, int64_t steps)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     Helix *helix;
     LoadSettings load = load_of(device, kv);
     HelixSettings settings = helix_of(ranks, grid, hopb);
@@ -374,7 +374,7 @@ static int best_of(const float *logits, double *margin)
 
 static void step_one(Decoder *decoder, int64_t sequence, int32_t token, float *logits)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     Device device = decoder_device(decoder);
     ASSERT_OK(decoder_step(decoder, &(DecodeItem){sequence, &token, 1}, 1, &err));
     Tensor out = decoder_logits(decoder);
@@ -389,7 +389,7 @@ static void long_texts_stay_the_same(void **state)
     ModelConfig config = config_of(4, 2);
     config.n_layers = 1;
     const char *path = write_model("one.h5", &config, 1, MERGE_MEAN);
-    Err err = {""};
+    Err err = {.text = ""};
     LoadSettings load = load_of("cpu", "float32");
     HelixSettings settings = helix_of(4, "kvp=4,tpf=2,ep=1", true);
     Helix *helix;
@@ -431,7 +431,7 @@ static void long_texts_stay_the_same(void **state)
 
 static void score(const Ensemble *ensemble, RunnerSource *source, float *logprobs)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     Decoder *decoder;
     DecoderOptions options = {.max_sequences = 2,
                               .max_positions = 256,
@@ -466,7 +466,7 @@ static void scores_and_prefixes_are_the_local_ones(void **state)
         ModelConfig config = config_of(4, 2);
         config.d_model = 9;
         const char *path = write_model("scored.h5", &config, experts[i], rules[i]);
-        Err err = {""};
+        Err err = {.text = ""};
         float local[160], helix_made[160];
         LoadSettings load = load_of("cpu", "float32");
         HelixSettings settings = helix_of(4, "kvp=2,tpa=2", true);
@@ -489,7 +489,7 @@ static void scores_and_prefixes_are_the_local_ones(void **state)
 
 static void filled_logits(const Ensemble *ensemble, RunnerSource *source, float *logits)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     Decoder *decoder;
     DecoderOptions options = {
         .max_sequences = 2, .max_positions = 1100, .kv_dtype = DTYPE_BF16, .source = source};
@@ -507,7 +507,7 @@ static void filled_caches_are_the_same_in_shards(void **state)
     ModelConfig config = config_of(4, 2);
     config.d_model = 9;
     const char *path = write_model("filled.h5", &config, 2, MERGE_BAYES);
-    Err err = {""};
+    Err err = {.text = ""};
     LoadSettings load = load_of("cpu", "float32");
     LoadedModel model;
     ASSERT_OK(load_model(&model, path, &load, &err));
@@ -531,7 +531,7 @@ static void filled_caches_are_the_same_in_shards(void **state)
 
 static void assert_refused(const char *path, const char *grid, int ranks, const char *reason)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     Helix *helix;
     LoadSettings load = load_of("cpu", "float32");
     HelixSettings settings = helix_of(ranks, grid, true);

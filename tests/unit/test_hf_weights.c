@@ -121,7 +121,7 @@ static void assert_same(const char *path, const char *want_file)
 
 static void assert_refused(const char *path, const char *said)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     assert_int_equal(hf_import(path, NULL, folder_path("never.h5"), &err), STATUS_FAIL);
     if (!strstr(err.text, said))
         fail_msg("'%s' does not say '%s'", err.text, said);

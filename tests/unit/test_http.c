@@ -46,7 +46,7 @@ static void rig_start(Rig *rig, const char *host, const StringList *hosts,
                       const StringList *origins)
 {
     static char *experts[] = {(char *)(uintptr_t) "a"};
-    Err err = {""};
+    Err err = {.text = ""};
     *rig = (Rig){.service = {.metrics = metrics_new(), .stream_bytes = 1 << 20}};
     rig->service.protocol = (Protocol){.tokenizer = tokenizer,
                                        .model = "tiny",

@@ -109,7 +109,7 @@ static void any_text_under_the_mask_is_json(void **state)
 {
     (void)state;
     Tokenizer *tokenizer = byte_vocabulary();
-    Err err = {""};
+    Err err = {.text = ""};
     JsonMask *mask = json_mask_new(tokenizer, &err);
     if (!mask)
         fail_msg("%s", err.text);
@@ -138,7 +138,7 @@ static void the_mask_is_the_automaton(void **state)
 {
     (void)state;
     Tokenizer *tokenizer = byte_vocabulary();
-    Err err = {""};
+    Err err = {.text = ""};
     JsonMask *mask = json_mask_new(tokenizer, &err);
     assert_non_null(mask);
     static const char *const beginnings[] = {

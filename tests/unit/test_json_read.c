@@ -53,7 +53,7 @@ static void one_member_never_stops_the_others(void **state)
         assert_non_null(json);
         assert_int_equal(json_integer_value(json_object_get(json, "before")), 7);
         assert_string_equal(json_string_value(json_object_get(json, "after")), "y");
-        Err err = {""};
+        Err err = {.text = ""};
         const char *as_text;
         double number;
         Status status = strchr(unusual[i].json, '"')

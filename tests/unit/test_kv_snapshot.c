@@ -68,7 +68,7 @@ typedef struct Rig {
 
 static void rig_open(Rig *rig, const char *path, const char *kv, int ranks, const char *grid)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     LoadSettings load = {
         .device = words("cpu"), .weights = words("float32"), .kv = words(kv), .rope = rope};
     HelixSettings settings = {.ranks = ranks,
@@ -89,14 +89,14 @@ static void rig_open(Rig *rig, const char *path, const char *kv, int ranks, cons
 
 static void rig_close(Rig *rig)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     decoder_free(rig->decoder);
     ASSERT_OK(helix_close(rig->helix, STATUS_OK, &err));
 }
 
 static void step(Rig *rig, int64_t first, int64_t n)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     int32_t tokens[TEXT + MORE];
     for (int64_t i = 0; i < n; i++)
         tokens[i] = token_at(first + i);
@@ -115,7 +115,7 @@ static IdList text_of(int64_t n)
 /* (MORE, V + 2): logits and weights of the steps that follow the text. */
 static void go_on(Rig *rig, float *out)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     Device device = decoder_device(rig->decoder);
     for (int64_t i = 0; i < MORE; i++, out += V + 2) {
         step(rig, TEXT - 1 + i, 1);
@@ -127,7 +127,7 @@ static void go_on(Rig *rig, float *out)
 
 static void save(Rig *rig, const char *path, int64_t n)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     IdList text = text_of(n);
     ASSERT_OK(kv_snapshot_save(path, &rig->source, rig->decoder, rig->sequence, &text, &err));
     id_list_clear(&text);
@@ -155,7 +155,7 @@ static void first_run(const char *kv, int ranks, const char *grid, bool all, con
 
 static void second_run(const char *kv, int ranks, const char *grid, const char *path, float *out)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     Rig rig;
     KvSnapshot *snapshot;
     int64_t n;
@@ -215,7 +215,7 @@ static void any_grid_goes_on(void **state)
 
 static void refused(const char *path, const char *model, const char *kv, const char *why)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     Rig rig;
     KvSnapshot *snapshot;
     rig_open(&rig, model, kv, 1, "auto");
@@ -230,7 +230,7 @@ static void refused(const char *path, const char *model, const char *kv, const c
 static const char *forged(const char *from, const char *leave_out, const Tensor *shape,
                           const void *data)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     Container *file;
     ContainerWriter *writer;
     const char *path = folder_path("forged.kv");
@@ -265,7 +265,7 @@ static void other_files_are_refused(void **state)
     refused(model_path, model_path, "bfloat16", "not a KV snapshot");
     refused(folder_path("absent.kv"), model_path, "bfloat16", "cannot open");
     StrBuf bytes = {0};
-    Err err = {""};
+    Err err = {.text = ""};
     ASSERT_OK(file_read(path, 0, &bytes, &err));
     for (int64_t n = bytes.size - 1; n > 0; n = n * 2 / 3) {
         snprintf(cut, sizeof cut, "%s", folder_put("cut.kv", bytes.data, n));

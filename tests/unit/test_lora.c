@@ -54,7 +54,7 @@ static void folding_keeps_the_function(void **state)
 {
     (void)state;
     for (int act = ACT_GELU; act <= ACT_SWIGLU; act++) {
-        Err err = {""};
+        Err err = {.text = ""};
         ModelConfig config = tiny_config();
         config.act = (Activation)act;
         Model *model = tiny_model(&config, DTYPE_F32, 1, 1);
@@ -95,7 +95,7 @@ static Status save_model(Model *model, const char *path, Err *err)
 static void a_folded_model_trains_on(void **state)
 {
     (void)state;
-    Err err = {""};
+    Err err = {.text = ""};
     ModelConfig config = tiny_config();
     Model *model = tiny_model(&config, DTYPE_F32, 1, 1);
     const TrainSet pairs = {.lora = true}, head = {.head = true};

@@ -32,7 +32,7 @@ static void give(const char *option, const char *value)
     forget();
     parsed = xcalloc(1, verb_train.settings_size);
     StringList positionals = {0};
-    Err err = {""};
+    Err err = {.text = ""};
     ASSERT_OK(options_parse(&verb_train, 2, argv, parsed, &positionals, &err));
     string_list_clear(&positionals);
 }
@@ -56,7 +56,7 @@ static void a_longer_context_changes_no_known_position(void **state)
     give("--context", "1024");
     for (size_t i = 0; i < sizeof scalings / sizeof *scalings; i++) {
         ModelConfig before = tiny_config();
-        Err err = {""};
+        Err err = {.text = ""};
         before.context = 256;
         before.rope_scaling = scalings[i];
         ModelConfig after = before;
@@ -80,7 +80,7 @@ static void what_is_not_given_stays(void **state)
     (void)state;
     ModelSettings settings = {.context = 1024, .dropout = 0.5};
     ModelConfig before = tiny_config();
-    Err err = {""};
+    Err err = {.text = ""};
     before.dropout = 0.125;
     give("--steps", "1");
     ModelConfig after = before;

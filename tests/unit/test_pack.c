@@ -15,6 +15,7 @@
 #include "tests/support/folder.h"
 #include "tests/support/spec_builder.h"
 #include "train/loader.h"
+#include "train/sweep.h"
 #include "train/pack_build.h"
 
 /* Bytes, a few letters and pairs, and an eos; `extra` tokens that no text uses. */
@@ -395,45 +396,56 @@ static void impossible_settings_are_refused(void **state)
     config.ranks = 1, source.weight = 0.0;
     assert_null(loader_new(&config, &err));
     Sweep sweep;
-    assert_int_equal(sweep_init(&sweep, pack, PACK_TRAIN, 8, 9, 0, &err), STATUS_FAIL);
     build("a.txt", "novalidation.pack", 0.0, 0);
     Pack *without = open_pack("novalidation.pack");
-    assert_int_equal(sweep_init(&sweep, without, PACK_VALIDATION, 8, 8, 0, &err), STATUS_FAIL);
+    assert_int_equal(sweep_init(&sweep, without, PACK_VALIDATION, 8, 0, &err), STATUS_FAIL);
     pack_close(without);
     pack_close(pack);
 }
 
-/* Each token is counted once, with its true context before it, and the bytes add up exactly. */
-static void check_sweep(const Pack *pack, int64_t window, int64_t stride, int64_t limit)
+/* Each token of a document counts once, its closing eos never, behind as many tokens of the same
+ * document as a window has room for; the bytes add up exactly. */
+static void check_sweep(const Pack *pack, int64_t row, int64_t limit)
 {
     Err err;
     Sweep sweep;
     enum { ROWS = 3 };
-    int64_t n = pack_info(pack)->tokens[PACK_VALIDATION], next = 0, sum = 0, rows;
-    int64_t wanted = limit && limit < n ? limit : n;
+    const PackInfo *info = pack_info(pack);
+    int64_t n = info->tokens[PACK_VALIDATION], next = 0, sum = 0, rows, all = 0, document = 0;
     int32_t *tokens = xcalloc((size_t)n, sizeof *tokens);
-    int32_t *cells = xcalloc((size_t)(3 * ROWS * window), sizeof *cells);
-    int32_t *inputs = cells, *targets = inputs + ROWS * window, *bytes = targets + ROWS * window;
+    int32_t *cells = xcalloc((size_t)(3 * ROWS * row), sizeof *cells);
+    int32_t *inputs = cells, *targets = inputs + ROWS * row, *bytes = targets + ROWS * row;
     pack_read(pack, PACK_VALIDATION, 0, n, tokens);
-    assert_int_equal(sweep_init(&sweep, pack, PACK_VALIDATION, window, stride, limit, &err),
-                     STATUS_OK);
-    while ((rows = sweep_next(&sweep, ROWS, inputs, targets, bytes)) > 0)
-        for (int64_t i = 0; i < ROWS * window; i++) {
+    assert_int_equal(sweep_init(&sweep, pack, PACK_VALIDATION, row, limit, &err), STATUS_OK);
+    while ((rows = sweep_next(&sweep, ROWS, inputs, targets, bytes)) > 0) {
+        all += rows;
+        for (int64_t i = 0; i < ROWS * row; i++) {
             if (targets[i] < 0) {
                 assert_int_equal(bytes[i], 0);
                 continue;
             }
-            assert_true(i < rows * window);
+            assert_true(i < rows * row);
+            while (tokens[next] == info->eos)
+                next++, document++;
+            int64_t start = pack_document_start(pack, PACK_VALIDATION, document);
             assert_int_equal(targets[i], tokens[next]);
-            assert_int_equal(inputs[i], next ? tokens[next - 1] : pack_info(pack)->eos);
-            if (next >= window)
-                assert_true(i % window >= window - stride);
+            for (int64_t back = 0; back <= i % row; back++) {
+                int64_t at = next - 1 - back;
+                assert_int_equal(inputs[i - back], at >= start ? tokens[at] : info->eos);
+            }
+            int64_t before = next - start < row / 2 ? next - start : row / 2 - 1;
+            assert_true(i % row >= before);
             sum += bytes[i];
             next++;
         }
-    assert_int_equal(next, wanted);
-    if (wanted == n)
-        assert_int_equal(sum, pack_info(pack)->bytes[PACK_VALIDATION]);
+    }
+    assert_int_equal(all, sweep_rows(pack, PACK_VALIDATION, row, limit));
+    if (!limit) {
+        assert_int_equal(next, n - 1);
+        assert_int_equal(sum, info->bytes[PACK_VALIDATION]);
+    } else {
+        assert_true(all == 1 || all * row <= limit);
+    }
     free(cells);
     free(tokens);
 }
@@ -442,12 +454,11 @@ static void a_sweep_counts_every_token_once(void **state)
 {
     (void)state;
     Pack *pack = open_pack("a.pack");
-    check_sweep(pack, 16, 16, 0);
-    check_sweep(pack, 16, 5, 0);
-    check_sweep(pack, 1, 1, 0);
-    check_sweep(pack, 17, 1, 100);
-    check_sweep(pack, 1 << 16, 1 << 15, 0);
-    check_sweep(pack, 8, 8, 3);
+    for (int64_t row = 1; row < 20; row++)
+        check_sweep(pack, row, 0);
+    check_sweep(pack, 1 << 16, 0);
+    check_sweep(pack, 17, 100);
+    check_sweep(pack, 8, 3);
     pack_close(pack);
 }
 

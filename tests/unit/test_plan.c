@@ -34,7 +34,7 @@ static void reads_stages(void **state)
 {
     (void)state;
     GrowPlan plan;
-    Err err = {""};
+    Err err = {.text = ""};
     const char *text = "stages:\n"
                        "  - blocks: 3\n"
                        "    tokens: 2M\n"
@@ -59,7 +59,7 @@ static void reads_numbers_of_blocks(void **state)
 {
     (void)state;
     GrowPlan plan;
-    Err err = {""};
+    Err err = {.text = ""};
     assert_int_equal(grow_plan_from_text(&plan, "3+3+2", &defaults, &err), STATUS_OK);
     assert_int_equal(plan.n_stages, 3);
     assert_int_equal(plan.stages[2].blocks, 2);
@@ -91,7 +91,7 @@ static void refuses_with_line_and_reason(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         GrowPlan plan;
-        Err err = {""};
+        Err err = {.text = ""};
         assert_int_equal(read_text(&plan, cases[i][0], &err), STATUS_FAIL);
         if (!strstr(err.text, cases[i][1]))
             fail_msg("'%s' is not in '%s'", cases[i][1], err.text);

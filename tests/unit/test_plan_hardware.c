@@ -35,7 +35,7 @@ static void quantities(void **state)
         {"0s", "s", 0.0},
     };
     double value;
-    Err err = {""};
+    Err err = {.text = ""};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         ASSERT_OK(quantity_parse(good[i].text, good[i].unit, "it", &value, &err));
         if (fabs(value - good[i].value) > 1e-12 * good[i].value)
@@ -75,7 +75,7 @@ static void reads_a_description(void **state)
 {
     (void)state;
     PlanHardware h;
-    Err err = {""};
+    Err err = {.text = ""};
     ASSERT_OK(plan_hardware_read(folder_put("box.json", whole, -1), &h, &err));
     assert_string_equal(h.name, "box");
     assert_true(h.memory == 80e9 && h.usable == 0.9 && h.efficiency == 1.0 && !h.shared);
@@ -94,7 +94,7 @@ static void keeps_what_it_wrote(void **state)
     static const char *const names[] = {"gb200-nvl72", "h100", "h200"};
     for (int i = 0; i < 3; i++) {
         PlanHardware a, b;
-        Err err = {""};
+        Err err = {.text = ""};
         assert_true(plan_hardware_preset(names[i], &a));
         a.shared = i == 1;
         json_t *json = plan_hardware_json(&a);
@@ -149,7 +149,7 @@ static void refuses_by_name(void **state)
     char text[2048];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         PlanHardware h;
-        Err err = {""};
+        Err err = {.text = ""};
         const char *path =
             folder_put("bad.json", with(cases[i][0], cases[i][1], text, sizeof text), -1);
         assert_int_equal(plan_hardware_read(path, &h, &err), STATUS_FAIL);
@@ -157,7 +157,7 @@ static void refuses_by_name(void **state)
             fail_msg("'%s' is not in '%s'", cases[i][2], err.text);
     }
     PlanHardware h;
-    Err err = {""};
+    Err err = {.text = ""};
     assert_int_equal(plan_hardware_read(folder_put("bad.json", "[]", -1), &h, &err), STATUS_FAIL);
     assert_int_equal(plan_hardware_read(folder_put("bad.json", "", -1), &h, &err), STATUS_FAIL);
     assert_int_equal(plan_hardware_read(folder_path("none.json"), &h, &err), STATUS_FAIL);
@@ -168,7 +168,7 @@ static void measures_this_machine(void **state)
 {
     (void)state;
     PlanHardware h, again;
-    Err err = {""};
+    Err err = {.text = ""};
     ASSERT_OK(plan_hardware_measure("cpu", 3, 0.05, &h, &err));
     assert_true(h.shared && h.ranks == 3 && h.n_links == 2);
     assert_true(h.links[0].ranks == 2 && h.links[1].ranks == 3);

@@ -247,7 +247,7 @@ static PlanRequest a_million(void)
 static PlanSearch search_of(const char *model_name, const PlanHardware *hardware,
                             const PlanRequest *request)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     PlanModel model = preset(model_name);
     PlanSearch search;
     ASSERT_OK(planner_search(&model, hardware, request, &search, &err));
@@ -357,7 +357,7 @@ static void laws_of_points(void **state)
             PlanRequest request = {
                 .context = 131072, .ranks = 8, .weights = PLAN_FP4, .kv = PLAN_FP8};
             PlanSearch search;
-            Err err = {""};
+            Err err = {.text = ""};
             ASSERT_OK(planner_search(&model, &hardware, &request, &search, &err));
             int64_t helix = 0;
             for (int64_t i = 0; i < search.count; i++) {
@@ -480,7 +480,7 @@ static void volumes(void **state)
                    58.0 * 2.0 * row * 8.0 * 7.0 / 8.0, 3);
 
     /* Merged experts, one for each rank: both residuals are summed, then exchanged. */
-    Err err = {""};
+    Err err = {.text = ""};
     ModelConfig config = model_config_default();
     const ModelConfig *two[] = {&config, &config};
     PlanModel merged;
@@ -547,7 +547,7 @@ static ModelConfig small_config(int64_t layers)
 static void shared_bandwidth(void **state)
 {
     (void)state;
-    Err err = {""};
+    Err err = {.text = ""};
     ModelConfig config = small_config(4);
     const ModelConfig *configs[] = {&config};
     PlanModel model;
@@ -589,7 +589,7 @@ static void shared_bandwidth(void **state)
 static void merged_models(void **state)
 {
     (void)state;
-    Err err = {""};
+    Err err = {.text = ""};
     ModelConfig deep = small_config(6), flat = small_config(4);
     const ModelConfig *both[] = {&deep, &flat, &deep, &deep};
     PlanModel one, four;
@@ -625,7 +625,7 @@ static void merged_models(void **state)
 static void model_files(void **state)
 {
     (void)state;
-    Err err = {""};
+    Err err = {.text = ""};
     ModelConfig config = tiny_config();
     Model *models[2];
     for (uint64_t i = 0; i < 2; i++)
@@ -684,7 +684,7 @@ static void refusals(void **state)
     PlanHardware hardware = machine("gb200-nvl72");
     PlanRequest request = a_million();
     PlanPoint point;
-    Err err = {""};
+    Err err = {.text = ""};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_int_equal(
             planner_predict(&model, &hardware, &request, &cases[i].grid, 1, &point, &err),

@@ -86,7 +86,7 @@ static void a_full_disk_is_told(void **state)
 {
     (void)state;
     const char *path = folder_path("prefix.h5");
-    Err err = {""};
+    Err err = {.text = ""};
     PrefixStore *store;
     enum { COUNT = 1 << 14 }; /* 64 KiB a window */
     static float values[COUNT];
@@ -109,7 +109,7 @@ static void a_full_disk_is_told(void **state)
 static void a_missing_folder_is_told(void **state)
 {
     (void)state;
-    Err err = {""};
+    Err err = {.text = ""};
     PrefixStore *store;
     assert_int_equal(prefix_store_disk(&store, "/nowhere/at/all.h5", WINDOWS, 4, &err),
                      STATUS_FAIL);

@@ -24,7 +24,7 @@ static int make_packs(void **state)
     (void)state;
     folder_begin();
     TokenizerSpec spec;
-    Err err = {""};
+    Err err = {.text = ""};
     spec_start(&spec);
     spec_bytes(&spec);
     spec.eos = spec_token(&spec, "<end>", 5, TOKEN_SPECIAL);
@@ -60,7 +60,7 @@ static int close_packs(void **state)
 static Loader *loader_at(const LoaderSource *sources, int64_t count, int64_t row, uint64_t seed,
                          const char *reading, bool from_start)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     Reading before = {0};
     if (reading) {
         json_t *json = json_loads(reading, 0, NULL);
@@ -307,7 +307,7 @@ static void other_texts_are_refused(void **state)
         for (int64_t k = 0; k < text.size; k++)
             text.data[k] = text.data[k] == '\'' ? '"' : text.data[k];
         Reading reading;
-        Err err = {""};
+        Err err = {.text = ""};
         json_t *json = json_loads(text.data, 0, NULL);
         assert_non_null(json);
         Status status = reading_parse(json, "here", &reading, &err);

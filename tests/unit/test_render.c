@@ -158,7 +158,7 @@ static void damaged_fonts_do_no_harm(void **state)
     rng_init(&rng, 11, 0);
     int refused = 0;
     for (int round = 0; round < 40; round++) {
-        Err err = {""};
+        Err err = {.text = ""};
         memcpy(copy, fonts.maps[0].data, (size_t)whole);
         map.bytes = round % 2 ? whole : rng_below(&rng, round % 4 ? whole : 4096);
         for (int64_t flips = round % 2 ? 1 + rng_below(&rng, 3000) : 0; flips > 0; flips--)

@@ -57,7 +57,7 @@ static Status read_runs(Report *report, const char *const *names, int count, Err
 static void the_numbers_are_on_the_page(void **state)
 {
     (void)state;
-    Err err = {""};
+    Err err = {.text = ""};
     folder_begin();
     put_run("grown", grown);
     put_run("whole", whole);
@@ -95,7 +95,7 @@ static void the_numbers_are_on_the_page(void **state)
 static void texts_are_compared_apart(void **state)
 {
     (void)state;
-    Err err = {""};
+    Err err = {.text = ""};
     folder_begin();
     put_run("both",
             "{\"event\":\"stage\",\"tokens\":0,\"flops\":0,\"stage\":1,\"params_active\":9}\n"
@@ -135,7 +135,7 @@ static void texts_are_compared_apart(void **state)
 static void seeds_become_a_band(void **state)
 {
     (void)state;
-    Err err = {""};
+    Err err = {.text = ""};
     folder_begin();
     put_run("x-seed1", "{\"event\":\"eval\",\"tokens\":0,\"flops\":0,\"bpb\":4}\n"
                        "{\"event\":\"eval\",\"tokens\":2000,\"flops\":8e9,\"bpb\":2}\n");
@@ -169,7 +169,7 @@ static void seeds_become_a_band(void **state)
 static void texts_are_escaped(void **state)
 {
     (void)state;
-    Err err = {""};
+    Err err = {.text = ""};
     folder_begin();
     static const char name[] = "<b>&\"x'<i>\xFF\x01";
     put_run(name, grown);
@@ -199,7 +199,7 @@ static void a_torn_last_line_is_left_out(void **state)
         snprintf(name, sizeof name, "torn%zu", cut);
         snprintf(text, sizeof text, "%.*s", (int)cut, whole);
         put_run(name, text);
-        Err err = {""};
+        Err err = {.text = ""};
         Report report;
         const char *names[] = {name};
         assert_int_equal(read_runs(&report, names, 1, &err), STATUS_OK);
@@ -212,7 +212,7 @@ static void a_torn_last_line_is_left_out(void **state)
 
 static void expect_refusal(const char *name, const char *lines, const char *words)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     Report report;
     if (lines)
         put_run(name, lines);

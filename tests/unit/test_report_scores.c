@@ -433,7 +433,7 @@ static void texts_are_escaped(void **state)
 
 static void expect_refusal(const char *text, const char *words)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     ReportScores scores;
     folder_put("r.json", text, -1);
     assert_int_equal(read_files(&scores, (const char *const[]){"r.json"}, 1, &err), STATUS_FAIL);
@@ -509,7 +509,7 @@ static void bad_rows_are_named(void **state)
     expect_refusal(BITS("\"bits_per_byte\":1,\"places\":[{\"from\":0,\"bits_per_byte\":1}]"),
                    "places[0]: 'from' grows");
     folder_put("r.json", ROW(GOOD), -1);
-    Err err = {""};
+    Err err = {.text = ""};
     ReportScores scores;
     static const char *const twice[] = {"r.json", "r.json"};
     assert_int_equal(read_files(&scores, twice, 2, &err), STATUS_FAIL);

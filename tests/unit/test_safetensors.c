@@ -102,7 +102,7 @@ static void damage_never_goes_unsaid(void **state)
 static Status parse_header(const char *header, int64_t bytes)
 {
     StrBuf all = {0};
-    Err err = {""};
+    Err err = {.text = ""};
     uint64_t length = strlen(header);
     strbuf_append(&all, (const char *)&length, sizeof length);
     strbuf_puts(&all, header);

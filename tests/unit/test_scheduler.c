@@ -203,7 +203,7 @@ typedef struct Rig {
 
 static void rig_start(Rig *rig, const SchedulerOptions *options)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     rig->metrics = metrics_new();
     ASSERT_OK(scheduler_new(&rig->scheduler, ensemble, tokenizer, options, rig->metrics, &err));
 }

@@ -24,7 +24,7 @@ static void pieces_are_named_by_their_bytes(void **state)
 {
     (void)state;
     TokenizerSpec spec;
-    Err err = {""};
+    Err err = {.text = ""};
     spec_start(&spec);
     spec.byte_level = true;
     int32_t text = spec_text(&spec, " word"), half = spec_token(&spec, "\xF0\x9F", 2, TOKEN_TEXT);
@@ -65,7 +65,7 @@ static void no_two_tokens_have_one_name(void **state)
     for (int round = 0; round < 50; round++) {
         enum { TOKENS = 150, BEYOND = 5 };
         TokenizerSpec spec;
-        Err err = {""};
+        Err err = {.text = ""};
         char *names[TOKENS + BEYOND];
         spec_start(&spec);
         spec.byte_level = true;

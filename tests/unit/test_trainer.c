@@ -37,7 +37,7 @@ static void write_corpus(const char *path)
         }
         strbuf_puts(&text, "\n\f\n");
     }
-    Err err = {""};
+    Err err = {.text = ""};
     ASSERT_OK(file_write(path, text.data, (size_t)text.size, &err));
     strbuf_clear(&text);
 }
@@ -55,7 +55,7 @@ static int make_pack(void **state)
     spec_text(&spec, "\n");
     spec.eos = spec_token(&spec, "<eos>", 5, TOKEN_SPECIAL);
     spec.unk = spec_token(&spec, "<unk>", 5, TOKEN_SPECIAL);
-    Err err = {""};
+    Err err = {.text = ""};
     Tokenizer *tokenizer = tokenizer_new(&spec, &err);
     assert_non_null(tokenizer);
     StringList inputs = {0};
@@ -178,7 +178,7 @@ static Status gather(void *context, const ParamRef *ref, Err *err)
 static Values values_of(Model *model)
 {
     Values values = {.model = model};
-    Err err = {""};
+    Err err = {.text = ""};
     ASSERT_OK(model_visit(model, gather, &values, &err));
     return values;
 }
@@ -186,7 +186,7 @@ static Values values_of(Model *model)
 static TrainerStatus run(const TrainerSetup *setup, const char *restore, Status expected)
 {
     Trainer *trainer;
-    Err err = {""};
+    Err err = {.text = ""};
     ASSERT_OK(trainer_new(&trainer, setup, &err));
     if (restore) {
         Container *container;
@@ -207,7 +207,7 @@ static void resumed_is_undisturbed_to_the_last_bit(void **state)
     (void)state;
     for (int dtype = DTYPE_F32; dtype <= DTYPE_BF16; dtype++) {
         char *path = xstrdup(folder_path("run.h5")), *base = xstrdup(folder_path("base.h5"));
-        Err err = {""};
+        Err err = {.text = ""};
         Model *whole = new_model((DType)dtype), *first = new_model((DType)dtype);
         TrainerSetup setup = setup_for(whole, 1, NULL);
         run(&setup, NULL, STATUS_OK);
@@ -242,6 +242,68 @@ static void resumed_is_undisturbed_to_the_last_bit(void **state)
         free(path);
         free(base);
     }
+}
+
+/* As older programs wrote it: how many windows were drawn stands in /trainer, and no /loader. */
+static void put_old_file(const char *from, const char *to)
+{
+    Container *file;
+    ContainerWriter *writer;
+    json_t *trainer, *loader;
+    Err err = {""};
+    ASSERT_OK(container_open(&file, from, &err));
+    ASSERT_OK(container_create(&writer, to, &err));
+    ASSERT_OK(container_json(file, "/trainer", &trainer, &err));
+    ASSERT_OK(container_json(file, "/loader", &loader, &err));
+    const json_t *share = json_array_get(json_object_get(loader, "mixture"), 0);
+    json_object_set_new(trainer, "drawn", json_pack("[O]", json_object_get(share, "drawn")));
+    json_object_del(trainer, "began");
+    for (int64_t i = 0; i < container_count(file); i++) {
+        const char *path = container_entry(file, i)->path;
+        if (strcmp(path, "/trainer") != 0 && strcmp(path, "/loader") != 0)
+            ASSERT_OK(container_copy(writer, path, file, path, &err));
+    }
+    ASSERT_OK(container_put_json(writer, "/trainer", trainer, &err));
+    ASSERT_OK(container_commit(writer, &err));
+    json_decref(trainer);
+    json_decref(loader);
+    container_close(file);
+}
+
+static void a_file_without_a_loader_goes_on(void **state)
+{
+    (void)state;
+    char *path = xstrdup(folder_path("new.h5")), *old = xstrdup(folder_path("old.h5"));
+    Model *whole = new_model(DTYPE_F32), *first = new_model(DTYPE_F32);
+    TrainerSetup setup = setup_for(whole, 1, NULL);
+    setup.config.context = 128; /* several epochs */
+    setup.trained.block_begin = 0;
+    run(&setup, NULL, STATUS_OK);
+    Saver saver = {.path = path, .stop_at = 5};
+    setup = setup_for(first, 1, &saver);
+    setup.config.context = 128;
+    setup.trained.block_begin = 0;
+    run(&setup, NULL, STATUS_STOPPED);
+    stop_reset();
+    model_free(first);
+    put_old_file(path, old);
+    Ensemble *loaded;
+    Err err = {""};
+    LoadOptions load = {
+        .device = tiny_device(), .compute = DTYPE_F32, .weights = DTYPE_F32, .train = true};
+    ASSERT_OK(ensemble_load(&loaded, NULL, old, &load, &err));
+    setup = setup_for(loaded->experts[0], 1, NULL);
+    setup.config.context = 128;
+    setup.trained.block_begin = 0;
+    run(&setup, old, STATUS_OK);
+    Values want = values_of(whole), got = values_of(loaded->experts[0]);
+    assert_memory_equal(want.items, got.items, (size_t)want.count * sizeof(float));
+    free(want.items);
+    free(got.items);
+    ensemble_free(loaded);
+    model_free(whole);
+    free(path);
+    free(old);
 }
 
 /* Killed after the last checkpoint but before its owner noted the end: nothing is left to compute,
@@ -334,7 +396,7 @@ static void the_loss_falls_and_frozen_values_stay(void **state)
     setup.config.schedule.lr = 1e-9;
     double before = run(&setup, NULL, STATUS_OK).eval_loss;
     float kept[18 * 18], after[18 * 18];
-    Err err = {""};
+    Err err = {.text = ""};
     Param *frozen = &model->blocks[0].params[BLOCK_ATTN_Q];
     ASSERT_OK(model_read_rows(model, frozen, 0, 18, kept, &err));
     setup = setup_for(model, 1, NULL);
@@ -367,7 +429,7 @@ static void a_frozen_tensor_that_changes_is_an_error(void **state)
         setup.hooks = (TrainerHooks){.context = &corrupted, .save = corrupt};
         setup.config.save_every = STEPS / 2;
         Trainer *trainer;
-        Err err = {""};
+        Err err = {.text = ""};
         ASSERT_OK(trainer_new(&trainer, &setup, &err));
         assert_int_equal(trainer_run(trainer, &err), STATUS_FAIL);
         assert_int_equal(corrupted, STEPS / 2);
@@ -385,7 +447,7 @@ static void a_loss_that_is_not_finite_names_the_step_and_the_tensor(void **state
     float row[18];
     for (int i = 0; i < 18; i++)
         row[i] = NAN;
-    Err err = {""};
+    Err err = {.text = ""};
     ASSERT_OK(model_write_rows(model, param, 3, 1, row, DTYPE_F32, &err));
     TrainerSetup setup = setup_for(model, 1, NULL);
     Trainer *trainer;
@@ -401,6 +463,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resumed_is_undisturbed_to_the_last_bit),
+        cmocka_unit_test(a_file_without_a_loader_goes_on),
         cmocka_unit_test(a_finished_run_resumes_to_its_figures),
         cmocka_unit_test(a_batch_in_parts_is_the_batch),
         cmocka_unit_test(sums_in_buckets_are_the_sum),
