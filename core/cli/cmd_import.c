@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/cli/options.h"
+#include "core/io/foreign.h"
 #include "core/io/model_import.h"
 
 typedef struct ImportSettings {
@@ -19,23 +20,34 @@ static const Option import_options[] = {
     {0},
 };
 
-/* A folder, its config.json or its weights: Hugging Face. */
-static bool is_hugging_face(const char *path)
-{
-    return file_is_folder(path) || file_has_suffix(path, ".json") ||
-           file_has_suffix(path, ".safetensors");
-}
+typedef Status Importer(const char *path, const char *tokenizer, const char *out, Err *err);
 
-/* By what the file begins with, whatever its name. */
-static bool is_gguf(const char *path)
+/* By what the path is, whatever its name; unknown content is for llama2.c's reader to judge. */
+static Status choose(const char *path, Importer **out, Err *err)
 {
-    char head[4] = "";
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return false;
-    size_t n = fread(head, 1, sizeof head, file);
-    fclose(file);
-    return n == sizeof head && memcmp(head, "GGUF", sizeof head) == 0;
+    *out = llama2c_import;
+    switch (foreign_kind(path)) {
+    case FOREIGN_GGUF:
+        *out = gguf_import;
+        return STATUS_OK;
+    case FOREIGN_HF_FOLDER:
+    case FOREIGN_FOLDER:
+    case FOREIGN_SAFETENSORS:
+    case FOREIGN_JSON:
+        *out = hf_import;
+        return STATUS_OK;
+    case FOREIGN_OURS:
+        return err_set(err, "%s is HDF5, as this program's own files are, which need no import",
+                       path);
+    case FOREIGN_RUN:
+    case FOREIGN_PICKLE:
+        return foreign_refuse(path, err);
+    case FOREIGN_UNKNOWN:
+        break;
+    }
+    if (file_has_suffix(path, ".safetensors")) /* damaged */
+        *out = hf_import;
+    return STATUS_OK;
 }
 
 static Status import_run(const void *settings, const StringList *positionals, Err *err)
@@ -44,10 +56,8 @@ static Status import_run(const void *settings, const StringList *positionals, Er
     const char *path = positionals->items[0];
     if (!s->output)
         return err_usage(err, "say which file to write with -o OUT.h5");
-    Status (*import)(const char *, const char *, const char *, Err *) =
-        is_hugging_face(path) ? hf_import
-        : is_gguf(path)       ? gguf_import
-                              : llama2c_import;
+    Importer *import;
+    TRY(choose(path, &import, err));
     TRY(import(path, s->tokenizer, s->output, err));
     printf("%s: the model of %s\n", s->output, path);
     return STATUS_OK;
@@ -60,9 +70,10 @@ const Verb verb_import = {
     .results = "*.h5",
     .positionals_min = 1,
     .positionals_max = 1,
-    .details = "FILE is a .gguf file, or a folder with config.json, *.safetensors and "
-               "tokenizer.json, of a model of the Llama family; anything else is read as a "
-               "llama2.c checkpoint (which needs --tokenizer). Quantised weights become float32.",
+    .details = "FILE is a .gguf file (any part of a split one), or a folder with config.json, "
+               "*.safetensors and tokenizer.json, of a model of the Llama family or exported by "
+               "this program; anything else is read as a llama2.c checkpoint (which needs "
+               "--tokenizer). Quantised weights become float32.",
     .examples =
         {
             "import stories260K.bin --tokenizer tok512.bin -o stories.h5",

@@ -8,6 +8,7 @@
 #include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/base/parallel.h"
+#include "core/io/foreign.h"
 #include "core/io/container.h"
 #include "core/io/container_format.h"
 
@@ -300,6 +301,7 @@ static int by_path(const void *a, const void *b)
 Status container_open(Container **out, const char *path, Err *err)
 {
     *out = NULL;
+    TRY(foreign_refuse(path, err));
     Container *container = xcalloc(1, sizeof *container);
     container->path = xstrdup(path);
     Status status = file_map_open(&container->map, path, err);

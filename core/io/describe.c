@@ -5,6 +5,7 @@
 #include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/io/checkpoint.h"
+#include "core/io/foreign.h"
 #include "core/io/gguf.h"
 #include "core/io/json_put.h"
 #include "core/io/npy.h"
@@ -271,6 +272,8 @@ static json_t *gguf_value_json(const GgufValue *value)
         json = json_real(gguf_real_at(value, 0));
     else if (value->type == GGUF_BOOL)
         json = json_boolean(gguf_int_at(value, 0) != 0);
+    else if (value->type == GGUF_U64 && gguf_int_at(value, 0) < 0)
+        json = json_real((double)(uint64_t)gguf_int_at(value, 0));
     else
         json = json_integer(gguf_int_at(value, 0));
     return json ? json : json_null(); /* neither UTF-8 nor a finite number */
@@ -313,6 +316,8 @@ Status describe_file(const char *path, bool verify, json_t **out, Err *err)
 {
     FileMap map;
     *out = NULL;
+    if (file_is_folder(path))
+        TRY(foreign_refuse(path, err));
     TRY(file_map_open(&map, path, err));
     uint8_t first[9] = {0};
     if (map.bytes >= (int64_t)sizeof first)
