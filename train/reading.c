@@ -68,6 +68,14 @@ static int64_t cell_size(const ReadSource *s)
     return size;
 }
 
+/* Passes whose windows have little in common would need more memory than they are worth. */
+enum { CELLS_MAX = 1 << 28 };
+
+static bool too_many_cells(const ReadSource *s)
+{
+    return s->n_passes > 1 && s->tokens / cell_size(s) > CELLS_MAX;
+}
+
 /* A source in cells, of which all windows of its passes are made. */
 typedef struct Cells {
     int64_t size, count;
@@ -162,6 +170,11 @@ static void add_pass(ReadSource *s, const ReadPass *pass)
             added.after = 0;
     }
     s->passes[s->n_passes++] = added;
+    if (!too_many_cells(s))
+        return;
+    added.after = 0; /* begins anew, and what was read before is forgotten */
+    s->passes[0] = added;
+    s->n_passes = 1;
 }
 
 static void enter_pass(ReadCursor *cursor)
@@ -343,8 +356,6 @@ json_t *reading_json(const Reading *reading)
                      "mixture", mixture);
 }
 
-/* Above what training reaches, and small enough for sums and memory. */
-enum { CELLS_MAX = 1 << 30 };
 static const int64_t largest = (int64_t)1 << 53;
 
 static Status not_ours(const char *where, Err *err)
@@ -386,8 +397,7 @@ static Status parse_source(const json_t *json, const char *where, ReadSource *s,
     for (size_t i = 0; i < n; i++)
         TRY(parse_pass(json_array_get(passes, i), where, s, (int64_t)i, &s->passes[i], err));
     s->n_passes = (int64_t)n;
-    bool too_many = n > 1 && s->tokens / cell_size(s) > CELLS_MAX;
-    return too_many ? not_ours(where, err) : STATUS_OK;
+    return too_many_cells(s) ? not_ours(where, err) : STATUS_OK;
 }
 
 static Status parse_share(const json_t *json, const char *where, const Reading *reading,

@@ -4,6 +4,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
 . tests/support/flow.sh
+cp -r tests/golden/hf_llama "$folder/foreign" && sed -i 's/"max_position_embeddings": *[0-9]*/"max_position_embeddings": 4096/; s/"eos_token_id": null/"eos_token_id": 10/' "$folder/foreign/config.json"
 cd "$folder" || exit 1
 C=$CAMBIUM
 config() { # file, member: of its configuration
@@ -21,9 +22,8 @@ check "a small pack" "$C" pack -t t.h5 short.txt --validation 0 -o short.pack -q
 few=(--batch 2 --steps 2 --log-every 1 -q)
 check "a model" "$C" train -t t.h5 --heads 2 --layers 1 --context 64 --dropout 0.2 --data a.pack "${few[@]}" -o base
 # As a published model comes: with a long context, and nothing that says what was read.
-check "a model of a long context" "$C" train -t t.h5 --heads 2 --layers 1 --context 4096 --row 32 --embedding learned --norm rms --act swiglu --no-bias --embed-scale 1 --data a.pack "${few[@]}" -o long
-check "exported" "$C" export long/model.h5 -o foreign
-check "and imported again" "$C" import foreign -o foreign.h5
+check "a published model" "$C" import foreign -o foreign.h5
+check "packs for it" bash -c "for l in a short; do '$C' pack -t foreign.h5 \$l.txt --validation 0 -o foreign-\$l.pack -q || exit 1; done"
 
 check "--row is the run's" "$C" train --init base/model.h5 --row 16 --data a.pack "${few[@]}" -o row
 check "and counts its tokens" [ "$(tokens row)" = 32 ]
@@ -32,12 +32,12 @@ check "and so does dropout" [ "$(config row/model.h5 dropout)" = 0.2000000000000
 check "until it is told" "$C" train --init row/model.h5 --dropout 0 --data a.pack "${few[@]}" -o dry
 check "it is told" [ "$(config dry/model.h5 dropout)" = 0.0 ]
 check "rows stay as they were" [ "$(tokens dry)" = 32 ]
-check "a model from elsewhere has short rows" "$C" train --init foreign.h5 --data a.pack "${few[@]}" -o tuned
+check "a model from elsewhere has short rows" "$C" train --init foreign.h5 --data foreign-a.pack "${few[@]}" -o tuned
 check "of 512 tokens" [ "$(tokens tuned)" = 1024 ]
-check "a shorter --context shortens rows" "$C" train --init foreign.h5 --context 128 --data a.pack "${few[@]}" -o shorter
+check "a shorter --context shortens rows" "$C" train --init foreign.h5 --context 128 --data foreign-a.pack "${few[@]}" -o shorter
 check "but not the model" bash -c "[ $(tokens shorter) = 256 ] && [ $(config shorter/model.h5 context) = 4096 ]"
-check "a small pack is no obstacle" "$C" train --init foreign.h5 --row 50 --data short.pack "${few[@]}" -o small
-check "and an error names the remedy" fails_with "give a shorter --row" "$C" train --init foreign.h5 --data short.pack "${few[@]}" -o none0
+check "a small pack is no obstacle" "$C" train --init foreign.h5 --row 50 --data foreign-short.pack "${few[@]}" -o small
+check "and an error names the remedy" fails_with "give a shorter --row" "$C" train --init foreign.h5 --data foreign-short.pack "${few[@]}" -o none0
 check "a longer --context extends the model" bash -c "
     '$C' train --init base/model.h5 --context 100 --data a.pack --batch 2 --steps 2 --log-every 1 -o extended 2>said && grep -q 'the context grows from 64 to 100' said"
 check "it trains it" [ "$(tokens extended)" = 200 ]
@@ -49,8 +49,8 @@ check "a row beyond the context is refused" misused_with "--row 65 is longer tha
 check "new models have rows, too" "$C" train -t t.h5 --heads 2 --layers 1 --context 64 --row 8 --data a.pack "${few[@]}" -o new
 check "a context that is none" misused_with "--context is at least 1" "$C" train --init base/model.h5 --context 0 --data a.pack "${few[@]}" -o none
 check "the first model may move" bash -c "
-    '$C' train --init foreign.h5 --row 40 --steps 2 --batch 2 --data a.pack -q -o moved && mv foreign.h5 gone.h5 &&
-    '$C' train --init foreign.h5 --row 40 --steps 2 --batch 2 --data a.pack -q -o moved --resume"
+    '$C' train --init foreign.h5 --row 40 --steps 2 --batch 2 --data foreign-a.pack -q -o moved && mv foreign.h5 gone.h5 &&
+    '$C' train --init foreign.h5 --row 40 --steps 2 --batch 2 --data foreign-a.pack -q -o moved --resume"
 
 check "so may that of a growth" bash -c "
     cp base/model.h5 init.h5 && printf '%s\n' 'stages:' '  - {blocks: 1, tokens: 256}' >one.yaml && cp one.yaml two.yaml && echo '  - {blocks: 1, tokens: 256}' >>two.yaml &&

@@ -119,7 +119,7 @@ static void a_missing_folder_is_told(void **state)
 static void room_is_asked_for_beforehand(void **state)
 {
     (void)state;
-    Err err = {""};
+    Err err = {.text = ""};
     ASSERT_OK(stage_prefix_fits(PREFIX_RAM, 500, 400.0, 1000.0, &err));
     ASSERT_OK(stage_prefix_fits(PREFIX_RAM, 500, 400.0, 0.0, &err)); /* nothing is known */
     ASSERT_OK(stage_prefix_fits(PREFIX_DISK, 900, 400.0, 1000.0, &err));

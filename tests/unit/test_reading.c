@@ -38,7 +38,8 @@ static int make_packs(void **state)
         snprintf(name, sizeof name, "%d.pack", p);
         StringList inputs = {0};
         string_list_add(&inputs, folder_path("text"));
-        PackPlan plan = {.inputs = &inputs, .field = "text", .tokenizer = tokenizer, .seed = 1};
+        PackPlan plan = {
+            .inputs = &inputs, .reading = {.field = "text"}, .tokenizer = tokenizer, .seed = 1};
         PackReport report;
         ASSERT_OK(pack_build(&plan, folder_path(name), &report, &err));
         packs[p] = pack_open(folder_path(name), &err);
@@ -281,6 +282,27 @@ static void skipping_is_drawing(void **state)
     }
 }
 
+/* Rows of 8, then of 9, in a pack of more tokens than could be marked one by one. */
+static void a_huge_pack_begins_anew_in_other_rows(void **state)
+{
+    (void)state;
+    ReadSource s = {.name = (char *)(uintptr_t) "huge", .tokens = (int64_t)1 << 40};
+    ReadCursor cursor;
+    for (int64_t row = 8; row < 12; row++) {
+        read_cursor_init(&cursor, &s, row, 1, 0, false);
+        for (int i = 0; i < 5; i++)
+            assert_in_range(read_cursor_next(&cursor, true), 0, cursor.windows - 1);
+        read_cursor_clear(&cursor);
+        Reading reading = {.sources = &s, .n_sources = 1}, back;
+        Err err = {.text = ""};
+        json_t *json = reading_json(&reading);
+        ASSERT_OK(reading_parse(json, "here", &back, &err));
+        json_decref(json);
+        reading_clear(&back);
+    }
+    assert_int_equal(s.read, 5 * (8 + 9 + 10 + 11));
+}
+
 static void other_texts_are_refused(void **state)
 {
     (void)state;
@@ -330,6 +352,7 @@ int main(void)
         cmocka_unit_test(a_start_reads_the_same_again_and_says_so),
         cmocka_unit_test(a_pack_given_twice_is_read_once),
         cmocka_unit_test(skipping_is_drawing),
+        cmocka_unit_test(a_huge_pack_begins_anew_in_other_rows),
         cmocka_unit_test(other_texts_are_refused),
     };
     return cmocka_run_group_tests(tests, make_packs, close_packs);

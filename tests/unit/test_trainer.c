@@ -250,7 +250,7 @@ static void put_old_file(const char *from, const char *to)
     Container *file;
     ContainerWriter *writer;
     json_t *trainer, *loader;
-    Err err = {""};
+    Err err = {.text = ""};
     ASSERT_OK(container_open(&file, from, &err));
     ASSERT_OK(container_create(&writer, to, &err));
     ASSERT_OK(container_json(file, "/trainer", &trainer, &err));
@@ -288,7 +288,7 @@ static void a_file_without_a_loader_goes_on(void **state)
     model_free(first);
     put_old_file(path, old);
     Ensemble *loaded;
-    Err err = {""};
+    Err err = {.text = ""};
     LoadOptions load = {
         .device = tiny_device(), .compute = DTYPE_F32, .weights = DTYPE_F32, .train = true};
     ASSERT_OK(ensemble_load(&loaded, NULL, old, &load, &err));
