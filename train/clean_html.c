@@ -1,5 +1,6 @@
 #include "train/clean_html.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -48,33 +49,49 @@ static int compare_entity(const void *key, const void *entry)
     return strcmp(key, ((const Entity *)entry)->name);
 }
 
-/* Decodes the reference at `s` ("&...;", `left` bytes remain); 0 when it is none. */
+/* "&#38;", "&#x26;"; the semicolon may be missing. */
+static int64_t decode_number(const char *s, int64_t left, uint32_t *code)
+{
+    bool hex = left > 2 && (s[2] | 32) == 'x';
+    int64_t first = hex ? 3 : 2, n = first;
+    uint32_t value = 0;
+    for (; n < left && (hex ? isxdigit((unsigned char)s[n]) : isdigit((unsigned char)s[n])); n++) {
+        int digit = isdigit((unsigned char)s[n]) ? s[n] - '0' : (s[n] | 32) - 'a' + 10;
+        value = value > 0x10ffff ? value : value * (hex ? 16 : 10) + (uint32_t)digit;
+    }
+    if (n == first || value > 0x10ffff)
+        return 0;
+    *code = value;
+    return n + (n < left && s[n] == ';');
+}
+
+/* Names of Latin-1 are older than the rule that a semicolon follows, so pages leave it out. */
+static bool is_old_name(const Entity *entity)
+{
+    return entity->code <= 0xff && strcmp(entity->name, "apos") != 0;
+}
+
+/* Decodes the reference at `s` ("&...", `left` bytes remain), the longest one that is there; 0 when
+ * it is none. */
 static int64_t decode_entity(const char *s, int64_t left, uint32_t *code)
 {
     char name[16];
     int64_t n = 1;
-    while (n < left && n < (int64_t)sizeof name && s[n] != ';' && s[n] > ' ' && s[n] != '&' &&
-           s[n] != '<')
+    if (left > 1 && s[1] == '#')
+        return decode_number(s, left, code);
+    while (n < left && n < (int64_t)sizeof name && isalnum((unsigned char)s[n]))
         n++;
-    if (n == 1 || n >= left || s[n] != ';' || n >= (int64_t)sizeof name)
-        return 0;
-    memcpy(name, s + 1, (size_t)n - 1);
-    name[n - 1] = '\0';
-    if (name[0] == '#') {
-        bool hex = name[1] == 'x' || name[1] == 'X';
-        char *end;
-        unsigned long value = strtoul(name + (hex ? 2 : 1), &end, hex ? 16 : 10);
-        if (*end != '\0' || value > 0x10ffff)
-            return 0;
-        *code = (uint32_t)value;
-        return n + 1;
+    for (bool closed = n < left && s[n] == ';'; n > 1; n--, closed = false) {
+        memcpy(name, s + 1, (size_t)n - 1);
+        name[n - 1] = '\0';
+        const Entity *found = bsearch(name, entities, sizeof entities / sizeof entities[0],
+                                      sizeof entities[0], compare_entity);
+        if (found && (closed || is_old_name(found))) {
+            *code = found->code;
+            return n + closed;
+        }
     }
-    const Entity *found = bsearch(name, entities, sizeof entities / sizeof entities[0],
-                                  sizeof entities[0], compare_entity);
-    if (!found)
-        return 0;
-    *code = found->code;
-    return n + 1;
+    return 0;
 }
 
 static void add_text(Paragraphs *out, const char *s, int64_t bytes)
@@ -112,11 +129,11 @@ static bool span_in(Span span, const char *const *words)
 
 /* Elements that end the running line of text. */
 static const char *const block_tags[] = {
-    "address", "article", "blockquote", "body",  "br",       "caption",    "center", "dd",
-    "details", "div",     "dl",         "dt",    "fieldset", "figcaption", "figure", "h1",
-    "h2",      "h3",      "h4",         "h5",    "h6",       "hr",         "html",   "li",
-    "main",    "ol",      "p",          "pre",   "section",  "summary",    "table",  "tbody",
-    "td",      "tfoot",   "th",         "thead", "title",    "tr",         "ul",     NULL};
+    "address", "article", "blockquote", "body",     "caption",    "center", "dd",    "details",
+    "div",     "dl",      "dt",         "fieldset", "figcaption", "figure", "h1",    "h2",
+    "h3",      "h4",      "h5",         "h6",       "hr",         "html",   "li",    "main",
+    "ol",      "p",       "pre",        "section",  "summary",    "table",  "tbody", "td",
+    "tfoot",   "th",      "thead",      "title",    "tr",         "ul",     NULL};
 
 static const char *const skipped_tags[] = {
     "aside",    "button", "footer", "form",   "head",  "header", "iframe",   "math",     "nav",
@@ -277,7 +294,9 @@ static int64_t read_markup(Reader *reader, const char *s, int64_t left)
         reader->skipping = tag.name;
         reader->depth = 1;
     }
-    if (span_in(tag.name, block_tags)) {
+    if (span_is(tag.name, "br")) {
+        paragraph_break(reader->out);
+    } else if (span_in(tag.name, block_tags)) {
         paragraph_end(reader->out);
         if (span_is(tag.name, "pre"))
             reader->pre += opens ? 1 : -(reader->pre > 0);

@@ -73,9 +73,13 @@ static bool is_invisible(int32_t c)
     }
 }
 
+/* U+2028, which means what <br> does; in the text that is being filled. */
+#define LINE_BREAK "\xe2\x80\xa8"
+
 typedef struct Gap {
     int64_t blanks; /* since the last visible character, or since the last line break */
     int64_t lines;
+    bool broken; /* by a LINE_BREAK */
 } Gap;
 
 static void write_gap(Paragraphs *p, Gap gap, bool first, bool no_blank)
@@ -85,9 +89,24 @@ static void write_gap(Paragraphs *p, Gap gap, bool first, bool no_blank)
             strbuf_putc(&p->text, '\n');
         for (int64_t i = 0; i < gap.blanks && i < 64; i++)
             strbuf_putc(&p->text, ' ');
+    } else if (!first && gap.broken) {
+        strbuf_putc(&p->text, '\n');
     } else if (!first && (gap.blanks || gap.lines) && !no_blank) {
         strbuf_putc(&p->text, ' ');
     }
+}
+
+void paragraph_break(Paragraphs *p)
+{
+    int64_t end = p->open.size, mark = (int64_t)strlen(LINE_BREAK);
+    while (end > 0 && is_blank((unsigned char)p->open.data[end - 1]))
+        end--;
+    if (p->verbatim)
+        strbuf_putc(&p->open, '\n');
+    else if (end >= mark && memcmp(p->open.data + end - mark, LINE_BREAK, (size_t)mark) == 0)
+        paragraph_end(p);
+    else
+        strbuf_puts(&p->open, LINE_BREAK);
 }
 
 void paragraph_end(Paragraphs *p)
@@ -95,18 +114,18 @@ void paragraph_end(Paragraphs *p)
     const char *s = p->open.data;
     int64_t left = p->open.size, start = p->text.size;
     int32_t before = 0, code;
-    Gap gap = {0, 0};
+    Gap gap = {0};
     while (left > 0) {
         int64_t n = next_char(s, left, &code);
-        if (code == '\n') {
-            gap = (Gap){0, gap.lines + 1};
+        if (code == '\n' || code == 0x2028) {
+            gap = (Gap){0, gap.lines + 1, gap.broken || code != '\n'};
         } else if (is_blank(code)) {
             gap.blanks += code == '\t' ? 4 : 1;
         } else if (!is_invisible(code)) {
             bool no_blank = gap.lines && joins_without_blank(before) && joins_without_blank(code);
             write_gap(p, gap, before == 0, no_blank);
             strbuf_append(&p->text, s, (size_t)n);
-            gap = (Gap){0, 0};
+            gap = (Gap){0};
             before = code;
         }
         s += n, left -= n;

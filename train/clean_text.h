@@ -23,6 +23,9 @@ void paragraphs_clear(Paragraphs *p);
 void paragraph_add(Paragraphs *p, const char *text, int64_t bytes);
 void paragraph_add_char(Paragraphs *p, uint32_t code);
 
+/* Begins a new line of the open paragraph, as <br> does; a second one in a row ends it. */
+void paragraph_break(Paragraphs *p);
+
 /* Ends the open paragraph: white space is made single blanks (a line break between two characters
  * of scripts that write no blanks is dropped), invisible characters go, and an empty one is
  * forgotten. In verbatim paragraphs line breaks and indentation stay. */

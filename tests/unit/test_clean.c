@@ -41,7 +41,10 @@ static void assert_reads(char kind, const char *page, const char *wanted)
 static void html_text_and_blocks(void **state)
 {
     (void)state;
-    assert_reads('h', "<p>One <b>bold</b>\n word.<p>Two<br/>three", "One bold word.|Two|three");
+    assert_reads('h', "<p>One <b>bold</b>\n word.<p>Two<br/>three", "One bold word.|Two\nthree");
+    assert_reads('h', "<p>a <br>\n b<br> <BR>\n c<p><br>d<br></p>e", "a\nb|c|d|e");
+    assert_reads('h', "<p>\xE4\xB8\xAD<br>\xE6\x96\x87", "\xE4\xB8\xAD\n\xE6\x96\x87");
+    assert_reads('h', "<pre>a<br>  b<br><br>c</pre>", "a\n  b\n\nc");
     assert_reads('h', "<ul><li>a</li><li>b</li></ul><table><tr><td>c<td>d</table>", "a|b|c|d");
     assert_reads('h', "<pre>if x:\n    y\n\n\n\nz</pre>", "if x:\n    y\n\nz");
     assert_reads('h', "a < b & c", "a < b & c");
@@ -53,6 +56,9 @@ static void html_entities_are_decoded(void **state)
     (void)state;
     assert_reads('h', "&laquo;&#1078;&#x436;&raquo;&nbsp;&amp;amp; &bogus; &#xFFFFFFFF; &",
                  "«жж» &amp; &bogus; &#xFFFFFFFF; &");
+    assert_reads('h', "a &amp b &ampc &lt;&lt &copy2 &#38 &#x26z &notin &yen",
+                 "a & b &c << ©2 & &z &notin ¥");
+    assert_reads('h', "&apos &alpha &hellip &#; &#x; &;", "&apos &alpha &hellip &#; &#x; &;");
     assert_reads('h', "&AMP;&Aacute;&zwnj;&yen;&alpha;&frac12;&le;&shy;", "&Á¥α½≤");
 }
 
