@@ -6,6 +6,7 @@
 #include "core/base/lines.h"
 #include "core/base/mem.h"
 #include "core/io/json_get.h"
+#include "core/text/json_read.h"
 #include "infer/eval/data_text.h"
 
 /* The prompts are those of lm-evaluation-harness, so that scores can be compared with its. */
@@ -69,9 +70,14 @@ Status form_connected(Question *question, Err *err)
 static Status take_choices(Question *question, const json_t *choices, Err *err)
 {
     for (size_t i = 0; i < json_array_size(choices); i++) {
-        const char *choice = json_string_value(json_array_get(choices, i));
+        const json_t *value = json_array_get(choices, i);
+        const char *choice = json_string_value(value);
+        if (json_unreadable(value))
+            return err_set(err, "choice %zu is %s", i, json_unreadable(value));
         if (!choice || !*choice)
             return err_set(err, choice ? "choice %zu is empty" : "choice %zu is not a text", i);
+        if (strlen(choice) != json_string_length(value))
+            return err_set(err, "choice %zu holds a zero byte, which no prompt can", i);
         question_add_choice(question, choice);
     }
     return STATUS_OK;
@@ -115,7 +121,7 @@ static Status read_line(QuestionList *out, const char *line, size_t bytes, const
                         const char *where, QuestionForm *form, Err *err)
 {
     json_error_t error;
-    json_t *object = json_loadb(line, bytes, JSON_REJECT_DUPLICATES, &error);
+    json_t *object = json_read(line, (int64_t)bytes, 0, &error);
     if (!object)
         return err_set(err, "%s: not JSON at column %d: %s", where, error.column, error.text);
     Status status;

@@ -10,6 +10,7 @@
 #include "core/base/lines.h"
 #include "core/base/mem.h"
 #include "core/io/json_get.h"
+#include "core/text/json_read.h"
 #include "infer/eval/items.h"
 
 void item_scores_clear(ItemScores *scores)
@@ -105,7 +106,7 @@ static Status add_line(ItemScores *out, const TextLine *line, const char *name, 
     char where[512];
     snprintf(where, sizeof where, "%s: line %lld", name, (long long)line->number);
     json_error_t error;
-    json_t *object = json_loadb(line->text, (size_t)line->bytes, 0, &error);
+    json_t *object = json_read(line->text, line->bytes, 0, &error);
     if (!object)
         return err_set(err, "%s is not JSON%s: %s", where,
                        line->ended ? "" : ", but cut off; 'cambium eval --resume' completes it",

@@ -9,6 +9,7 @@
 #include "core/base/file_lock.h"
 #include "core/base/lines.h"
 #include "core/base/mem.h"
+#include "core/text/json_read.h"
 
 const char items_format[] = "cambium-items";
 /* What every file begins with, as write_line() writes a header. */
@@ -97,7 +98,7 @@ static Status read_lines(ItemsFile *items, const json_t *header, Err *err)
     add_offset(items, 0, 0);
     while (status == STATUS_OK && lines_next(&line) && line.ended) {
         json_error_t error;
-        json_t *object = json_loadb(line.text, (size_t)line.bytes, 0, &error);
+        json_t *object = json_read(line.text, line.bytes, 0, &error);
         if (!object && line.next == line.end)
             break;
         if (!object) {

@@ -7,6 +7,7 @@
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "core/io/json_get.h"
+#include "core/text/json_read.h"
 #include "infer/eval/data_text.h"
 
 const char squad_no_answer[] = "unanswerable";
@@ -103,7 +104,7 @@ Status squad_parse(QuestionGroups *out, const char *name, const StrBuf *text, co
                    Err *err)
 {
     json_error_t error;
-    json_t *root = json_loadb(text->data, (size_t)text->size, 0, &error), *data;
+    json_t *root = json_read(text->data, text->size, 0, &error), *data;
     if (!root)
         return err_set(err, "%s:%d: not JSON at column %d: %s", name, error.line, error.column,
                        error.text);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "core/base/mem.h"
+#include "infer/eval/choice_file.h"
 #include "infer/eval/csv.h"
 #include "infer/eval/data_text.h"
 #include "infer/eval/mmlu.h"
@@ -181,6 +182,24 @@ static void shots_are_not_asked(void **state)
 
 /* ---- bad files ------------------------------------------------------------------------------- */
 
+static void other_members_may_hold_anything(void **state)
+{
+    (void)state;
+    static const char line[] =
+        "{\"id\": 18446744073709551616, \"p\": NaN, \"q\": -1e999, \"note\": \"\\u0000 \\ud800\", "
+        "\"query\": \"a\", \"choices\": [\"x\", \"y\"], \"gold\": 0, \"gold\": 1}\r\n";
+    Err err;
+    QuestionList list = {0};
+    StrBuf text = {0};
+    strbuf_puts(&text, line);
+    ASSERT_OK(choice_file_parse(&list, "f.jsonl", &text, form_as_it_is, &err));
+    assert_int_equal(list.count, 1);
+    assert_string_equal(list.items[0].context, "a");
+    assert_int_equal(list.items[0].gold, 1);
+    question_list_clear(&list);
+    strbuf_clear(&text);
+}
+
 static void damage_is_told_by_file_and_line(void **state)
 {
     (void)state;
@@ -194,6 +213,18 @@ static void damage_is_told_by_file_and_line(void **state)
         {"openbookqa", "openbook_qa.jsonl", " \n\n", -1, "is empty"},
         {"openbookqa", "openbook_qa.jsonl", "{\"query\": \"a\"\n", -1, ":1: not JSON at column"},
         {"openbookqa", "openbook_qa.jsonl", "[1]\n", -1, ":1: a line must be an object"},
+        {"openbookqa", "openbook_qa.jsonl",
+         "{\"query\": \"a\\u0000b\", \"choices\": [\"x\", \"y\"], \"gold\": 0}", -1,
+         ":1: 'query' holds a zero byte"},
+        {"openbookqa", "openbook_qa.jsonl",
+         "{\"query\": \"a\", \"choices\": [\"x\", \"y\\u0000\"], \"gold\": 0}", -1,
+         ":1: choice 1 holds a zero byte"},
+        {"openbookqa", "openbook_qa.jsonl",
+         "{\"query\": \"a\", \"choices\": [\"x\", \"\\ud800\"], \"gold\": 0}", -1,
+         ":1: choice 1 is not Unicode"},
+        {"openbookqa", "openbook_qa.jsonl",
+         "{\"query\": \"a\", \"choices\": [\"x\", \"y\"], \"gold\": 18446744073709551616}", -1,
+         ":1: 'gold' must be an integer"},
         {"openbookqa", "openbook_qa.jsonl", "{\"choices\": [\"x\"], \"gold\": 0}", -1,
          ":1 has no 'query'"},
         {"openbookqa", "openbook_qa.jsonl", "{\"query\": \"a\", \"choices\": \"xy\", \"gold\": 0}",
@@ -328,6 +359,7 @@ int main(void)
         IN_FOLDER(mmlu_is_asked_as_published),
         IN_FOLDER(prompts_are_the_usual_ones),
         IN_FOLDER(shots_are_not_asked),
+        cmocka_unit_test(other_members_may_hold_anything),
         IN_FOLDER(damage_is_told_by_file_and_line),
         IN_FOLDER(requests_that_cannot_be_met_are_told),
         cmocka_unit_test(published_files_are_read_whole),
