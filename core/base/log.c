@@ -4,7 +4,9 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -70,12 +72,17 @@ void stop_install(void)
 {
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
+    /* The terminal goes away. Whoever starts a program with nohup wants it to go on. */
+    if (signal(SIGHUP, on_signal) == SIG_IGN)
+        signal(SIGHUP, SIG_IGN);
 }
 
 void stop_uninstall(void)
 {
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
+    if (signal(SIGHUP, SIG_DFL) == SIG_IGN)
+        signal(SIGHUP, SIG_IGN);
 }
 
 bool stop_requested(void)
@@ -93,12 +100,26 @@ void stop_reset(void)
     stop_flag = 0;
 }
 
+/* Whether stderr is a terminal that can write over a line. */
+static bool can_draw(void)
+{
+    const char *term = getenv("TERM");
+    return isatty(STDERR_FILENO) && term && *term && strcmp(term, "dumb") != 0;
+}
+
+/* Of the terminal, now: windows change their size. */
+static int columns_of_terminal(void)
+{
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
 void progress_start(Progress *progress, const char *what, int64_t total)
 {
     *progress = (Progress){.what = what,
                            .total = total,
                            .started = clock_seconds(),
-                           .visible = log_level >= LOG_INFO && isatty(STDERR_FILENO)};
+                           .visible = log_level >= LOG_INFO && can_draw()};
 }
 
 static void format_seconds(char *text, size_t size, double seconds)
@@ -111,12 +132,19 @@ static void format_seconds(char *text, size_t size, double seconds)
         snprintf(text, size, "%lld:%02lld", (long long)(s / 60), (long long)(s % 60));
 }
 
-void progress_update(Progress *progress, int64_t done, const char *note)
+/* Bytes of the longest beginning of the text that is at most so many characters. */
+static size_t fitting(const char *text, int characters)
 {
-    double now = clock_seconds();
-    if (!progress->visible || (now - progress->drawn < 0.1 && done < progress->total))
-        return;
-    progress->drawn = now;
+    size_t bytes = 0;
+    for (; text[bytes]; bytes++)
+        if (((unsigned char)text[bytes] & 0xC0) != 0x80 && characters-- == 0)
+            break;
+    return bytes;
+}
+
+void progress_text(const Progress *progress, int64_t done, const char *note, double now,
+                   int columns, StrBuf *out)
+{
     enum { BAR = 24 };
     char bar[BAR + 1];
     double share = progress->total > 0 ? (double)done / (double)progress->total : 0.0;
@@ -129,9 +157,30 @@ void progress_update(Progress *progress, int64_t done, const char *note)
         format_seconds(left, sizeof left,
                        (now - progress->started) * (double)(progress->total - done) /
                            (double)(done - progress->first));
-    fprintf(stderr, "\r\033[K%s %lld/%lld [%s] ETA %s%s%s", progress->what, (long long)done,
-            (long long)progress->total, bar, left, note ? "  " : "", note ? note : "");
+    /* A line that is full to the last column wraps on some terminals. */
+    StrBuf line = {0};
+    strbuf_printf(&line, "%s %lld/%lld [%s] ETA %s%s%s", progress->what, (long long)done,
+                  (long long)progress->total, bar, left, note ? "  " : "", note ? note : "");
+    if (fitting(line.data, columns - 1) < (size_t)line.size) { /* the bar is what tells least */
+        strbuf_reset(&line);
+        strbuf_printf(&line, "%s %lld/%lld ETA %s%s%s", progress->what, (long long)done,
+                      (long long)progress->total, left, note ? "  " : "", note ? note : "");
+    }
+    strbuf_append(out, line.data, fitting(line.data, columns - 1));
+    strbuf_clear(&line);
+}
+
+void progress_update(Progress *progress, int64_t done, const char *note)
+{
+    double now = clock_seconds();
+    if (!progress->visible || (now - progress->drawn < 0.1 && done < progress->total))
+        return;
+    progress->drawn = now;
+    StrBuf line = {0};
+    progress_text(progress, done, note, now, columns_of_terminal(), &line);
+    fprintf(stderr, "\r\033[K%s", line.data);
     fflush(stderr);
+    strbuf_clear(&line);
     bar_drawn = true;
 }
 

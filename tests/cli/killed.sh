@@ -123,4 +123,5 @@ stopped() { # signal
 }
 check "SIGINT saves and stops, and the rest gives the same bits" stopped INT
 check "SIGTERM likewise" stopped TERM
+check "SIGHUP likewise, when the terminal goes away" stopped HUP
 exit $bad
