@@ -9,6 +9,7 @@
 #include "core/text/byte_alphabet.h"
 #include "core/text/token_index.h"
 #include "core/text/token_roles.h"
+#include "core/text/utf8.h"
 
 static Status find_pre(const GgufFile *file, const PreTokenizer **out, Err *err)
 {
@@ -100,6 +101,19 @@ static bool is_padding(GgufText surface, int64_t kind, int64_t id)
            memcmp(surface.data, name, (size_t)length) == 0;
 }
 
+/* Single characters that were added are characters of the vocabulary all the same. */
+static void mark_characters(TokenizerSpec *spec)
+{
+    for (int64_t id = 0; id < spec->n_tokens; id++) {
+        int64_t bytes = spec->offsets[id + 1] - spec->offsets[id];
+        if (spec->types[id] != TOKEN_ADDED || bytes != utf8_length(spec->text[spec->offsets[id]]))
+            continue;
+        if (!spec->find)
+            spec->find = xcalloc((size_t)spec->n_tokens, 1);
+        spec->find[id] = FIND_CHARACTER;
+    }
+}
+
 static Status read_tokens(const GgufFile *file, TokenizerSpec *spec, Err *err)
 {
     const GgufValue *tokens, *kinds = NULL;
@@ -122,6 +136,8 @@ static Status read_tokens(const GgufFile *file, TokenizerSpec *spec, Err *err)
         spec->offsets[id + 1] = text.size;
     }
     spec->text = strbuf_detach(&text);
+    if (status == STATUS_OK)
+        mark_characters(spec);
     return status;
 }
 

@@ -6,6 +6,7 @@
 #include "core/io/gguf_tokenizer.h"
 #include "core/io/gguf_vocabulary.h"
 #include "core/text/byte_alphabet.h"
+#include "core/text/text_step.h"
 
 static int32_t kind_of(const TokenizerSpec *spec, int64_t id)
 {
@@ -106,13 +107,49 @@ static bool scores_of_ranks(const TokenizerSpec *spec, float *scores)
     return true;
 }
 
+/* Whether the only step is one that puts U+2581 for spaces, as newer folders have it; *prefix: and
+ * one before the text. */
+static bool is_metaspace_step(const TokenizerSpec *spec, bool *prefix)
+{
+    Err err;
+    json_t *steps;
+    *prefix = false;
+    if (spec->normalizer || !spec->pre_tokenizer ||
+        text_steps_load(spec->pre_tokenizer, "pre-tokenizer", &steps, &err) != STATUS_OK)
+        return false;
+    const json_t *step = json_array_get(steps, 0);
+    bool alone = json_array_size(steps) == 1 && strcmp(text_step_type(step), "Metaspace") == 0 &&
+                 !text_step_flag(step, "split", true);
+    *prefix = alone && text_step_flag(step, "add_prefix_space", true) &&
+              !text_step_is(step, "prepend_scheme", "never");
+    json_decref(steps);
+    return alone;
+}
+
+/* Whether texts are only brought into the form that SentencePiece gives them. */
+static bool is_sentencepiece(const TokenizerSpec *spec)
+{
+    bool prefix;
+    if (spec->pattern || spec->nfc || spec->ignore_merges)
+        return false;
+    if (spec->add_prefix_space || (spec->metaspace && !spec->pre_tokenizer && !spec->normalizer))
+        return true;
+    if (!is_metaspace_step(spec, &prefix))
+        return false;
+    if (prefix)
+        log_warn(
+            "GGUF puts a space before every text, and before text behind a special token; this "
+            "vocabulary does not where there is one or not at the beginning");
+    return true;
+}
+
 static Status put_scores(GgufWriter *writer, const TokenizerSpec *spec, int64_t rows, Err *err)
 {
     float *scores = xcalloc((size_t)rows, sizeof *scores);
     Status status = STATUS_OK;
     if (spec->scores)
         memcpy(scores, spec->scores, (size_t)spec->n_tokens * sizeof *scores);
-    else if (!spec->add_prefix_space || spec->pattern || !scores_of_ranks(spec, scores))
+    else if (!is_sentencepiece(spec) || !scores_of_ranks(spec, scores))
         status = err_set(err, "GGUF cannot hold this vocabulary: it merges characters in an order "
                               "that no scores give");
     if (status == STATUS_OK)
@@ -123,8 +160,8 @@ static Status put_scores(GgufWriter *writer, const TokenizerSpec *spec, int64_t 
 
 static Status put_pre(GgufWriter *writer, const TokenizerSpec *spec, Err *err)
 {
-    const PreTokenizer *pre = gguf_pre_with(spec->pattern);
-    if (pre && pre->ignore_merges == spec->ignore_merges) {
+    const PreTokenizer *pre = gguf_pre_of(spec);
+    if (pre) {
         gguf_put_text(writer, "tokenizer.ggml.pre", pre->name);
         return STATUS_OK;
     }
@@ -163,15 +200,34 @@ static void put_specials(GgufWriter *writer, const TokenizerSpec *spec)
     put_ends(writer, spec);
     gguf_put_bool(writer, "tokenizer.ggml.add_bos_token", !spec->bare_start && spec->bos >= 0);
     gguf_put_bool(writer, "tokenizer.ggml.add_eos_token", false);
-    gguf_put_bool(writer, "tokenizer.ggml.add_space_prefix", spec->add_prefix_space);
+    bool prefix;
+    if (!is_metaspace_step(spec, &prefix))
+        prefix = spec->add_prefix_space;
+    gguf_put_bool(writer, "tokenizer.ggml.add_space_prefix", prefix);
     if (spec->chat_template)
         gguf_put_text(writer, "tokenizer.chat_template", spec->chat_template);
+}
+
+/* How names of added tokens are found has no place in the format. */
+static void tell_lost_ways(const TokenizerSpec *spec)
+{
+    const int ways = FIND_SINGLE_WORD | FIND_LSTRIP | FIND_RSTRIP | FIND_NORMALIZED;
+    for (int64_t id = 0; id < spec->n_tokens && spec->find; id++)
+        if (spec->find[id] & ways) {
+            int64_t start = spec->offsets[id];
+            log_warn(
+                "GGUF does not say how the names of added tokens are found in a text, with white "
+                "space around them or as words: '%.*s' will be found everywhere, alone",
+                (int)(spec->offsets[id + 1] - start), spec->text + start);
+            return;
+        }
 }
 
 Status gguf_tokenizer_write(GgufWriter *writer, const Tokenizer *tokenizer, int64_t rows, Err *err)
 {
     const TokenizerSpec *spec = tokenizer_spec(tokenizer);
     StrBuf text = {0};
+    tell_lost_ways(spec);
     gguf_put_text(writer, "tokenizer.ggml.model", spec->byte_level ? "gpt2" : "llama");
     TRY(spec->byte_level ? put_pre(writer, spec, err) : put_scores(writer, spec, rows, err));
     GgufText *surfaces = make_surfaces(spec, rows, &text);

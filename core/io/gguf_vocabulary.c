@@ -44,14 +44,16 @@ char *gguf_pre_pattern(const PreTokenizer *pre)
     return xasprintf("%s%s", pre->digits ? "\\p{N}\n" : "", pre->pattern);
 }
 
-const PreTokenizer *gguf_pre_with(const char *pattern)
+const PreTokenizer *gguf_pre_of(const TokenizerSpec *spec)
 {
     const PreTokenizer *found = NULL;
-    for (int i = 0; i < N_PRE && pattern && !found; i++) {
-        char *one = gguf_pre_pattern(&pre_tokenizers[i]);
-        if (strcmp(one, pattern) == 0)
-            found = &pre_tokenizers[i];
-        free(one);
+    for (int i = 0; i < N_PRE && spec->pattern && !found; i++) {
+        const PreTokenizer *pre = &pre_tokenizers[i];
+        char *pattern = gguf_pre_pattern(pre);
+        if (strcmp(pattern, spec->pattern) == 0 && pre->ignore_merges == spec->ignore_merges &&
+            pre->nfc == spec->nfc)
+            found = pre;
+        free(pattern);
     }
     return found;
 }

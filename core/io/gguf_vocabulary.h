@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#include "core/text/tokenizer.h"
+
 /* U+2581, which stands for a space in SentencePiece's vocabularies. */
 #define GGUF_METASPACE "\xE2\x96\x81"
 /* What a row of the table that no token has is named, with its number. */
@@ -24,8 +26,8 @@ typedef struct PreTokenizer {
 } PreTokenizer;
 
 const PreTokenizer *gguf_pre_named(const char *name); /* or NULL */
-/* The one whose pattern is this; NULL: it has no name there, or there is no pattern. */
-const PreTokenizer *gguf_pre_with(const char *pattern);
+/* The one that cuts texts as this vocabulary does; NULL: it has no name there. */
+const PreTokenizer *gguf_pre_of(const TokenizerSpec *spec);
 /* The pattern as core/text/splitter.h wants it; the caller frees. */
 char *gguf_pre_pattern(const PreTokenizer *pre);
 

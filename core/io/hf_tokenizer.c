@@ -185,9 +185,12 @@ static Status read_chat_template(const char *folder, const Stated *stated, Token
 
 Status hf_tokenizer_read(const char *folder, const char *path, TokenizerSpec *spec, Err *err)
 {
-    TRY(tokenizer_json_read(path, spec, err));
     Stated stated;
+    *spec = (TokenizerSpec){.pad = -1, .bos = -1, .eos = -1, .unk = -1};
     Status status = stated_read(&stated, folder, err);
+    if (status == STATUS_OK)
+        status = tokenizer_json_read_with(
+            path, json_object_get(stated.tokenizer, "added_tokens_decoder"), spec, err);
     if (status == STATUS_OK) {
         read_roles(&stated, spec);
         status = read_chat_template(folder, &stated, spec, err);

@@ -88,9 +88,8 @@ void name_set_clear(NameSet *set)
 
 const Name *name_set_find(const NameSet *set, const char *text, int64_t bytes, int64_t limit)
 {
-    int pair = (uint8_t)text[0] << 8 | (bytes > 1 ? (uint8_t)text[1] : 0);
-    bool started = set->starts[pair / 64] >> pair % 64 & 1;
-    for (int64_t i = 0; i < set->n_lengths && (started || bytes == 1); i++) {
+    bool started = name_set_starts(set, text, bytes);
+    for (int64_t i = 0; i < set->n_lengths && started; i++) {
         int64_t length = set->lengths[i];
         if (length > bytes || length > limit)
             continue;

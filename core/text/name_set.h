@@ -18,7 +18,8 @@ typedef struct NameSet {
     StrBuf text;
     Name *names;
     int64_t count, capacity;
-    int32_t *slots; /* names by their text, -1: free; made by name_set_finish */
+    int64_t n_ordinary; /* that are no control tokens; the owner counts them */
+    int32_t *slots;     /* names by their text, -1: free; made by name_set_finish */
     uint64_t mask;
     int64_t *lengths; /* the distinct lengths, descending */
     int64_t n_lengths;
@@ -29,6 +30,15 @@ void name_set_add(NameSet *set, const char *text, int64_t bytes, int32_t id);
 /* Once, after the last was added. Of names with the same text the first counts. */
 void name_set_finish(NameSet *set);
 void name_set_clear(NameSet *set);
+
+/* Whether some name begins with the first two bytes. */
+static inline bool name_set_starts(const NameSet *set, const char *text, int64_t bytes)
+{
+    if (bytes < 2)
+        return true;
+    int pair = (uint8_t)text[0] << 8 | (uint8_t)text[1];
+    return set->starts[pair / 64] >> pair % 64 & 1;
+}
 
 /* The longest name of at most `limit` bytes at `text`, of which `bytes` can be read; or NULL. */
 const Name *name_set_find(const NameSet *set, const char *text, int64_t bytes, int64_t limit);

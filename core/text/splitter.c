@@ -36,6 +36,7 @@ typedef struct Stage {
     Regex *regex; /* NULL: the piece stays whole */
     Behavior behavior;
     bool invert;
+    bool is_plain;      /* ISOLATED, and the piece stays as it is */
     bool metaspace;     /* spaces become U+2581 */
     bool alphabet;      /* bytes become the letters that stand for them */
     const char *prefix; /* what a piece that does not begin with it gets, or NULL */
@@ -62,6 +63,7 @@ static Status add_stage(Splitter *splitter, Stage stage, Err *err)
         regex_free(stage.regex);
         return err_set(err, "the pre-tokenizer has more than %d patterns", STAGES_MAX);
     }
+    stage.is_plain = stage.regex && stage.behavior == ISOLATED && !stage.metaspace && !stage.prefix;
     splitter->stages[splitter->n_stages++] = stage;
     return STATUS_OK;
 }
@@ -300,20 +302,44 @@ static bool joins(Behavior behavior, bool match_before, bool match)
     return false;
 }
 
+/* What the letters of the byte alphabet stand for. */
+static void real_bytes(SplitterWork *work, const char **text, int64_t *bytes)
+{
+    strbuf_reset(&work->bytes);
+    if (!byte_alphabet_read(&work->bytes, *text, *bytes))
+        return;
+    *text = work->bytes.data;
+    *bytes = work->bytes.size;
+}
+
+static void run_stage(const Run *run, int number, const char *text, int64_t bytes, bool first);
+
+/* The usual stage: each stretch is a piece. */
+static void run_isolated(const Run *run, int number, const char *text, int64_t bytes, bool first)
+{
+    RegexScan scan;
+    int64_t begin, end;
+    bool match;
+    regex_scan_start(&scan, run->splitter->stages[number].regex, run->work->regex, text, bytes);
+    while (regex_scan_next(&scan, &begin, &end, &match))
+        run_stage(run, number + 1, text + begin, end - begin, first && begin == 0);
+}
+
 static void run_stage(const Run *run, int number, const char *text, int64_t bytes, bool first)
 {
     if (bytes == 0)
         return;
     if (number == run->splitter->n_stages) {
-        StrBuf *real = &run->work->bytes;
-        strbuf_reset(real);
-        if (run->splitter->alphabet && byte_alphabet_read(real, text, bytes))
-            run->fn(run->context, real->data, real->size);
-        else
-            run->fn(run->context, text, bytes);
+        if (run->splitter->alphabet)
+            real_bytes(run->work, &text, &bytes);
+        run->fn(run->context, text, bytes);
         return;
     }
     const Stage *stage = &run->splitter->stages[number];
+    if (stage->is_plain) {
+        run_isolated(run, number, text, bytes, first);
+        return;
+    }
     text = formed(run, number, text, &bytes, first);
     if (!stage->regex) {
         run_stage(run, number + 1, text, bytes, first);

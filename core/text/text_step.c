@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "core/text/byte_alphabet.h"
+
 const char text_gpt2_pattern[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
@@ -70,4 +72,17 @@ void text_put_metaspace(StrBuf *out, const char *text, int64_t bytes)
 void text_put_spaces(StrBuf *out, const char *text, int64_t bytes)
 {
     text_step_replace(out, text, bytes, TEXT_METASPACE, " ");
+}
+
+bool text_surface_differs(const char *surface, int64_t bytes, bool byte_level, bool metaspace,
+                          StrBuf *out)
+{
+    strbuf_reset(out);
+    if (byte_level && !byte_alphabet_read(out, surface, bytes))
+        strbuf_reset(out);
+    else if (metaspace)
+        text_put_spaces(out, surface, bytes);
+    if (out->size == bytes && memcmp(out->data, surface, (size_t)bytes) == 0)
+        strbuf_reset(out);
+    return out->size == 1;
 }

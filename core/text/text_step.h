@@ -32,4 +32,9 @@ void text_step_replace(StrBuf *out, const char *text, int64_t bytes, const char 
 void text_put_metaspace(StrBuf *out, const char *text, int64_t bytes);
 void text_put_spaces(StrBuf *out, const char *text, int64_t bytes);
 
+/* What a vocabulary's surface stands for goes to `out` where that is other bytes than its own, else
+ * `out` is empty. True when it is one byte: every text with that byte becomes the token. */
+bool text_surface_differs(const char *surface, int64_t bytes, bool byte_level, bool metaspace,
+                          StrBuf *out);
+
 #endif

@@ -331,6 +331,12 @@ static void fill_joints(Tokenizer *t)
     free(symbols);
 }
 
+static void count_ordinary(const Tokenizer *t, NameSet *set)
+{
+    for (int64_t i = 0; i < set->count; i++)
+        set->n_ordinary += !t->control[set->names[i].id];
+}
+
 /* Names are looked for in two rounds: as they are, then in the normalised text. */
 static Status fill_names(Tokenizer *t, Err *err)
 {
@@ -364,9 +370,33 @@ static Status fill_names(Tokenizer *t, Err *err)
         for (int64_t i = 0; i < t->normal_names.count; i++)
             t->normal_of[t->normal_names.names[i].id] = (int32_t)i;
     }
+    count_ordinary(t, &t->names);
+    count_ordinary(t, &t->normal_names);
     name_set_finish(&t->names);
     name_set_finish(&t->normal_names);
     return STATUS_OK;
+}
+
+/* What the flags do to a text, as steps: names that are found in normalised text need them. */
+static Status fill_implied(Tokenizer *t, Err *err)
+{
+    const TokenizerSpec *spec = &t->spec;
+    bool named = false, marks = t->spaces && !spec->pre_tokenizer;
+    for (int64_t id = 0; id < spec->n_tokens && spec->find && !named; id++)
+        named = spec->find[id] & FIND_NORMALIZED;
+    if (!named || t->normalizer || (!spec->nfc && !marks))
+        return STATUS_OK;
+    char *steps = xasprintf(
+        "[%s%s%s%s]", spec->nfc ? "{\"type\":\"NFC\"}" : "", spec->nfc && marks ? "," : "",
+        marks && spec->add_prefix_space ? "{\"type\":\"Prepend\",\"prepend\":\"" TEXT_METASPACE
+                                          "\"},"
+                                        : "",
+        marks ? "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"" TEXT_METASPACE
+                "\"}"
+              : "");
+    t->normalizer = normalizer_new(steps, err);
+    free(steps);
+    return t->normalizer ? STATUS_OK : STATUS_FAIL;
 }
 
 static Status fill_steps(Tokenizer *t, Err *err)
@@ -380,7 +410,7 @@ static Status fill_steps(Tokenizer *t, Err *err)
         return STATUS_FAIL;
     t->spaces = spec->metaspace || spec->kind == TOKENIZER_SCORED ||
                 (spec->add_prefix_space && !spec->byte_level);
-    return STATUS_OK;
+    return fill_implied(t, err);
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */

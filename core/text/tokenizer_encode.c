@@ -318,6 +318,10 @@ static void encode_pretoken(void *context, const char *text, int64_t bytes)
 {
     Encoding *e = context;
     const Tokenizer *t = e->tokenizer;
+    if (!t->spaces && !t->spec.pre_tokenizer && !t->spec.fuse_unk) {
+        encode_whole(e, text, bytes);
+        return;
+    }
     const char *end = e->end;
     int64_t start = e->out->count;
     StrBuf spaced = {0};

@@ -12,12 +12,19 @@
 #ifndef CAMBIUM_CORE_TEXT_TOKENIZER_JSON_H
 #define CAMBIUM_CORE_TEXT_TOKENIZER_JSON_H
 
+#include <jansson.h>
+
 #include "core/base/err.h"
 #include "core/base/strbuf.h"
 #include "core/text/tokenizer.h"
 
 /* Fills `spec`, for tokenizer_new. When it fails, `spec` is empty. */
 Status tokenizer_json_read(const char *path, TokenizerSpec *spec, Err *err);
+/* The same with `added`: tokens by their ids, as tokenizer_config.json has them in its
+ * "added_tokens_decoder". What it says of a token goes before what tokenizer.json says, and it may
+ * add tokens behind the others. NULL: nothing. */
+Status tokenizer_json_read_with(const char *path, const json_t *added, TokenizerSpec *spec,
+                                Err *err);
 Status tokenizer_json_parse(const char *json, int64_t bytes, TokenizerSpec *spec, Err *err);
 
 /* Fails on what the format cannot hold: two tokens with the same text, token bytes that are not

@@ -100,7 +100,8 @@ static void read_ways(Reader *reader, const json_t *added)
             content[utf8_length(content[0])] == '\0')
             *bits |= FIND_CHARACTER;
     }
-    bool same = normalized == json_array_size(added) && !spec->normalizer;
+    bool same = normalized == json_array_size(added) && !spec->normalizer && !spec->nfc &&
+                !reader->metaspace;
     for (int64_t id = 0; id < spec->n_tokens; id++) {
         if (same)
             find[id] &= (uint8_t)~FIND_NORMALIZED;
@@ -270,18 +271,6 @@ done:
     return status;
 }
 
-/* The bytes that a surface of the vocabulary stands for. */
-static void append_meaning(const Reader *reader, const char *surface, StrBuf *out)
-{
-    if (reader->byte_level && byte_alphabet_read(out, surface, (int64_t)strlen(surface)))
-        return;
-    strbuf_reset(out);
-    if (reader->metaspace)
-        text_put_spaces(out, surface, (int64_t)strlen(surface));
-    else
-        strbuf_puts(out, surface);
-}
-
 /* An added token may be a token of the vocabulary, too. Where that stands for other bytes than it
  * is written with, and texts become it, one token would have two meanings. */
 static Status check_meanings(const Reader *reader)
@@ -294,10 +283,9 @@ static Status check_meanings(const Reader *reader)
         if ((spec->types[id] != TOKEN_ADDED && spec->types[id] != TOKEN_SPECIAL) ||
             surface_id(reader, surface) < 0)
             continue;
-        strbuf_reset(&meaning);
-        append_meaning(reader, surface, &meaning);
-        bool other = strcmp(meaning.data ? meaning.data : "", surface) != 0;
-        if (other && (meaning.size == 1 || token_role_is_merged(spec, id)))
+        bool letter = text_surface_differs(surface, (int64_t)strlen(surface), reader->byte_level,
+                                           reader->metaspace, &meaning);
+        if (meaning.size > 0 && (letter || token_role_is_merged(spec, id)))
             status = err_set(reader->err,
                              "tokenizer.json: the added token \"%.60s\" is a token of the "
                              "vocabulary for other bytes, which is not supported",
@@ -450,7 +438,7 @@ static Status read_root(Reader *reader)
     const json_t *added = json_object_get(reader->root, "added_tokens");
     TRY(check_model(reader, model));
     reader->spec->ignore_merges = text_step_flag(model, "ignore_merges", false);
-    TRY(tokenizer_json_steps(reader, added));
+    TRY(tokenizer_json_steps(reader));
     reader->byte_fallback = text_step_flag(model, "byte_fallback", false) && !reader->byte_level;
     TRY(list_tokens(reader, added));
     TRY(read_unk(reader, model));
@@ -502,7 +490,8 @@ static void replace_zeros(const Reader *reader, const char *json, int64_t bytes,
     }
 }
 
-Status tokenizer_json_parse(const char *json, int64_t bytes, TokenizerSpec *spec, Err *err)
+static Status parse_with(const char *json, int64_t bytes, const json_t *added, TokenizerSpec *spec,
+                         Err *err)
 {
     *spec = (TokenizerSpec){.pad = -1, .bos = -1, .eos = -1, .unk = -1};
     Reader reader = {.spec = spec, .err = err};
@@ -519,7 +508,9 @@ Status tokenizer_json_parse(const char *json, int64_t bytes, TokenizerSpec *spec
     if (!reader.root)
         status = err_set(err, "tokenizer.json: not JSON: %s (line %d, column %d)", fault.text,
                          fault.line, fault.column);
-    else
+    else if (added)
+        tokenizer_json_merge_added(reader.root, added);
+    if (reader.root)
         status = read_root(&reader);
 done:
     if (status != STATUS_OK)
@@ -530,12 +521,23 @@ done:
     return status;
 }
 
+Status tokenizer_json_parse(const char *json, int64_t bytes, TokenizerSpec *spec, Err *err)
+{
+    return parse_with(json, bytes, NULL, spec, err);
+}
+
 Status tokenizer_json_read(const char *path, TokenizerSpec *spec, Err *err)
+{
+    return tokenizer_json_read_with(path, NULL, spec, err);
+}
+
+Status tokenizer_json_read_with(const char *path, const json_t *added, TokenizerSpec *spec,
+                                Err *err)
 {
     StrBuf json = {0};
     Status status = file_read(path, FILE_LIMIT, &json, err);
     if (status == STATUS_OK) {
-        status = tokenizer_json_parse(json.data, json.size, spec, err);
+        status = parse_with(json.data, json.size, added, spec, err);
         if (status != STATUS_OK)
             err_wrap(err, "%s", path);
     } else {

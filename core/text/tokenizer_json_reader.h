@@ -22,8 +22,10 @@ typedef struct JsonReader {
 } JsonReader;
 
 /* Reads normalizer, pre-tokenizer and decoder into the spec, as a pattern and flags where these say
- * all of it, else as steps. `added`: the file's added tokens. What is not known is refused by name.
- */
-Status tokenizer_json_steps(JsonReader *reader, const json_t *added);
+ * all of it, else as steps. What is not known is refused by name. */
+Status tokenizer_json_steps(JsonReader *reader);
+
+/* Writes what `added` (tokens by their ids) says into the file's own list. */
+void tokenizer_json_merge_added(json_t *root, const json_t *added);
 
 #endif

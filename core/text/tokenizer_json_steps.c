@@ -131,6 +131,13 @@ static bool plain_step(const JsonReader *reader, const json_t *step, StrBuf *lin
     return true;
 }
 
+static bool is_split_at_spaces(const json_t *step)
+{
+    return strcmp(text_step_type(step), "Split") == 0 &&
+           text_step_is(json_object_get(step, "pattern"), "String", " ") &&
+           !text_step_flag(step, "invert", false);
+}
+
 /* Pieces that are matches of patterns or lie between them. Behind a replacement of spaces the
  * patterns would see other characters than the text's. */
 static bool plain_pre_tokenizer(const JsonReader *reader, const json_t *steps)
@@ -139,12 +146,14 @@ static bool plain_pre_tokenizer(const JsonReader *reader, const json_t *steps)
     size_t i;
     json_t *step;
     StrBuf lines = {0};
-    bool plain = json_array_size(steps) == 0 || (!spec->metaspace && !spec->add_prefix_space);
+    bool marks = spec->metaspace || spec->add_prefix_space, plain = true;
     json_array_foreach(steps, i, step)
     {
         bool bytes = strcmp(text_step_type(step), "ByteLevel") == 0;
-        if (plain)
-            plain = plain_step(reader, step, &lines) && (!bytes || i + 1 == json_array_size(steps));
+        bool idle = marks && is_split_at_spaces(step); /* there are none left */
+        if (plain && !idle)
+            plain = !marks && plain_step(reader, step, &lines) &&
+                    (!bytes || i + 1 == json_array_size(steps));
     }
     if (plain && lines.size > 0)
         reader->spec->pattern = strbuf_detach(&lines);
@@ -259,14 +268,6 @@ static Status read_decoder(const JsonReader *reader, const json_t *steps)
 /* ---- all --------------------------------------------------------------------------------------
  */
 
-static bool any_normalized(const json_t *added)
-{
-    size_t i;
-    json_t *token;
-    json_array_foreach(added, i, token) if (text_step_flag(token, "normalized", false)) return true;
-    return false;
-}
-
 static bool has_byte_level(const json_t *pre)
 {
     size_t i;
@@ -276,13 +277,12 @@ static bool has_byte_level(const json_t *pre)
     return false;
 }
 
-static Status read_parts(JsonReader *reader, const json_t *added, const json_t *normalizer,
-                         const json_t *pre, const json_t *decoder)
+static Status read_parts(JsonReader *reader, const json_t *normalizer, const json_t *pre,
+                         const json_t *decoder)
 {
     TokenizerSpec *spec = reader->spec;
     reader->byte_level = has_byte_level(pre);
-    bool named = json_array_size(normalizer) > 0 && any_normalized(added);
-    if (named || !plain_normalizer(normalizer, spec) || !plain_pre_tokenizer(reader, pre)) {
+    if (!plain_normalizer(normalizer, spec) || !plain_pre_tokenizer(reader, pre)) {
         spec->nfc = spec->add_prefix_space = spec->metaspace = false;
         TRY(take_steps(reader, normalizer, pre));
     }
@@ -292,13 +292,13 @@ static Status read_parts(JsonReader *reader, const json_t *added, const json_t *
     return read_decoder(reader, decoder);
 }
 
-Status tokenizer_json_steps(JsonReader *reader, const json_t *added)
+Status tokenizer_json_steps(JsonReader *reader)
 {
     json_t *normalizer = json_array(), *pre = json_array(), *decoder = json_array();
     flatten(json_object_get(reader->root, "normalizer"), "normalizers", normalizer);
     flatten(json_object_get(reader->root, "pre_tokenizer"), "pretokenizers", pre);
     flatten(json_object_get(reader->root, "decoder"), "decoders", decoder);
-    Status status = read_parts(reader, added, normalizer, pre, decoder);
+    Status status = read_parts(reader, normalizer, pre, decoder);
     json_decref(normalizer);
     json_decref(pre);
     json_decref(decoder);

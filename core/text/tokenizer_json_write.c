@@ -367,6 +367,34 @@ static int64_t model_tokens(const TokenizerSpec *spec)
     return n;
 }
 
+/* What stays in the vocabulary must not stand for a character there unless it does here. */
+static Status check_model_tokens(const Writer *writer)
+{
+    const TokenizerSpec *spec = writer->spec;
+    StrBuf meaning = {0};
+    bool fits = true;
+    int64_t id = 0;
+    for (int64_t n = model_tokens(spec); id < n && fits; id++) {
+        int64_t bytes;
+        const char *text = surface(writer, id, &bytes);
+        bool added = spec->types[id] == TOKEN_ADDED,
+             is_new = added || spec->types[id] == TOKEN_SPECIAL;
+        if (!is_new)
+            continue;
+        bool known = spec->find && spec->find[id] & FIND_CHARACTER;
+        bool letter =
+            text_surface_differs(text, bytes, spec->byte_level, writer->metaspace, &meaning);
+        bool alone = added && utf8_length(text[0]) == bytes && !known;
+        fits = !letter && !(alone && !token_role_is_merged(spec, (int32_t)id));
+    }
+    strbuf_clear(&meaning);
+    return fits ? STATUS_OK
+                : err_set(writer->err,
+                          "tokenizer.json cannot hold token %lld: in its vocabulary it would stand "
+                          "for a character",
+                          (long long)id - 1);
+}
+
 static void put_model(const Writer *writer)
 {
     const TokenizerSpec *spec = writer->spec;
@@ -403,6 +431,7 @@ Status tokenizer_json_format(const Tokenizer *tokenizer, StrBuf *out, Err *err)
                      .metaspace = tokenizer->spaces};
     Status status = STATUS_OK;
     TRY_GOTO(make_surfaces(&writer));
+    TRY_GOTO(check_model_tokens(&writer));
     strbuf_puts(out, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n");
     put_added_tokens(&writer);
     put_normalizer(&writer);

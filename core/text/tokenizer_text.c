@@ -80,9 +80,13 @@ static void find_names(Search *search, const NameSet *set, const Section *s, Gap
 {
     const uint8_t *ways = search->e.tokenizer->spec.find;
     int64_t start = 0;
-    for (int64_t at = 0; at < s->bytes && set->count > 0;) {
-        bool is_text;
-        const Name *name = name_at(search, set, s, at, &is_text);
+    bool all_plain = !s->tags && s->tag == PLAIN; /* where names of control tokens are text */
+    bool any = all_plain ? set->n_ordinary > 0 : set->count > 0;
+    for (int64_t at = 0; at < s->bytes && any;) {
+        bool is_text = false;
+        const Name *name = name_set_starts(set, s->text + at, s->bytes - at)
+                               ? name_at(search, set, s, at, &is_text)
+                               : NULL;
         if (!name) {
             at++;
             continue;
@@ -92,18 +96,20 @@ static void find_names(Search *search, const NameSet *set, const Section *s, Gap
         int how = ways ? ways[name->id] : 0;
         bool in_word = how & FIND_SINGLE_WORD && (char_word_behind(s->text, begin) ||
                                                   char_word_before(s->text + end, s->bytes - end));
-        bool taken = begin < start; /* as white space behind the name before */
-        if (is_text || in_word || taken)
+        if (is_text || in_word)
             continue;
-        if (how & FIND_LSTRIP)
+        if (how & FIND_LSTRIP) {
             begin -= char_spaces_behind(s->text, begin);
+            begin = begin > start ? begin : start;
+        }
         if (how & FIND_RSTRIP)
             end += char_spaces_before(s->text + end, s->bytes - end);
         if (start < begin) {
             Section before = part(s, start, begin);
             gap(search, &before);
         }
-        id_list_add(search->e.out, name->id);
+        if (begin < end) /* the name before may have taken all of it as white space */
+            id_list_add(search->e.out, name->id);
         start = end;
     }
     if (start < s->bytes) {
@@ -120,7 +126,8 @@ static void encode_text(Search *search, const Section *s)
     Encoding *e = &search->e;
     const TokenizerSpec *spec = &e->tokenizer->spec;
     const char *end = e->end;
-    if (!spec->add_prefix_space || (spec->byte_level && s->text[0] == ' ')) {
+    bool has = spec->byte_level ? s->text[0] == ' ' : e->tokenizer->normalizer != NULL;
+    if (!spec->add_prefix_space || has) {
         encode_stretches(e, s->text, s->bytes, s->first);
         return;
     }

@@ -64,6 +64,7 @@ check "with the same ends" [ "$(ends_of b.h5)" = "$all" ]
 check "exports to GGUF" "$CAMBIUM" export a.h5 --format gguf -o a.gguf
 check "imports that, too" "$CAMBIUM" import a.gguf -o c.h5
 check "with the same ends again" [ "$(ends_of c.h5)" = "$all" ]
+check "and markers are text there, too" [ "$("$CAMBIUM" tokenize c.h5 <marked | grep -cE '26[0-3]')" = 0 ]
 check "a tokenizer.json does not hide the file's roles" "$CAMBIUM" import a.gguf --tokenizer hf/tokenizer.json -o d.h5
 check "which end texts there as well" [ "$(ends_of d.h5)" = "$all" ]
 cp -r hf more

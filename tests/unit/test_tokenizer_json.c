@@ -319,7 +319,7 @@ static void unknown_parts_are_refused_by_name(void **state)
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         TokenizerSpec spec;
-        Err err = {{0}};
+        Err err = {0};
         Status status =
             tokenizer_json_parse(wrong[i][0], (int64_t)strlen(wrong[i][0]), &spec, &err);
         if (status != STATUS_FAIL || !strstr(err.text, wrong[i][1]))
