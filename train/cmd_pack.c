@@ -110,8 +110,8 @@ const Verb verb_pack = {
                "lines (.jsonl, .ndjson), either packed with gzip, bzip2, xz or zstd, a folder of "
                "such files, or "
                "- for standard input. Documents keep their borders; whole documents go to the "
-               "training or the validation split. Mixtures are made when training: --data A:0.7 "
-               "--data B:0.3.",
+               "training or the validation split. Mixtures are made by 'cambium train --data "
+               "A:0.7 --data B:0.3'.",
     .examples = {"pack --table table.h5 ru.train.txt --validation 0.03 -o ru.pack"},
     .options = pack_options,
     .settings_size = sizeof(PackSettings),

@@ -14,7 +14,8 @@ Schedule schedule_default(void)
 Status schedule_check(const Schedule *s, Err *err)
 {
     if (s->steps < 1)
-        return err_set(err, "a run of %lld steps; give --tokens or --steps", (long long)s->steps);
+        return err_set(err, "a run of %lld steps trains nothing; give it more --tokens",
+                       (long long)s->steps);
     if (!(s->lr > 0.0 && s->lr < 1e3))
         return err_set(err, "the learning rate %g is not between 0 and 1000", s->lr);
     if (!(s->floor >= 0.0 && s->floor <= 1.0))

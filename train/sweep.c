@@ -37,10 +37,11 @@ Status sweep_init(Sweep *sweep, const Pack *pack, PackSplit split, int64_t row, 
     sweep->rows = sweep_rows(pack, split, row, limit);
     if (sweep->rows > 0)
         return STATUS_OK;
-    return err_set(err,
-                   "%s has no %s documents; pack it with a larger --validation or separate its "
-                   "documents",
-                   pack_info(pack)->path, split == PACK_TRAIN ? "training" : "validation");
+    return err_set(
+        err,
+        "%s has no %s documents; 'cambium pack' it with a larger --validation, or separate "
+        "its documents",
+        pack_info(pack)->path, split == PACK_TRAIN ? "training" : "validation");
 }
 
 /* Bytes of the next target: the token's own, or what is missing at the end of the document. */

@@ -158,7 +158,7 @@ Status kv_cache_extend(KvCache *cache, int64_t sequence, int64_t count, Err *err
     if (need > cache->n_free)
         return err_set(err,
                        "the KV cache is full: %lld pages of %lld positions are free, %lld are "
-                       "wanted; raise --kv-tokens or run fewer sequences",
+                       "wanted; run fewer sequences at a time ('cambium serve' has --kv-tokens)",
                        (long long)cache->n_free, (long long)shape->page_size, (long long)need);
     int32_t *pages = cache->table + sequence * cache->max_pages;
     CHECK(s->length % shape->page_size == 0 || cache->page_users[pages[s->n_pages - 1]] == 1,

@@ -30,7 +30,7 @@ Status lora_start(Model *model, int64_t layer, uint64_t seed, Err *err)
 Status model_add_lora(Model *model, int64_t rank, double alpha, uint64_t seed, Err *err)
 {
     if (model->config.lora_rank > 0)
-        return err_set(err, "the model has LoRA pairs of rank %lld already; fold them first",
+        return err_set(err, "the model has LoRA pairs of rank %lld already; train these",
                        (long long)model->config.lora_rank);
     ModelConfig config = model->config;
     config.lora_rank = rank;

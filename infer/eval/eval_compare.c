@@ -238,8 +238,8 @@ static Status check_pairs(const ItemPairs *pairs, const StringList *paths, Err *
         const ItemScore *a = pairs->items[0][i], *b = pairs->items[1][i];
         if (a->question && b->question && strcmp(a->question, b->question) != 0)
             return err_set(err,
-                           "%s:%lld and %s:%lld are different questions, both %s %s; evaluate both "
-                           "models with the same --data, --split and --seed",
+                           "%s:%lld and %s:%lld are different questions, both %s %s; run 'cambium "
+                           "eval' of both models with the same --data, --split and --seed",
                            paths->items[0], (long long)a->line, paths->items[1], (long long)b->line,
                            a->task, a->id);
     }
@@ -300,11 +300,11 @@ const Verb verb_eval_compare = {
     .positionals = "ITEMS_A ITEMS_B",
     .positionals_min = 2,
     .positionals_max = 2,
-    .details =
-        "Compares two files of --save-items, question by question, by task and by category (of "
-        "mmlu; lengths of passkey and needle). A +- is one standard error "
-        "over questions; the interval of the difference and p are from a paired bootstrap; "
-        "McNemar's test (exact) regards the questions that just one of both got right.",
+    .details = "Compares two files of 'cambium eval --save-items', question by question, by task "
+               "and by category (of "
+               "mmlu; lengths of passkey and needle). A +- is one standard error "
+               "over questions; the interval of the difference and p are from a paired bootstrap; "
+               "McNemar's test (exact) regards the questions that just one of both got right.",
     .examples =
         {
             "eval compare small.items.jsonl grown.items.jsonl",
