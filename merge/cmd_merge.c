@@ -278,8 +278,9 @@ const Verb verb_merge = {
     .positionals_min = 1,
     .positionals_max = -1,
     .details =
-        "The experts must share one tokenizer and one frozen table, which the merged file holds "
-        "once. A merged file counts with all its experts; alone it gets another rule. mean: the "
+        "The experts must share one tokenizer. A table that several read is in the merged file "
+        "once; others are kept beside it. A merged file counts with all its experts; alone it gets "
+        "another rule. mean: the "
         "mean of logits. weighted: a weighted sum of logits. bayes: a mixture of "
         "probabilities whose weights follow, token by token, how well each expert predicted the "
         "text so far. adapter: a mixture whose weights come from a small map on each expert's "

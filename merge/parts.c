@@ -82,25 +82,61 @@ static Status same_tokenizer(const MergePart *a, const MergePart *b, Err *err)
     return status;
 }
 
-static Status same_table(const MergePart *a, const MergePart *b, Err *err)
+/* Logits are combined number by number. */
+static Status same_vocabulary(const MergePart *a, const MergePart *b, Err *err)
 {
-    const TableInfo *x = &a->info.table, *y = &b->info.table;
-    if (x->rows != y->rows || x->cols != y->cols)
-        return err_set(err,
-                       "%s stands on a table of %lld x %lld, %s on one of %lld x %lld; experts "
-                       "must share one substrate",
-                       a->path, (long long)x->rows, (long long)x->cols, b->path, (long long)y->rows,
-                       (long long)y->cols);
-    if (!x->hash[0] || !y->hash[0])
-        return err_set(err,
-                       "%s has a learned table that still trains; only experts on one frozen "
-                       "substrate can be merged",
-                       x->hash[0] ? b->path : a->path);
-    if (strcmp(x->hash, y->hash) != 0)
-        return err_set(err,
-                       "%s and %s stand on different tables (%.12s... against %.12s...); train "
-                       "both on one 'cambium embed' file",
-                       a->path, b->path, x->hash, y->hash);
+    int64_t x = a->info.table.rows, y = b->info.table.rows;
+    if (x == y)
+        return STATUS_OK;
+    return err_set(
+        err,
+        "%s gives logits for %lld tokens and %s for %lld, padding included; experts must "
+        "share one output vocabulary",
+        a->path, (long long)x, b->path, (long long)y);
+}
+
+/* ---- tables ------------------------------------------------------------------------------------
+ */
+
+/* The hash of a table's values: as /meta has it, or, of one that still trains, as they are. */
+static Status table_hash_of(const MergePart *part, int64_t local, char text[SHA256_TEXT], Err *err)
+{
+    const TableInfo *info = checkpoint_table(&part->info, local);
+    Tensor shape;
+    const void *values;
+    memcpy(text, info->hash, SHA256_TEXT);
+    if (text[0])
+        return STATUS_OK;
+    char *path = checkpoint_table_path(part->info.experts[local].table_of);
+    Status status = container_shape(part->container, path, &shape, err);
+    if (status == STATUS_OK && shape.dtype != DTYPE_F32 && shape.dtype != DTYPE_BF16)
+        status = err_set(err, "%s: %s is of type %s", part->path, path, dtype_name(shape.dtype));
+    if (status == STATUS_OK)
+        status = container_map(part->container, path, &values, err);
+    if (status == STATUS_OK) {
+        Sha256 hash = table_hash(values, shape.dtype, tensor_count(&shape));
+        hash_text(&hash, text);
+        container_drop(part->container, path);
+    }
+    free(path);
+    return status;
+}
+
+/* Which experts read one table: those with the same values and width, whoever learned them. */
+static Status find_tables(MergeParts *parts, Err *err)
+{
+    parts->tables = xcalloc((size_t)parts->n_experts, sizeof *parts->tables);
+    for (int64_t e = 0; e < parts->n_experts; e++) {
+        int64_t local, owner = 0;
+        const MergePart *part = merge_parts_expert(parts, e, &local);
+        MergeTable *table = &parts->tables[e];
+        table->cols = checkpoint_table(&part->info, local)->cols;
+        TRY(table_hash_of(part, local, table->hash, err));
+        while (parts->tables[owner].cols != table->cols ||
+               strcmp(parts->tables[owner].hash, table->hash) != 0)
+            owner++;
+        table->owner = owner;
+    }
     return STATUS_OK;
 }
 
@@ -114,12 +150,14 @@ Status merge_parts_open(MergeParts *parts, const StringList *paths, Err *err)
         if (status == STATUS_OK && i > 0)
             status = same_tokenizer(&parts->items[0], &parts->items[i], err);
         if (status == STATUS_OK && i > 0)
-            status = same_table(&parts->items[0], &parts->items[i], err);
+            status = same_vocabulary(&parts->items[0], &parts->items[i], err);
         parts->n_experts += parts->items[i].info.n_experts;
     }
     if (status == STATUS_OK && parts->n_experts > 64)
         status =
             err_set(err, "%lld experts; at most 64 can be merged", (long long)parts->n_experts);
+    if (status == STATUS_OK)
+        status = find_tables(parts, err);
     if (status != STATUS_OK)
         merge_parts_close(parts);
     return status;
@@ -132,6 +170,7 @@ void merge_parts_close(MergeParts *parts)
         container_close(parts->items[i].container);
     }
     free(parts->items);
+    free(parts->tables);
     *parts = (MergeParts){0};
 }
 
@@ -151,23 +190,34 @@ const MergePart *merge_parts_expert(const MergeParts *parts, int64_t expert, int
 /* ---- writing ------------------------------------------------------------------------------------
  */
 
-/* The part that has the table in its file, or NULL when all left it out. */
-static const MergePart *table_holder(const MergeParts *parts)
+/* The first expert among those that read a table whose file has it, or `owner` itself when all
+ * left it out. */
+static const MergePart *table_holder(const MergeParts *parts, int64_t owner, int64_t *local)
 {
-    for (int64_t i = 0; i < parts->count; i++)
-        if (parts->items[i].info.table.stored)
-            return &parts->items[i];
-    return NULL;
+    for (int64_t e = owner; e < parts->n_experts; e++) {
+        const MergePart *part = merge_parts_expert(parts, e, local);
+        if (parts->tables[e].owner == owner && checkpoint_table(&part->info, *local)->stored)
+            return part;
+    }
+    return merge_parts_expert(parts, owner, local);
+}
+
+static TableInfo table_info(const MergeParts *parts, int64_t owner)
+{
+    int64_t local;
+    const MergePart *holder = table_holder(parts, owner, &local);
+    TableInfo info = *checkpoint_table(&holder->info, local);
+    memcpy(info.hash, parts->tables[owner].hash, sizeof info.hash);
+    return info;
 }
 
 static Status put_meta(ContainerWriter *writer, const MergeParts *parts, const MergeWrite *write,
                        Err *err)
 {
-    const MergePart *holder = table_holder(parts);
     CheckpointInfo info = {.n_experts = parts->n_experts,
                            .rule = write->rule,
                            .forget = write->forget,
-                           .table = (holder ? holder : &parts->items[0])->info.table};
+                           .table = table_info(parts, 0)};
     info.experts = xcalloc((size_t)parts->n_experts, sizeof *info.experts);
     if (write->weights) {
         info.weights = xcalloc((size_t)parts->n_experts, sizeof *info.weights);
@@ -181,6 +231,8 @@ static Status put_meta(ContainerWriter *writer, const MergeParts *parts, const M
         int64_t local;
         const MergePart *part = merge_parts_expert(parts, e, &local);
         info.experts[e] = part->info.experts[local];
+        info.experts[e].table_of = parts->tables[e].owner;
+        info.experts[e].table = table_info(parts, parts->tables[e].owner);
     }
     json_t *meta = checkpoint_meta_json(&info);
     Status status = container_put_json(writer, "/meta", meta, err);
@@ -201,9 +253,8 @@ static Status add_ends(const MergePart *part, TokenizerSpec *spec, Err *err)
     return STATUS_OK;
 }
 
-static Status put_shared(ContainerWriter *writer, const MergeParts *parts, Err *err)
+static Status put_tokenizer(ContainerWriter *writer, const MergeParts *parts, Err *err)
 {
-    const MergePart *holder = table_holder(parts);
     TokenizerSpec spec = {0};
     Status status = tokenizer_spec_read(parts->items[0].container, &spec, err);
     for (int64_t i = 1; i < parts->count && status == STATUS_OK; i++)
@@ -211,9 +262,22 @@ static Status put_shared(ContainerWriter *writer, const MergeParts *parts, Err *
     if (status == STATUS_OK)
         status = tokenizer_put(writer, &spec, err);
     tokenizer_spec_clear(&spec);
-    if (status == STATUS_OK && holder)
-        status = container_copy(writer, "/embedding", holder->container, "/embedding", err);
-    if (status == STATUS_OK && holder)
+    return status;
+}
+
+/* The table of an expert that owns one. The first one's pictures come with it. */
+static Status put_table(ContainerWriter *writer, const MergeParts *parts, int64_t owner, Err *err)
+{
+    int64_t local;
+    const MergePart *holder = table_holder(parts, owner, &local);
+    if (!checkpoint_table(&holder->info, local)->stored)
+        return STATUS_OK;
+    char *from = checkpoint_table_path(holder->info.experts[local].table_of);
+    char *to = checkpoint_table_path(owner);
+    Status status = container_copy(writer, to, holder->container, from, err);
+    free(from);
+    free(to);
+    if (status == STATUS_OK && owner == 0 && holder->info.experts[local].table_of == 0)
         status = picture_basis_copy(writer, holder->container, err);
     return status;
 }
@@ -224,11 +288,14 @@ Status merge_parts_write(const MergeParts *parts, const MergeWrite *write, Err *
     TRY(container_create(&writer, write->path, err));
     Status status = put_meta(writer, parts, write, err);
     if (status == STATUS_OK)
-        status = put_shared(writer, parts, err);
+        status = put_tokenizer(writer, parts, err);
     for (int64_t e = 0; e < parts->n_experts && status == STATUS_OK; e++) {
         int64_t local;
         const MergePart *part = merge_parts_expert(parts, e, &local);
-        status = checkpoint_copy_expert(writer, e, part->container, local, err);
+        if (parts->tables[e].owner == e)
+            status = put_table(writer, parts, e, err);
+        if (status == STATUS_OK)
+            status = checkpoint_copy_expert(writer, e, part->container, local, err);
     }
     if (status == STATUS_OK && write->adapter)
         status = checkpoint_put_adapter(writer, write->adapter, parts->n_experts, err);

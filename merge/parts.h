@@ -12,13 +12,21 @@ typedef struct MergePart {
     CheckpointInfo info;
 } MergePart;
 
+/* The table that an expert reads. */
+typedef struct MergeTable {
+    char hash[SHA256_TEXT]; /* of its values as float32 */
+    int64_t cols;
+    int64_t owner; /* the first expert that reads the same: the merged file has it as that one's */
+} MergeTable;
+
 typedef struct MergeParts {
     MergePart *items;
     int64_t count;
-    int64_t n_experts; /* of all parts together */
+    int64_t n_experts;  /* of all parts together */
+    MergeTable *tables; /* (n_experts) */
 } MergeParts;
 
-/* Fails when tokenizers or tables differ, saying exactly what. */
+/* Fails when tokenizers or output vocabularies differ, saying exactly what. */
 Status merge_parts_open(MergeParts *parts, const StringList *paths, Err *err);
 void merge_parts_close(MergeParts *parts);
 
@@ -33,7 +41,8 @@ typedef struct MergeWrite {
     const MergeAdapter *adapter; /* or NULL */
 } MergeWrite;
 
-/* Writes the merged file: every expert's datasets as they are, the table and tokenizer once. */
+/* Writes the merged file: every expert's datasets as they are, each table and the tokenizer
+ * once. */
 Status merge_parts_write(const MergeParts *parts, const MergeWrite *write, Err *err);
 
 #endif

@@ -16,7 +16,7 @@ typedef struct TrainSettings {
     int64_t layers, tokens, steps;
     double lr, warmup;
     char *schedule;
-    bool json;
+    bool json, freeze_table;
 } TrainSettings;
 
 #define AT(field) offsetof(TrainSettings, field)
@@ -33,6 +33,8 @@ static const Option train_options[] = {
      "cosine|linear|constant|wsd", 0, NULL},
     {"warmup", OPTION_REAL, AT(warmup), "X", "0.05", "share of the steps in which it rises", NULL,
      0, NULL},
+    {"freeze-table", OPTION_FLAG, AT(freeze_table), NULL, NULL,
+     "keep a learned table as it is, as that of --init", NULL, 0, NULL},
     MODEL_OPTIONS(TrainSettings, model),
     {"layers", OPTION_INT, AT(layers), "N", "6", "blocks", NULL, 0, NULL},
     {0},
@@ -62,18 +64,18 @@ static json_t *place_json(bool done)
 }
 
 /* Everything but a frozen table. */
-static TrainSet whole_model(const ModelConfig *config)
+static TrainSet whole_model(const TrainSettings *s, const ModelConfig *config)
 {
-    return (TrainSet){.embedding = config->embedding == EMBEDDING_LEARNED,
+    return (TrainSet){.embedding = config->embedding == EMBEDDING_LEARNED && !s->freeze_table,
                       .head = true,
                       .block_end = config->n_layers};
 }
 
-static Status plan_of(const Run *run, const ModelConfig *config, const Schedule *schedule,
-                      TrainPlan *plan, Err *err)
+static Status plan_of(const TrainSettings *s, const Run *run, const ModelConfig *config,
+                      const Schedule *schedule, TrainPlan *plan, Err *err)
 {
     TrainConfig train = run_train_config(run, schedule);
-    TrainSet trained = whole_model(config);
+    TrainSet trained = whole_model(s, config);
     return train_plan(&run->device, config, run->compute, DTYPE_F32, &trained, &train, plan, err);
 }
 
@@ -81,7 +83,7 @@ static Status dry_run(const TrainSettings *s, const Run *run, const ModelConfig 
                       const Schedule *schedule, Err *err)
 {
     TrainConfig c = run_train_config(run, schedule);
-    TrainSet trained = whole_model(config);
+    TrainSet trained = whole_model(s, config);
     printf("model       %" PRId64 " blocks of width %" PRId64 ", vocabulary %" PRId64 "\n",
            config->n_layers, config->d_model, config->vocab_size);
     printf("steps       %" PRId64 " of %" PRId64 " tokens\n", schedule->steps,
@@ -144,14 +146,14 @@ static Status train_model(const TrainSettings *s, Run *run, const ModelConfig *c
     }
     config = &run->model->config;
     TrainPlan plan;
-    TRY(plan_of(run, config, schedule, &plan, err));
+    TRY(plan_of(s, run, config, schedule, &plan, err));
     RunOpening opening = {
         .number = 1, .count = 1, .blocks = s->run.init ? 0 : config->n_layers, .trains = "all"};
     if (!restore)
         run_write_opening(run, &opening, &plan);
     json_t *place = place_json(false), *fields = json_pack("{s:i}", "stage", 1);
     RunStage stage = {
-        .trained = whole_model(config),
+        .trained = whole_model(s, config),
         .schedule = *schedule,
         .data = data,
         .fields = fields,

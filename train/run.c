@@ -221,7 +221,7 @@ static Status give_table(Run *run, Err *err)
 {
     TRY(container_open(&run->table_file, run->settings->table, err));
     Substrate substrate;
-    TRY(table_load(run->table_file, &run->table, &run->device, &substrate, err));
+    TRY(table_load(run->table_file, "/embedding", &run->table, &run->device, &substrate, err));
     return model_take_table(run->model, &substrate, err);
 }
 

@@ -110,6 +110,16 @@ static void print_reading(const json_t *sources)
     }
 }
 
+static void print_table(const char *name, const json_t *table)
+{
+    const json_t *recipe = json_object_get(table, "recipe");
+    const char *hash = text_of(table, "sha256");
+    printf("%-10s %lld x %lld, %s%s%s%s%s\n", name, int_of(table, "rows"), int_of(table, "cols"),
+           hash[0] ? "SHA-256 " : "learned", hash, json_is_object(recipe) ? ", recipe " : "",
+           text_of(recipe, "name"),
+           json_is_true(json_object_get(table, "stored")) ? "" : ", not in this file");
+}
+
 static void print_head(const json_t *file)
 {
     const json_t *table = json_object_get(file, "table"), *t = json_object_get(file, "tokenizer");
@@ -123,13 +133,14 @@ static void print_head(const json_t *file)
         printf("merge      %s, weights %s\n", text_of(merge, "rule"), weights);
         free(weights);
     }
-    if (table) {
-        const json_t *recipe = json_object_get(table, "recipe");
-        const char *hash = text_of(table, "sha256");
-        printf("table      %lld x %lld, %s%s%s%s%s\n", int_of(table, "rows"), int_of(table, "cols"),
-               hash[0] ? "SHA-256 " : "learned", hash, json_is_object(recipe) ? ", recipe " : "",
-               text_of(recipe, "name"),
-               json_is_true(json_object_get(table, "stored")) ? "" : ", not in this file");
+    if (table)
+        print_table("table", table);
+    json_array_foreach(json_object_get(file, "experts"), i, expert)
+    {
+        char name[32];
+        snprintf(name, sizeof name, "table %zu", i);
+        if (json_object_get(expert, "table"))
+            print_table(name, json_object_get(expert, "table"));
     }
     if (t)
         printf("tokenizer  %s: %lld tokens (%lld of bytes, %lld special), %lld merges, SHA-256 "

@@ -1,5 +1,5 @@
-/* Model files: one or more experts over one substrate, with everything needed to run, merge, grow
- * or resume them.
+/* Model files: one or more experts over one or more tables, with everything needed to run, merge,
+ * grow or resume them.
  *
  *   /meta                   format, kind "model", experts (name, config, history), merge, table
  *   /tokenizer              see tokenizer_io.h
@@ -8,7 +8,8 @@
  *   /experts/0/blocks/3/attn_q, /experts/0/final_norm, ...   float32 or bfloat16, (out, in)
  *   /adapter/w1, b1, w2, b2                                  of the rule `adapter`
  *
- * A frozen parameter has the attribute `frozen`: the SHA-256 of its float32 values when it froze.
+ * Experts read /embedding, or the table of an expert behind the first: /experts/1/embedding. A
+ * frozen parameter has the attribute `frozen`: the SHA-256 of its float32 values when it froze.
  * Callers add datasets of their own (/optimizer, /loader, /rng). Neither saving nor loading holds
  * more than the model and one slab of 16 MB. */
 #ifndef CAMBIUM_CORE_IO_CHECKPOINT_H
@@ -24,7 +25,9 @@
 typedef struct CheckpointExpert {
     char *name; /* owned */
     ModelConfig config;
-    json_t *history; /* a list of stages, as the trainer wrote them; borrowed */
+    json_t *history;  /* a list of stages, as the trainer wrote them; borrowed */
+    int64_t table_of; /* the expert whose table it reads, at most its own number */
+    TableInfo table;  /* its own, when it has one and is not the first */
 } CheckpointExpert;
 
 typedef struct CheckpointInfo {
@@ -34,7 +37,7 @@ typedef struct CheckpointInfo {
     float *weights; /* (n_experts) or NULL: equal; owned */
     float forget;
     int64_t adapter_top, adapter_hidden; /* 0: no adapter */
-    TableInfo table;
+    TableInfo table;                     /* of the first expert */
     json_t *meta; /* the whole document, which histories and the recipe are borrowed from; owned;
                      NULL in an info that was filled by hand */
 } CheckpointInfo;
@@ -45,10 +48,14 @@ Status checkpoint_info_parse(json_t *meta, const char *where, CheckpointInfo *in
 void checkpoint_info_clear(CheckpointInfo *info);
 /* What the file says of every expert becomes what is loaded with the extension. */
 Status checkpoint_info_extend(CheckpointInfo *info, const ContextExtension *extension, Err *err);
+/* The table that an expert reads, and where the table of an expert is; the caller frees the path.
+ */
+const TableInfo *checkpoint_table(const CheckpointInfo *info, int64_t expert);
+char *checkpoint_table_path(int64_t owner);
 /* /meta for a file that is put together by hand (merging); the caller owns it. */
 json_t *checkpoint_meta_json(const CheckpointInfo *info);
 
-/* Copies every dataset of an expert as it is, its attributes included. */
+/* Copies every dataset of an expert but a table as it is, its attributes included. */
 Status checkpoint_copy_expert(ContainerWriter *writer, int64_t expert, const Container *from,
                               int64_t from_expert, Err *err);
 /* Writes the adapter's tensors of `n_experts` experts. */

@@ -17,7 +17,7 @@ typedef struct LoadJob {
 static char *param_path(const LoadJob *job, const ParamRef *ref)
 {
     if (strcmp(ref->path, "embedding") == 0)
-        return xstrdup("/embedding");
+        return checkpoint_table_path(job->expert);
     return xasprintf("/experts/%lld/%s", (long long)job->expert, ref->path);
 }
 
@@ -175,7 +175,7 @@ static Status load_param(void *context, const ParamRef *ref, Err *err)
 
 static Status table_elsewhere(const LoadJob *job, Substrate *out, Err *err)
 {
-    const TableInfo *wanted = &job->info->table;
+    const TableInfo *wanted = checkpoint_table(job->info, job->expert);
     const char *recipe = json_string_value(json_object_get(wanted->recipe, "name"));
     if (!job->options->table)
         return err_set(err,
@@ -192,31 +192,39 @@ static Status table_elsewhere(const LoadJob *job, Substrate *out, Err *err)
             err_set(err, "%s holds the table %.12s... and %s reads %.12s...", job->options->table,
                     info.hash, container_file(job->container), wanted->hash);
     if (status == STATUS_OK)
-        status = table_load(file, &info, job->options->device, out, err);
+        status = table_load(file, "/embedding", &info, job->options->device, out, err);
     json_decref(meta);
     container_close(file);
     return status;
 }
 
-static Status find_table(const LoadJob *job, Substrate *out, Err *err)
+static Status map_table(const LoadJob *job, const char *path, Substrate *out, Err *err)
 {
-    const TableInfo *info = &job->info->table;
-    if (!info->stored)
-        return table_elsewhere(job, out, err);
+    const TableInfo *info = checkpoint_table(job->info, job->expert);
     Tensor shape;
     const void *data;
-    TRY(container_shape(job->container, "/embedding", &shape, err));
-    TRY(container_map(job->container, "/embedding", &data, err));
+    TRY(container_shape(job->container, path, &shape, err));
+    TRY(container_map(job->container, path, &data, err));
     void *in_place = adopt(job, data, tensor_bytes(&shape));
     if (!in_place)
-        return table_load(job->container, info, job->options->device, out, err);
+        return table_load(job->container, path, info, job->options->device, out, err);
     if (shape.dtype != DTYPE_F32 && shape.dtype != DTYPE_BF16 && shape.dtype != DTYPE_U8)
-        return err_set(err, "%s: /embedding is of type %s", container_file(job->container),
+        return err_set(err, "%s: %s is of type %s", container_file(job->container), path,
                        dtype_name(shape.dtype));
     *out = (Substrate){.table = shape};
     out->table.data = in_place;
     memcpy(out->hash, info->hash, sizeof out->hash);
     return STATUS_OK;
+}
+
+static Status find_table(const LoadJob *job, Substrate *out, Err *err)
+{
+    if (!checkpoint_table(job->info, job->expert)->stored)
+        return table_elsewhere(job, out, err);
+    char *path = checkpoint_table_path(job->expert);
+    Status status = map_table(job, path, out, err);
+    free(path);
+    return status;
 }
 
 static Status give_table(const LoadJob *job, Err *err)
@@ -317,7 +325,9 @@ static Status read_experts(LoadJob *job, Ensemble *ensemble, Err *err)
     for (int64_t i = 0; i < info->n_experts; i++) {
         job->model = NULL;
         job->expert = i;
-        Status status = load_expert(job, i ? &ensemble->experts[0]->substrate : NULL, err);
+        int64_t owner = info->experts[i].table_of;
+        Status status =
+            load_expert(job, owner < i ? &ensemble->experts[owner]->substrate : NULL, err);
         ensemble->experts[i] = job->model;
         ensemble->names[i] = xstrdup(info->experts[i].name);
         ensemble->n_experts = i + 1;

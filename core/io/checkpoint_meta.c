@@ -11,12 +11,18 @@ enum { EXPERTS_MAX = 4096 };
 json_t *checkpoint_meta_json(const CheckpointInfo *info)
 {
     json_t *experts = json_array(), *weights = json_array();
+    bool tables = false;
     for (int64_t i = 0; i < info->n_experts; i++) {
         const CheckpointExpert *expert = &info->experts[i];
         json_t *history = expert->history ? json_deep_copy(expert->history) : json_array();
-        json_array_append_new(experts, json_pack("{s:o, s:o, s:o}", "name", json_name(expert->name),
-                                                 "config", model_config_json(&expert->config),
-                                                 "history", history));
+        json_t *entry = json_pack("{s:o, s:o, s:o}", "name", json_name(expert->name), "config",
+                                  model_config_json(&expert->config), "history", history);
+        if (expert->table_of > 0)
+            json_object_set_new(entry, "table_of", json_integer(expert->table_of));
+        if (expert->table_of > 0 && expert->table_of == i)
+            json_object_set_new(entry, "table", table_info_json(&expert->table));
+        tables |= expert->table_of > 0;
+        json_array_append_new(experts, entry);
         double weight = info->weights ? (double)info->weights[i] : 1.0 / (double)info->n_experts;
         json_array_append_new(weights, json_real(weight));
     }
@@ -26,7 +32,8 @@ json_t *checkpoint_meta_json(const CheckpointInfo *info)
         json_object_set_new(merge, "adapter",
                             json_pack("{s:I, s:I}", "top", (json_int_t)info->adapter_top, "hidden",
                                       (json_int_t)info->adapter_hidden));
-    return json_pack("{s:i, s:s, s:o, s:o, s:o}", "format", FILE_FORMAT, "kind", "model", "table",
+    return json_pack("{s:i, s:s, s:o, s:o, s:o}", "format",
+                     tables ? FILE_FORMAT_TABLES : FILE_FORMAT, "kind", "model", "table",
                      table_info_json(&info->table), "merge", merge, "experts", experts);
 }
 
@@ -43,6 +50,36 @@ static Status parse_expert(const json_t *json, const char *where, CheckpointExpe
         model_config_check(&expert->config, err) != STATUS_OK)
         return err_wrap(err, "%s: expert '%s'", where, name);
     return STATUS_OK;
+}
+
+static Status parse_tables(const json_t *json, const char *where, CheckpointInfo *info,
+                           int64_t index, Err *err)
+{
+    CheckpointExpert *expert = &info->experts[index];
+    json_t *table;
+    if (!json_object_get(json, "table_of"))
+        return STATUS_OK;
+    TRY(json_get_int(json, "table_of", where, &expert->table_of, err));
+    int64_t owner = expert->table_of;
+    if (owner < 0 || owner > index || (owner < index && info->experts[owner].table_of != owner))
+        return err_set(err, "%s: expert '%s' reads the table of expert %lld, which has none", where,
+                       expert->name, (long long)owner);
+    if (owner == 0 || owner < index)
+        return STATUS_OK;
+    TRY(json_get_object(json, "table", where, &table, err));
+    return table_info_parse(table, where, &expert->table, err);
+}
+
+const TableInfo *checkpoint_table(const CheckpointInfo *info, int64_t expert)
+{
+    int64_t owner = info->experts[expert].table_of;
+    return owner > 0 ? &info->experts[owner].table : &info->table;
+}
+
+char *checkpoint_table_path(int64_t owner)
+{
+    return owner > 0 ? xasprintf("/experts/%lld/embedding", (long long)owner)
+                     : xstrdup("/embedding");
 }
 
 static Status parse_merge(const json_t *json, const char *where, CheckpointInfo *info, Err *err)
@@ -87,8 +124,11 @@ static Status parse_meta(const char *where, CheckpointInfo *info, Err *err)
         return err_set(err, "%s: %zu experts; there may be 1 to %d", where, n, EXPERTS_MAX);
     info->experts = xcalloc(n, sizeof *info->experts);
     info->n_experts = (int64_t)n;
-    for (size_t i = 0; i < n; i++)
-        TRY(parse_expert(json_array_get(experts, i), where, &info->experts[i], err));
+    for (size_t i = 0; i < n; i++) {
+        const json_t *expert = json_array_get(experts, i);
+        TRY(parse_expert(expert, where, &info->experts[i], err));
+        TRY(parse_tables(expert, where, info, (int64_t)i, err));
+    }
     TRY(json_get_object(info->meta, "merge", where, &merge, err));
     return parse_merge(merge, where, info, err);
 }
@@ -146,7 +186,7 @@ Status checkpoint_copy_expert(ContainerWriter *writer, int64_t expert, const Con
     Status status = STATUS_OK;
     for (int64_t i = 0; i < container_count(from) && status == STATUS_OK; i++) {
         const char *path = container_entry(from, i)->path;
-        if (strncmp(path, prefix, length) != 0)
+        if (strncmp(path, prefix, length) != 0 || strcmp(path + length, "embedding") == 0)
             continue;
         char *to = xasprintf("/experts/%lld/%s", (long long)expert, path + length);
         status = container_copy(writer, to, from, path, err);

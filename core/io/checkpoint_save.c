@@ -122,7 +122,7 @@ static Status write_param(SaveJob *job, const ParamRef *ref, const char *path, D
 static char *path_of(const SaveJob *job, const ParamRef *ref)
 {
     if (strcmp(ref->path, "embedding") == 0)
-        return xstrdup("/embedding");
+        return checkpoint_table_path(job->expert);
     return xasprintf("/experts/%lld/%s", (long long)job->expert, ref->path);
 }
 
@@ -147,11 +147,11 @@ static Status save_param(void *context, const ParamRef *ref, Err *err)
 }
 
 /* The frozen table, as it is on the device. */
-static Status save_table(SaveJob *job, const Substrate *substrate, Err *err)
+static Status save_table(SaveJob *job, const Substrate *substrate, const char *path, Err *err)
 {
     Tensor shape = substrate->table;
     shape.data = NULL;
-    TRY(container_begin(job->writer, "/embedding", &shape, err));
+    TRY(container_begin(job->writer, path, &shape, err));
     int64_t slab_rows = SLAB / shape.shape[1] > 0 ? SLAB / shape.shape[1] : 1;
     for (int64_t row = 0; row < shape.shape[0]; row += slab_rows) {
         int64_t count = shape.shape[0] - row < slab_rows ? shape.shape[0] - row : slab_rows;
@@ -163,13 +163,22 @@ static Status save_table(SaveJob *job, const Substrate *substrate, Err *err)
     TRY(container_end(job->writer, err));
     if (!substrate->hash[0])
         return STATUS_OK;
-    return container_put_attribute(job->writer, "/embedding", "frozen", substrate->hash, err);
+    return container_put_attribute(job->writer, path, "frozen", substrate->hash, err);
+}
+
+static TableInfo table_info(const Model *model)
+{
+    TableInfo info = {
+        .rows = model->config.vocab_size, .cols = model->config.n_embed, .stored = true};
+    const char *hash =
+        param_exists(&model->embedding) ? model->embedding.hash : model->substrate.hash;
+    memcpy(info.hash, hash, sizeof info.hash);
+    return info;
 }
 
 static Status put_meta(const CheckpointSave *save, ContainerWriter *writer, Err *err)
 {
     const Ensemble *ensemble = save->ensemble;
-    const Model *first = ensemble->experts[0];
     CheckpointInfo info = {.n_experts = ensemble->n_experts,
                            .rule = ensemble->rule,
                            .weights = ensemble->weights,
@@ -178,19 +187,35 @@ static Status put_meta(const CheckpointSave *save, ContainerWriter *writer, Err 
                            .adapter_hidden = ensemble->adapter.hidden};
     info.experts = xcalloc((size_t)info.n_experts, sizeof *info.experts);
     for (int64_t i = 0; i < info.n_experts; i++)
-        info.experts[i] = (CheckpointExpert){ensemble->names[i], ensemble->experts[i]->config,
-                                             save->histories ? save->histories[i] : NULL};
-    info.table = (TableInfo){.rows = first->config.vocab_size,
-                             .cols = first->config.n_embed,
-                             .stored = !save->leave_out_table,
-                             .recipe = (json_t *)(uintptr_t)save->recipe};
-    const char *hash =
-        param_exists(&first->embedding) ? first->embedding.hash : first->substrate.hash;
-    memcpy(info.table.hash, hash, sizeof info.table.hash);
+        info.experts[i] = (CheckpointExpert){.name = ensemble->names[i],
+                                             .config = ensemble->experts[i]->config,
+                                             .history = save->histories ? save->histories[i] : NULL,
+                                             .table_of = ensemble_table_owner(ensemble, i),
+                                             .table = table_info(ensemble->experts[i])};
+    info.table = info.experts[0].table;
+    info.table.stored = !save->leave_out_table;
+    info.table.recipe = (json_t *)(uintptr_t)save->recipe;
     json_t *meta = checkpoint_meta_json(&info);
     free(info.experts);
     Status status = container_put_json(writer, "/meta", meta, err);
     json_decref(meta);
+    return status;
+}
+
+/* Learned tables are parameters, and come with the others. */
+static Status put_frozen_table(SaveJob *job, Err *err)
+{
+    const CheckpointSave *save = job->save;
+    bool first = job->expert == 0;
+    if (param_exists(&job->model->embedding) ||
+        ensemble_table_owner(save->ensemble, job->expert) != job->expert ||
+        (first && save->leave_out_table))
+        return STATUS_OK;
+    char *path = checkpoint_table_path(job->expert);
+    Status status = save_table(job, &job->model->substrate, path, err);
+    free(path);
+    if (status == STATUS_OK && first && save->pictures)
+        status = picture_basis_copy(job->writer, save->pictures, err);
     return status;
 }
 
@@ -204,14 +229,9 @@ static Status save_all(SaveJob *job, Err *err)
         return err_set(err, "%s: only a frozen table with a hash can be left out", save->path);
     TRY(put_meta(save, job->writer, err));
     TRY(tokenizer_put(job->writer, save->tokenizer, err));
-    job->model = ensemble->experts[0];
-    if (!learned && !save->leave_out_table) {
-        TRY(save_table(job, &first->substrate, err));
-        if (save->pictures)
-            TRY(picture_basis_copy(job->writer, save->pictures, err));
-    }
     for (job->expert = 0; job->expert < ensemble->n_experts; job->expert++) {
         job->model = ensemble->experts[job->expert];
+        TRY(put_frozen_table(job, err));
         TRY(model_visit(job->model, save_param, job, err));
     }
     if (ensemble->rule == MERGE_ADAPTER)

@@ -126,17 +126,27 @@ static json_t *expert_json(const Container *file, const CheckpointInfo *info, in
     const CheckpointExpert *expert = &info->experts[index];
     char prefix[64];
     snprintf(prefix, sizeof prefix, "/experts/%lld/", (long long)index);
-    int64_t table = info->table.rows * info->table.cols;
-    int64_t total = count_below(file, prefix, false) + table;
+    /* A table of its own is counted below the prefix, if it is there; one that it shares is not. */
+    const TableInfo *read = checkpoint_table(info, index);
+    char *path = checkpoint_table_path(expert->table_of);
+    bool below = expert->table_of == index && index > 0 && container_find(file, path);
+    bool marked = container_attribute(file, path, "frozen");
+    bool learning = expert->config.embedding == EMBEDDING_LEARNED && !marked;
+    free(path);
+    int64_t table = read->rows * read->cols;
+    int64_t total = count_below(file, prefix, false) + (below ? 0 : table);
     int64_t frozen = count_below(file, prefix, true);
-    bool learning = expert->config.embedding == EMBEDDING_LEARNED &&
-                    !container_attribute(file, "/embedding", "frozen");
-    frozen += learning ? 0 : table;
+    frozen += learning || (below && marked) ? 0 : table;
     json_t *parameters = json_pack("{s:I, s:I, s:I}", "total", (json_int_t)total, "active",
                                    (json_int_t)(total - frozen), "frozen", (json_int_t)frozen);
-    return json_pack("{s:s, s:o, s:o, s:O}", "name", expert->name, "config",
-                     model_config_json(&expert->config), "parameters", parameters, "history",
-                     expert->history);
+    json_t *out = json_pack("{s:s, s:o, s:o, s:O}", "name", expert->name, "config",
+                            model_config_json(&expert->config), "parameters", parameters, "history",
+                            expert->history);
+    if (info->n_experts > 1)
+        json_object_set_new(out, "table_of", json_integer(expert->table_of));
+    if (expert->table_of == index && index > 0)
+        json_object_set_new(out, "table", table_info_json(read));
+    return out;
 }
 
 /* What the model's growth has read, which checkpoints of runs say. */

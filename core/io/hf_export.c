@@ -74,7 +74,7 @@ static Status export_param(void *context, const ParamRef *ref, Err *err)
  * neither repetition nor scale. */
 static Status export_table(ExportJob *job, Err *err)
 {
-    const Model *model = job->ensemble->experts[0];
+    const Model *model = job->ensemble->experts[job->expert];
     const Tensor *table = &model->substrate.table;
     ExportTensor tensor = {.model = model,
                            .name = "the table",
@@ -127,10 +127,11 @@ static Status export_adapter(ExportJob *job, Err *err)
 /* One pass over all tensors: their names and shapes, or, once there is a writer, their values. */
 static Status pass(ExportJob *job, Err *err)
 {
-    job->expert = 0;
-    TRY(export_table(job, err));
-    for (; job->expert < job->ensemble->n_experts; job->expert++)
+    for (job->expert = 0; job->expert < job->ensemble->n_experts; job->expert++) {
+        if (ensemble_table_owner(job->ensemble, job->expert) == job->expert)
+            TRY(export_table(job, err));
         TRY(model_visit(job->ensemble->experts[job->expert], export_param, job, err));
+    }
     return export_adapter(job, err);
 }
 
@@ -218,25 +219,34 @@ static Status write_small_files(const ExportJob *job, const Tokenizer *tokenizer
     return write_json(job, "generation_config.json", hf_generation_json(tokenizer), err);
 }
 
+static void settle_one(const SafeFile *file, int64_t owner, TableInfo *table)
+{
+    char hash[SHA256_TEXT], *name = hf_own_name(owner, "embedding");
+    hf_values_hash(safe_find(file, name), hash);
+    free(name);
+    if (strcmp(hash, table->hash) != 0) {
+        memcpy(table->hash, hash, sizeof hash);
+        table->recipe = NULL;
+    }
+}
+
 /* A frozen table is known by the hash of its values, which a narrower type rounds; no recipe makes
  * the rounded ones. */
-static Status settle_table(ExportJob *job, Err *err)
+static Status settle_tables(ExportJob *job, Err *err)
 {
-    TableInfo *table = &job->info.table;
     SafeFile *file;
-    char hash[SHA256_TEXT];
-    if (job->family || !table->hash[0])
+    if (job->family)
         return STATUS_OK;
     char *path = file_join(job->args->folder, "model.safetensors");
     Status status = safe_open(&file, path, err);
     free(path);
     TRY(status);
-    hf_values_hash(safe_find(file, "embedding.weight"), hash);
-    safe_close(file);
-    if (strcmp(hash, table->hash) != 0) {
-        memcpy(table->hash, hash, sizeof hash);
-        table->recipe = NULL;
+    for (int64_t i = 0; i < job->info.n_experts; i++) {
+        TableInfo *table = i ? &job->info.experts[i].table : &job->info.table;
+        if (job->info.experts[i].table_of == i && table->hash[0])
+            settle_one(file, i, table);
     }
+    safe_close(file);
     return STATUS_OK;
 }
 
@@ -272,7 +282,7 @@ Status hf_export(const HfExport *args, const char **architecture, Err *err)
     if (status == STATUS_OK)
         status = export_weights(&job, err);
     if (status == STATUS_OK)
-        status = settle_table(&job, err);
+        status = settle_tables(&job, err);
     if (status == STATUS_OK)
         status = write_small_files(&job, tokenizer, err);
     tokenizer_free(tokenizer);

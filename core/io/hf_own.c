@@ -12,7 +12,7 @@
 
 char *hf_own_name(int64_t expert, const char *param)
 {
-    if (strcmp(param, "embedding") == 0)
+    if (strcmp(param, "embedding") == 0 && expert == 0)
         return xstrdup("embedding.weight");
     bool is_adapter = strncmp(param, "adapter/", 8) == 0;
     size_t length = strlen(param);
@@ -40,7 +40,9 @@ static int64_t is_there(const HfWeights *weights, int64_t expert, const char *pa
 static int64_t known_of_expert(const CheckpointInfo *info, int64_t expert, const HfWeights *weights)
 {
     const ModelConfig *config = &info->experts[expert].config;
-    int64_t known = 0;
+    bool has_table = info->experts[expert].table_of == expert;
+    int64_t known =
+        has_table ? is_there(weights, expert, "embedding", tensor_1d(NULL, DTYPE_F32, 1)) : 0;
     for (int64_t layer = 0; layer < config->n_layers; layer++) {
         for (int i = 0; i < BLOCK_PARAM_COUNT; i++) {
             char param[96];
@@ -56,10 +58,9 @@ static int64_t known_of_expert(const CheckpointInfo *info, int64_t expert, const
 
 int64_t hf_own_known(const CheckpointInfo *info, const HfWeights *weights)
 {
-    static const char *const shared[] = {"embedding", "adapter/w1", "adapter/b1", "adapter/w2",
-                                         "adapter/b2"};
+    static const char *const shared[] = {"adapter/w1", "adapter/b1", "adapter/w2", "adapter/b2"};
     int64_t known = 0;
-    for (int i = 0; i < (info->rule == MERGE_ADAPTER ? 5 : 1); i++)
+    for (int i = 0; i < (info->rule == MERGE_ADAPTER ? 4 : 0); i++)
         known += is_there(weights, 0, shared[i], tensor_1d(NULL, DTYPE_F32, 1));
     for (int64_t expert = 0; expert < info->n_experts; expert++)
         known += known_of_expert(info, expert, weights);
@@ -79,8 +80,11 @@ bool hf_own_is(const json_t *config)
 
 json_t *hf_own_config_json(const Ensemble *e, int32_t bos, int32_t eos, const char *dtype)
 {
-    json_t *experts = json_array(), *weights = json_array();
+    json_t *experts = json_array(), *weights = json_array(), *tables = json_array();
+    bool several = false;
     for (int64_t i = 0; i < e->n_experts; i++) {
+        json_array_append_new(tables, json_integer(ensemble_table_owner(e, i)));
+        several |= ensemble_table_owner(e, i) > 0;
         json_array_append_new(experts, model_config_json(&e->experts[i]->config));
         double weight = e->weights ? (double)e->weights[i] : 1.0 / (double)e->n_experts;
         json_array_append_new(weights, json_real(weight));
@@ -95,6 +99,9 @@ json_t *hf_own_config_json(const Ensemble *e, int32_t bos, int32_t eos, const ch
                              (json_int_t)e->experts[0]->config.vocab_size, "n_embed",
                              (json_int_t)e->experts[0]->config.n_embed, "torch_dtype", dtype,
                              "merge", merge, "experts", experts);
+    if (several)
+        json_object_set(json, "tables", tables);
+    json_decref(tables);
     json_object_set_new(json, "bos_token_id", bos >= 0 ? json_integer(bos) : json_null());
     json_object_set_new(json, "eos_token_id", eos >= 0 ? json_integer(eos) : json_null());
     return json;
@@ -102,16 +109,18 @@ json_t *hf_own_config_json(const Ensemble *e, int32_t bos, int32_t eos, const ch
 
 json_t *hf_provenance_json(const CheckpointInfo *info, const TokenizerSpec *spec)
 {
-    json_t *names = json_array(), *histories = json_array();
+    json_t *names = json_array(), *histories = json_array(), *tables = json_array();
     for (int64_t i = 0; i < info->n_experts; i++) {
+        bool own = i > 0 && info->experts[i].table_of == i;
+        json_array_append_new(tables, own ? table_info_json(&info->experts[i].table) : json_null());
         json_t *history = info->experts[i].history;
         json_array_append_new(names, json_name(info->experts[i].name));
         json_array_append_new(histories, history ? json_deep_copy(history) : json_array());
     }
     json_t *tokenizer = json_pack("{s:o, s:b}", "name", json_name(spec->name ? spec->name : ""),
                                   "bare_start", spec->bare_start);
-    return json_pack("{s:o, s:o, s:o, s:o}", "names", names, "histories", histories, "table",
-                     table_info_json(&info->table), "tokenizer", tokenizer);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "names", names, "histories", histories, "table",
+                     table_info_json(&info->table), "tables", tables, "tokenizer", tokenizer);
 }
 
 void hf_provenance_tokenizer(const json_t *config, TokenizerSpec *spec)
@@ -141,6 +150,19 @@ void hf_provenance_read(const json_t *config, CheckpointInfo *info)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+/* A table as /meta has it. `kept` is what the export knew of it, or NULL. */
+static json_t *table_json(const json_t *kept, json_t *rows, json_t *cols)
+{
+    json_t *hash = json_object_get(kept, "sha256"), *recipe = json_object_get(kept, "recipe");
+    json_t *table = json_object();
+    json_object_set_new(table, "sha256", hash ? json_incref(hash) : json_string(""));
+    json_object_set(table, "rows", rows);
+    json_object_set(table, "cols", cols);
+    json_object_set_new(table, "stored", json_true());
+    json_object_set_new(table, "recipe", recipe ? json_incref(recipe) : json_null());
+    return table;
+}
+
 /* An expert as /meta has it; a name and a history are given to those that have none. */
 static json_t *expert_json(const json_t *config, size_t i, const char *folder)
 {
@@ -148,12 +170,21 @@ static json_t *expert_json(const json_t *config, size_t i, const char *folder)
     const json_t *name = json_array_get(json_object_get(kept, "names"), i);
     json_t *history = json_array_get(json_object_get(kept, "histories"), i);
     json_t *shape = json_array_get(json_object_get(config, "experts"), i);
+    json_t *owner = json_array_get(json_object_get(config, "tables"), i);
     json_t *own = json_is_array(history)
                       ? json_incref(history)
                       : json_pack("[{s:s, s:s}]", "stage", "import", "format", "Hugging Face");
-    return json_pack("{s:o, s:O, s:o}", "name",
-                     json_name(json_is_string(name) ? json_string_value(name) : folder), "config",
-                     shape, "history", own);
+    json_t *out = json_pack("{s:o, s:O, s:o}", "name",
+                            json_name(json_is_string(name) ? json_string_value(name) : folder),
+                            "config", shape, "history", own);
+    if (owner && json_integer_value(owner) != 0)
+        json_object_set(out, "table_of", owner);
+    if (owner && json_integer_value(owner) == (json_int_t)i)
+        json_object_set_new(out, "table",
+                            table_json(json_array_get(json_object_get(kept, "tables"), i),
+                                       json_object_get(config, "vocab_size"),
+                                       json_object_get(shape, "n_embed")));
+    return out;
 }
 
 /* /meta, put together again. */
@@ -164,16 +195,10 @@ static json_t *meta_json(const json_t *config, const char *folder)
     for (size_t i = 0; i < n; i++)
         json_array_append_new(experts, expert_json(config, i, folder));
     const json_t *kept = json_object_get(json_object_get(config, "cambium"), "table");
-    json_t *rows = json_object_get(config, "vocab_size"),
-           *cols = json_object_get(config, "n_embed");
-    json_t *hash = json_object_get(kept, "sha256"), *recipe = json_object_get(kept, "recipe");
-    json_t *table = json_object(), *meta = json_object();
-    json_object_set_new(table, "sha256", hash ? json_incref(hash) : json_string(""));
-    json_object_set(table, "rows", rows);
-    json_object_set(table, "cols", cols);
-    json_object_set_new(table, "stored", json_true());
-    json_object_set_new(table, "recipe", recipe ? json_incref(recipe) : json_null());
-    json_object_set_new(meta, "table", table);
+    json_t *meta = json_object();
+    json_object_set_new(meta, "table",
+                        table_json(kept, json_object_get(config, "vocab_size"),
+                                   json_object_get(config, "n_embed")));
     json_object_set(meta, "merge", merge);
     json_object_set_new(meta, "experts", experts);
     return meta;
@@ -183,12 +208,13 @@ static Status check_widths(const CheckpointInfo *info, const char *where, Err *e
 {
     for (int64_t i = 0; i < info->n_experts; i++) {
         const ModelConfig *c = &info->experts[i].config;
-        if (c->vocab_size != info->table.rows || c->n_embed != info->table.cols)
+        const TableInfo *table = checkpoint_table(info, i);
+        if (c->vocab_size != table->rows || c->n_embed != table->cols)
             return err_set(err,
                            "%s: expert %lld reads a table of %lld x %lld, and the folder's is "
                            "%lld x %lld",
                            where, (long long)i, (long long)c->vocab_size, (long long)c->n_embed,
-                           (long long)info->table.rows, (long long)info->table.cols);
+                           (long long)table->rows, (long long)table->cols);
         if (c->lora_rank > 0)
             return err_set(err, "%s: expert %lld has LoRA pairs, which no folder holds", where,
                            (long long)i);
@@ -213,26 +239,30 @@ void hf_values_hash(const SafeEntry *entry, char text[SHA256_TEXT])
 }
 
 /* A frozen table must be known by the hash of what is there. */
-static void settle_table(CheckpointInfo *info, const char *folder, const HfWeights *weights)
+static void settle_table(CheckpointInfo *info, int64_t owner, const char *folder,
+                         const HfWeights *weights)
 {
-    char hash[SHA256_TEXT];
-    const SafeEntry *entry = weights ? hf_weights_find(weights, "embedding.weight") : NULL;
-    bool is_frozen = info->experts[0].config.embedding != EMBEDDING_LEARNED;
-    if (!entry || !stored_is_float(entry->type) || (!info->table.hash[0] && !is_frozen))
+    TableInfo *table = owner ? &info->experts[owner].table : &info->table;
+    char hash[SHA256_TEXT], *name = hf_own_name(owner, "embedding");
+    const SafeEntry *entry = weights ? hf_weights_find(weights, name) : NULL;
+    bool is_frozen = info->experts[owner].config.embedding != EMBEDDING_LEARNED;
+    free(name);
+    if (!entry || !stored_is_float(entry->type) || (!table->hash[0] && !is_frozen))
         return;
     hf_values_hash(entry, hash);
-    if (strcmp(hash, info->table.hash) == 0)
+    if (strcmp(hash, table->hash) == 0)
         return;
-    if (!info->table.hash[0]) { /* a folder of an older version, which does not say the hash */
-        memcpy(info->table.hash, hash, sizeof hash);
+    if (!table->hash[0]) { /* a folder of an older version, which does not say the hash */
+        memcpy(table->hash, hash, sizeof hash);
         return;
     }
     log_warn("%s: the table is no longer the one that was frozen; it is read as a learned one",
              folder);
-    info->table.hash[0] = '\0';
-    info->table.recipe = NULL;
-    for (int64_t i = 0; i < info->n_experts; i++)
-        info->experts[i].config.embedding = EMBEDDING_LEARNED;
+    table->hash[0] = '\0';
+    table->recipe = NULL;
+    for (int64_t i = owner; i < info->n_experts; i++)
+        if (info->experts[i].table_of == owner)
+            info->experts[i].config.embedding = EMBEDDING_LEARNED;
 }
 
 Status hf_own_info(const json_t *config, const char *where, const char *folder,
@@ -240,9 +270,10 @@ Status hf_own_info(const json_t *config, const char *where, const char *folder,
 {
     TRY(checkpoint_info_parse(meta_json(config, folder), where, info, err));
     Status status = check_widths(info, where, err);
-    if (status == STATUS_OK)
-        settle_table(info, folder, weights);
-    else
+    for (int64_t i = 0; i < info->n_experts && status == STATUS_OK; i++)
+        if (info->experts[i].table_of == i)
+            settle_table(info, i, folder, weights);
+    if (status != STATUS_OK)
         checkpoint_info_clear(info);
     return status;
 }

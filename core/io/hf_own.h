@@ -9,8 +9,8 @@
 /* Whether a config.json is of such a folder. */
 bool hf_own_is(const json_t *config);
 
-/* "blocks/3/attn_q_bias" of expert 0 -> "experts.0.blocks.3.attn_q.bias"; "embedding" and
- * "adapter/w1" belong to no expert. The caller frees it. */
+/* "blocks/3/attn_q_bias" of expert 0 -> "experts.0.blocks.3.attn_q.bias"; "embedding" of
+ * the first and "adapter/w1" belong to no expert. The caller frees it. */
 char *hf_own_name(int64_t expert, const char *param);
 
 /* A frozen table that is not the one that froze (transformers trains it unless told otherwise)

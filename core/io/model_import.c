@@ -63,9 +63,9 @@ static Status import_tensor(ImportJob *job, const char *param, Tensor shape, Err
     bool is_adapter = strncmp(param, "adapter/", 8) == 0;
     if (shape.n_dims == 2 && from.type == BLOCK_BF16 && !is_adapter)
         shape.dtype = DTYPE_BF16;
-    char *path = is_adapter || strcmp(param, "embedding") == 0
-                     ? xasprintf("/%s", param)
-                     : xasprintf("/experts/%lld/%s", (long long)job->expert, param);
+    bool is_shared = is_adapter || (strcmp(param, "embedding") == 0 && job->expert == 0);
+    char *path = is_shared ? xasprintf("/%s", param)
+                           : xasprintf("/experts/%lld/%s", (long long)job->expert, param);
     int64_t rows = shape.shape[0], cols = tensor_count(&shape) / rows;
     int64_t step = SLAB / cols > 0 ? SLAB / cols : 1;
     Status status = container_begin(job->writer, path, &shape, err);
@@ -129,21 +129,35 @@ static Status import_adapter(ImportJob *job, Err *err)
     return import_tensor(job, "adapter/b2", tensor_1d(NULL, DTYPE_F32, n), err);
 }
 
-static Status import_all(ImportJob *job, Err *err)
+static Status import_table(ImportJob *job, Err *err)
 {
     const CheckpointInfo *info = job->import->info;
     const ModelConfig *config = config_of(job);
+    const TableInfo *table = checkpoint_table(info, job->expert);
+    if (info->experts[job->expert].table_of != job->expert)
+        return STATUS_OK;
+    TRY(import_tensor(job, "embedding",
+                      tensor_2d(NULL, DTYPE_F32, config->vocab_size, config->n_embed), err));
+    if (!table->hash[0])
+        return STATUS_OK;
+    char *path = checkpoint_table_path(job->expert);
+    Status status = container_put_attribute(job->writer, path, "frozen", table->hash, err);
+    free(path);
+    return status;
+}
+
+static Status import_all(ImportJob *job, Err *err)
+{
+    const CheckpointInfo *info = job->import->info;
     json_t *meta = checkpoint_meta_json(info);
     Status status = container_put_json(job->writer, "/meta", meta, err);
     json_decref(meta);
     TRY(status);
     TRY(tokenizer_put(job->writer, job->import->tokenizer, err));
-    TRY(import_tensor(job, "embedding",
-                      tensor_2d(NULL, DTYPE_F32, config->vocab_size, config->n_embed), err));
-    if (info->table.hash[0])
-        TRY(container_put_attribute(job->writer, "/embedding", "frozen", info->table.hash, err));
-    for (; job->expert < info->n_experts; job->expert++)
+    for (; job->expert < info->n_experts; job->expert++) {
+        TRY(import_table(job, err));
         TRY(import_expert(job, err));
+    }
     return info->rule == MERGE_ADAPTER ? import_adapter(job, err) : STATUS_OK;
 }
 
@@ -153,7 +167,8 @@ void import_info_init(CheckpointInfo *info, const ModelConfig *config, const cha
     *info = (CheckpointInfo){.n_experts = 1, .forget = 0.01f};
     info->meta = json_pack("[{s:s, s:s}]", "stage", "import", "format", format);
     info->experts = xcalloc(1, sizeof *info->experts);
-    info->experts[0] = (CheckpointExpert){xstrdup(name), *config, info->meta};
+    info->experts[0] =
+        (CheckpointExpert){.name = xstrdup(name), .config = *config, .history = info->meta};
     info->table = (TableInfo){.rows = config->vocab_size, .cols = config->n_embed, .stored = true};
 }
 

@@ -1,4 +1,4 @@
-"""Cambium's architecture for `transformers`: one or more experts over one embedding table.
+"""Cambium's architecture for `transformers`: one or more experts over one embedding table or several.
 
 Load with AutoModelForCausalLM.from_pretrained(FOLDER, trust_remote_code=True). Whole sequences are
 computed at once, without a cache, and without padding.
@@ -13,8 +13,9 @@ from transformers.modeling_outputs import CausalLMOutput
 class CambiumConfig(PretrainedConfig):
     model_type = "cambium"
 
-    def __init__(self, experts=None, merge=None, vocab_size=1, n_embed=1, **kwargs):
+    def __init__(self, experts=None, merge=None, vocab_size=1, n_embed=1, tables=None, **kwargs):
         self.experts = experts or []
+        self.tables = tables or [0] * len(self.experts)  # the expert whose table each one reads
         self.merge = merge or {"rule": "mean", "weights": [1.0], "forget": 0.01}
         self.vocab_size = vocab_size
         self.n_embed = n_embed
@@ -88,9 +89,11 @@ class Head(nn.Module):
 
 
 class Expert(nn.Module):
-    def __init__(self, c):
+    def __init__(self, c, own_table):
         super().__init__()
         self.c = c
+        if own_table:
+            self.embedding = nn.Embedding(c["vocab_size"], c["n_embed"])
         self.blocks = nn.ModuleList(Block(c) for _ in range(c["n_layers"]))
         self.final_norm = make_norm(c)
         self.head = Head(c)
@@ -127,7 +130,9 @@ class CambiumForCausalLM(PreTrainedModel, GenerationMixin):
     def __init__(self, config):
         super().__init__(config)
         self.embedding = nn.Embedding(config.vocab_size, config.n_embed)
-        self.experts = nn.ModuleList(Expert(c) for c in config.experts)
+        self.experts = nn.ModuleList(
+            Expert(c, i > 0 and config.tables[i] == i) for i, c in enumerate(config.experts)
+        )
         if config.merge["rule"] == "adapter":
             size = config.merge["adapter"]
             self.adapter = Adapter(len(config.experts), size["top"], size["hidden"])
@@ -166,8 +171,10 @@ class CambiumForCausalLM(PreTrainedModel, GenerationMixin):
     def forward(self, input_ids, attention_mask=None, labels=None, **kwargs):
         if attention_mask is not None and not bool(attention_mask.all()):
             raise ValueError("padded batches are not supported: give one length at a time")
-        rows = self.embedding(input_ids)
-        each = [expert(rows, self.embedding.weight).float() for expert in self.experts]
+        each = []
+        for expert, owner in zip(self.experts, self.config.tables):
+            table = self.experts[owner].embedding if owner else self.embedding
+            each.append(expert(table(input_ids), table.weight).float())
         logits = self.combine(torch.stack(each), input_ids)
         loss = None
         if labels is not None:

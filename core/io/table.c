@@ -98,9 +98,9 @@ Status file_kind_read(const Container *container, const char **kind, json_t **me
     Status status = json_get_int(*meta, "format", where, &format, err);
     if (status == STATUS_OK)
         status = json_get_text(*meta, "kind", where, kind, err);
-    if (status == STATUS_OK && (format < 1 || format > FILE_FORMAT))
+    if (status == STATUS_OK && (format < 1 || format > FILE_FORMAT_TABLES))
         status = err_set(err, "%s has format %lld and this program reads up to %d; use a newer one",
-                         container_file(container), (long long)format, FILE_FORMAT);
+                         container_file(container), (long long)format, FILE_FORMAT_TABLES);
     free(where);
     if (status != STATUS_OK) {
         json_decref(*meta);
@@ -131,18 +131,19 @@ Status table_info_read(const Container *container, TableInfo *info, json_t **met
     return status;
 }
 
-Status table_load(const Container *container, const TableInfo *info, const Device *device,
-                  Substrate *out, Err *err)
+Status table_load(const Container *container, const char *path, const TableInfo *info,
+                  const Device *device, Substrate *out, Err *err)
 {
     Tensor shape;
     const void *data;
     *out = (Substrate){0};
-    TRY(container_shape(container, "/embedding", &shape, err));
+    TRY(container_shape(container, path, &shape, err));
     if (shape.n_dims != 2 || shape.shape[0] != info->rows || shape.shape[1] != info->cols ||
         (shape.dtype != DTYPE_F32 && shape.dtype != DTYPE_BF16 && shape.dtype != DTYPE_U8))
-        return err_set(err, "%s: /embedding is not the %lld x %lld table that /meta speaks of",
-                       container_file(container), (long long)info->rows, (long long)info->cols);
-    TRY(container_map(container, "/embedding", &data, err));
+        return err_set(err, "%s: %s is not the %lld x %lld table that /meta speaks of",
+                       container_file(container), path, (long long)info->rows,
+                       (long long)info->cols);
+    TRY(container_map(container, path, &data, err));
     if (info->hash[0]) {
         Sha256 hash = table_hash(data, shape.dtype, tensor_count(&shape));
         hash_text(&hash, out->hash);
@@ -154,6 +155,6 @@ Status table_load(const Container *container, const TableInfo *info, const Devic
     out->table = shape;
     out->owned = true;
     Status status = device_upload(device, &shape, data, err);
-    container_drop(container, "/embedding");
+    container_drop(container, path);
     return status;
 }

@@ -8,7 +8,9 @@
 #include "core/io/tokenizer_io.h"
 #include "core/model/model.h"
 
-enum { FILE_FORMAT = 1 }; /* of /meta; raised when older programs cannot read it */
+/* Of /meta; raised when older programs cannot read it. Format 2: experts with tables of their own
+ * (checkpoint.h); all other files stay 1. */
+enum { FILE_FORMAT = 1, FILE_FORMAT_TABLES = 2 };
 
 /* What /meta says about a table, in table files and in checkpoints. */
 typedef struct TableInfo {
@@ -35,10 +37,10 @@ Status table_save(const TableSave *save, Err *err);
  * the whole document, which the caller releases. */
 Status table_info_read(const Container *container, TableInfo *info, json_t **meta, Err *err);
 
-/* The table as (V, n_embed) in new device memory, which the substrate owns. Works for any container
- * that stores /embedding; its hash is checked. */
-Status table_load(const Container *container, const TableInfo *info, const Device *device,
-                  Substrate *out, Err *err);
+/* The table at `path` ("/embedding") as (V, n_embed) in new device memory, which the substrate
+ * owns. Its hash is checked. */
+Status table_load(const Container *container, const char *path, const TableInfo *info,
+                  const Device *device, Substrate *out, Err *err);
 
 /* The hash of `count` values of float32, bfloat16 or uint8. */
 Sha256 table_hash(const void *values, DType dtype, int64_t count);

@@ -12,6 +12,9 @@ static Status open_table(const char *path, Container **file, Tensor *shape, cons
 {
     TRY(container_open(file, path, err));
     Status status = container_shape(*file, "/embedding", shape, err);
+    if (status == STATUS_OK && container_find(*file, "/experts/1/embedding"))
+        status =
+            err_set(err, "%s has several tables; export that of a model it was merged from", path);
     if (status == STATUS_OK && shape->n_dims != 2)
         status = err_set(err, "%s: /embedding is not a matrix", path);
     if (status == STATUS_OK)

@@ -1,6 +1,7 @@
 #include "core/model/ensemble.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const rule_names[] = {
     [MERGE_MEAN] = "mean",
@@ -26,6 +27,19 @@ void ensemble_free(Ensemble *ensemble)
     free(ensemble->adapter.w2);
     free(ensemble->adapter.b2);
     free(ensemble);
+}
+
+int64_t ensemble_table_owner(const Ensemble *ensemble, int64_t expert)
+{
+    const Substrate *wanted = &ensemble->experts[expert]->substrate;
+    for (int64_t owner = 0; owner < expert; owner++) {
+        const Substrate *table = &ensemble->experts[owner]->substrate;
+        bool equal = table->hash[0] && strcmp(table->hash, wanted->hash) == 0 &&
+                     tensor_same_shape(&table->table, &wanted->table);
+        if (equal || table->table.data == wanted->table.data)
+            return owner;
+    }
+    return expert;
 }
 
 int64_t ensemble_context(const Ensemble *ensemble)

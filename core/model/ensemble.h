@@ -1,4 +1,4 @@
-/* One or more experts over one substrate, and the rule that combines their logits (design section
+/* One or more experts over one vocabulary, and the rule that combines their logits (design section
  * 8). Decoding, evaluation and serving take an Ensemble; a single model is one of one expert. */
 #ifndef CAMBIUM_CORE_MODEL_ENSEMBLE_H
 #define CAMBIUM_CORE_MODEL_ENSEMBLE_H
@@ -22,7 +22,7 @@ typedef struct MergeAdapter {
 
 typedef struct Ensemble {
     int64_t n_experts;
-    Model **experts; /* owned; all share substrate.table of `experts[0]` */
+    Model **experts; /* owned; several may read one table, which the first of them owns */
     char **names;    /* where each came from; owned */
     MergeRule rule;
     float *weights; /* (n_experts): MERGE_WEIGHTED, and bayes' prior; owned */
@@ -31,6 +31,8 @@ typedef struct Ensemble {
 } Ensemble;
 
 void ensemble_free(Ensemble *ensemble);
+/* The first expert that reads the same table. */
+int64_t ensemble_table_owner(const Ensemble *ensemble, int64_t expert);
 /* Positions that all experts were trained on. */
 int64_t ensemble_context(const Ensemble *ensemble);
 const char *merge_rule_name(MergeRule rule);

@@ -1,5 +1,7 @@
 #include "infer/helix/memory.h"
 
+#include <stdlib.h>
+
 /* Whether the weights stay in the mapped file, whose pages all ranks of a machine share. */
 static bool stay_mapped(const HelixMemory *m, DType weights)
 {
@@ -21,14 +23,21 @@ static double expert_bytes(const ModelConfig *c, DType weights, int64_t copies)
     return (double)elements * (double)dtype_bytes(weights);
 }
 
+/* Of all tables of the file. */
 static double table_bytes(const HelixMemory *m)
 {
-    const ModelConfig *c = &m->info->experts[0].config;
-    Tensor stored;
-    Err ignored;
-    bool known = container_shape(m->file, "/embedding", &stored, &ignored) == STATUS_OK;
-    DType type = known ? stored.dtype : DTYPE_F32;
-    return (double)(c->vocab_size * c->n_embed) * (double)dtype_bytes(type);
+    double bytes = 0.0;
+    for (int64_t i = 0; i < m->info->n_experts; i++) {
+        const ModelConfig *c = &m->info->experts[i].config;
+        if (m->info->experts[i].table_of != i)
+            continue;
+        char *path = checkpoint_table_path(i);
+        const ContainerEntry *entry = container_find(m->file, path);
+        free(path);
+        DType type = entry && !entry->is_text ? entry->shape.dtype : DTYPE_F32;
+        bytes += (double)(c->vocab_size * c->n_embed) * (double)dtype_bytes(type);
+    }
+    return bytes;
 }
 
 Status helix_memory_budget(const HelixMemory *m, MemoryBudget *out, Err *err)

@@ -105,6 +105,9 @@ Status plan_model_read(const char *path, PlanModel *out, Err *err)
         for (int64_t i = 0; i < info.n_experts && i < PLAN_STACKS; i++)
             configs[i] = &info.experts[i].config;
         status = plan_model_of(file_base_name(path), configs, info.n_experts, out, err);
+        for (int64_t i = 1; status == STATUS_OK && i < info.n_experts; i++)
+            if (info.experts[i].table_of == i)
+                out->n_embed += info.experts[i].config.n_embed;
         checkpoint_info_clear(&info);
     }
     container_close(container);

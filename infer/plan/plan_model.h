@@ -41,7 +41,7 @@ typedef struct PlanStack {
 /* One transformer, or the experts of a merged model: every request goes through all of them. */
 typedef struct PlanModel {
     char name[64];
-    int64_t vocab, n_embed;
+    int64_t vocab, n_embed; /* the width of all tables together */
     int64_t n_stacks;
     PlanStack stacks[PLAN_STACKS];
 } PlanModel;

@@ -300,6 +300,55 @@ static Status put_extra(void *context, ContainerWriter *writer, Err *err)
     return container_put(writer, "/loader/position", &shape, context, err);
 }
 
+static void assert_same_table(const Substrate *a, const Substrate *b)
+{
+    assert_true(tensor_same_shape(&a->table, &b->table));
+    assert_memory_equal(a->table.data, b->table.data, tensor_bytes(&a->table));
+}
+
+/* A frozen table, a learned one of another width, and two experts that read what another owns. */
+static void experts_with_tables_of_their_own_come_back(void **state)
+{
+    (void)state;
+    Err err;
+    ModelConfig narrow = tiny_config(), wide = tiny_config();
+    wide.n_embed = wide.d_model;
+    wide.embedding = EMBEDDING_LEARNED;
+    Model *models[4] = {tiny_model(&narrow, DTYPE_F32, 1, 2), tiny_model(&wide, DTYPE_F32, 3, 0)};
+    for (int i = 2; i < 4; i++) {
+        ModelOptions shared = {.device = tiny_device(), .shared = &models[3 - i]->substrate};
+        ASSERT_OK(model_new(&models[i], i == 2 ? &wide : &narrow, &shared, &err));
+        for (int64_t l = 0; l < narrow.n_layers; l++)
+            ASSERT_OK(model_start_block(models[i], l, BLOCK_START_RANDOM, 9, &err));
+        ASSERT_OK(model_start_head(models[i], 9, &err));
+    }
+    Ensemble *four = tiny_ensemble(models, 4, MERGE_BAYES), *loaded;
+    static const int64_t owners[] = {0, 1, 1, 0};
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(ensemble_table_owner(four, i), owners[i]);
+    char *path = xstrdup(folder_path("four.h5")), *again = xstrdup(folder_path("again.h5"));
+    ASSERT_OK(save(path, four, DTYPE_F32, NULL, &err));
+    for (int train = 0; train < 2; train++) {
+        LoadOptions options = load_options(DTYPE_F32, DTYPE_F32, train);
+        ASSERT_OK(ensemble_load(&loaded, NULL, path, &options, &err));
+        for (int i = 0; i < 4; i++) {
+            assert_int_equal(ensemble_table_owner(loaded, i), owners[i]);
+            assert_same_table(&models[i]->substrate, &loaded->experts[i]->substrate);
+            assert_same_values(models[i], loaded->experts[i], false);
+        }
+        loaded->rule = MERGE_BAYES;
+        ASSERT_OK(save(again, loaded, DTYPE_F32, NULL, &err));
+        ensemble_free(loaded);
+        StrBuf a = content_of(path), b = content_of(again);
+        assert_int_equal(a.size, b.size);
+        strbuf_clear(&a);
+        strbuf_clear(&b);
+    }
+    ensemble_free(four);
+    free(path);
+    free(again);
+}
+
 static void merged_models_and_extras_come_back(void **state)
 {
     (void)state;
@@ -463,6 +512,7 @@ int main(void)
         cmocka_unit_test(frozen_values_survive_in_every_file),
         cmocka_unit_test(altered_frozen_values_are_refused),
         cmocka_unit_test(table_may_live_elsewhere),
+        cmocka_unit_test(experts_with_tables_of_their_own_come_back),
         cmocka_unit_test(merged_models_and_extras_come_back),
         cmocka_unit_test(contradicting_files_are_refused),
         cmocka_unit_test(a_full_disk_leaves_the_previous_checkpoint),

@@ -113,7 +113,8 @@ static ModelConfig config_of(int64_t n_heads, int64_t n_kv_heads)
     return c;
 }
 
-/* Experts of other depths and widths over one table. */
+/* Experts of other depths and widths over two tables, of which the second is as wide as its models.
+ */
 static const char *write_model(const char *name, const ModelConfig *base, int64_t n, MergeRule rule)
 {
     Model *models[8];
@@ -122,7 +123,9 @@ static const char *write_model(const char *name, const ModelConfig *base, int64_
         c.n_layers = 1 + (i + 1) % 3;
         c.d_ff = base->d_ff + 16 * i;
         c.d_model = base->d_model * (1 + i % 2);
-        models[i] = tiny_model(&c, DTYPE_F32, 5 + (uint64_t)i, 3);
+        if (i % 2)
+            c.n_embed = c.d_model;
+        models[i] = tiny_model(&c, DTYPE_F32, 5 + (uint64_t)i, 3 + (uint64_t)(i % 2));
     }
     Ensemble *ensemble = tiny_ensemble(models, n, rule);
     const char *path = tiny_file(name, ensemble);

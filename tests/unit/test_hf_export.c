@@ -121,17 +121,25 @@ static void own_models_load_with_their_file(void **state)
     check_export(one, "CambiumForCausalLM");
 }
 
-static Ensemble *two_experts(MergeRule rule)
+/* Over one table, or each over its own. */
+static Ensemble *two_experts(MergeRule rule, bool own_tables)
 {
     ModelConfig c = tiny_config(), deeper = family_config();
     Err err;
     deeper.n_layers = 3;
     Model *models[2] = {tiny_model(&c, DTYPE_F32, 1, 2), NULL};
     ModelOptions options = {.device = tiny_device(), .shared = &models[0]->substrate};
-    ASSERT_OK(model_new(&models[1], &deeper, &options, &err));
-    for (int64_t l = 0; l < 3; l++)
-        ASSERT_OK(model_start_block(models[1], l, BLOCK_START_RANDOM, 9, &err));
-    ASSERT_OK(model_start_head(models[1], 9, &err));
+    if (own_tables) {
+        deeper.n_embed = deeper.d_model;
+        deeper.embedding = EMBEDDING_LEARNED;
+        deeper.tied_head = true;
+        models[1] = tiny_model(&deeper, DTYPE_F32, 9, 0);
+    } else {
+        ASSERT_OK(model_new(&models[1], &deeper, &options, &err));
+        for (int64_t l = 0; l < 3; l++)
+            ASSERT_OK(model_start_block(models[1], l, BLOCK_START_RANDOM, 9, &err));
+        ASSERT_OK(model_start_head(models[1], 9, &err));
+    }
     Ensemble *two = tiny_ensemble(models, 2, rule);
     two->weights = xcalloc(2, sizeof *two->weights);
     two->weights[0] = 0.25f, two->weights[1] = 0.75f;
@@ -150,7 +158,8 @@ static void merged_models_keep_their_rule(void **state)
 {
     (void)state;
     for (MergeRule rule = MERGE_MEAN; rule <= MERGE_ADAPTER; rule++)
-        check_export(two_experts(rule), "CambiumForCausalLM");
+        for (int own_tables = 0; own_tables < 2; own_tables++)
+            check_export(two_experts(rule, own_tables), "CambiumForCausalLM");
 }
 
 static void import_takes_back_what_export_gave(void **state)

@@ -117,12 +117,13 @@ static void hash_is_of_the_float_values(void **state)
         if (i == 0)
             memcpy(first, info.hash, sizeof first);
         assert_string_equal(info.hash, first);
-        ASSERT_OK(table_load(file, &info, &device, &substrate, &err));
+        ASSERT_OK(table_load(file, "/embedding", &info, &device, &substrate, &err));
         assert_int_equal(substrate.table.dtype, types[i]);
         assert_string_equal(substrate.hash, first);
         device.ops->free(substrate.table.data);
         info.hash[0] = info.hash[0] == '0' ? '1' : '0';
-        assert_int_equal(table_load(file, &info, &device, &substrate, &err), STATUS_FAIL);
+        assert_int_equal(table_load(file, "/embedding", &info, &device, &substrate, &err),
+                         STATUS_FAIL);
         json_decref(meta);
         container_close(file);
     }
@@ -142,7 +143,7 @@ static void contradictions_are_refused(void **state)
     spec.offsets[3] += 1000000;
     ASSERT_OK(container_create(&writer, folder_path("c.h5"), &err));
     ASSERT_OK(tokenizer_put(writer, &spec, &err));
-    json_t *meta = json_pack("{s:i, s:s}", "format", FILE_FORMAT + 1, "kind", "table");
+    json_t *meta = json_pack("{s:i, s:s}", "format", FILE_FORMAT_TABLES + 1, "kind", "table");
     ASSERT_OK(container_put_json(writer, "/meta", meta, &err));
     json_decref(meta);
     ASSERT_OK(container_commit(writer, &err));
