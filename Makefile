@@ -94,6 +94,8 @@ LIBS = $(PKG_LINK) -lbz2 -ldnnl -lgomp -lm -ldl -lpthread
 # Asked once per run of make, not once per file.
 PKG_FLAGS := $(PKG_CFLAGS)
 PKG_LINK := $(PKG_LDLIBS)
+# oneDNN comes without a pkg-config file.
+DNNL_FOUND := $(shell $(CC) $(CFLAGS) -include dnnl.h -E -x c /dev/null >/dev/null 2>&1 && echo yes)
 
 OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(filter-out core/cli/main.c,$(SOURCES))) \
            $(foreach i,$(ISAS),$(patsubst %.c,$(OUT)/%.$(i).o,$(ISA_SOURCES))) \
@@ -243,6 +245,17 @@ endef
 $(foreach k,verbs.list benches.list page.list flags nvcc_flags,$(eval $(call KEPT_RULE,$(k))))
 .PHONY: force
 
+# A compiler's complaint about a header would not say what to do.
+ifeq ($(and $(PKG_LINK),$(DNNL_FOUND)),)
+$(OUT)/gen/flags: needs
+endif
+.PHONY: needs
+needs:
+	@{ echo "This machine lacks what the build needs:"; \
+	   $(MAKE) --no-print-directory -s info | grep 'make setup installs it'; \
+	   echo "Type 'make setup': it installs the Debian packages, or prints the command for root."; } >&2; \
+	exit 1
+
 # Files that travel inside the program: the model file of exported folders, and the server's page.
 AS_C_STRING := sed 's/[\\"?]/\\&/g; s/.*/    "&\\n"/'
 $(OUT)/gen/modeling_cambium.c: core/io/modeling_cambium.py
@@ -289,6 +302,11 @@ demo: build-all ## render, grow two specialists, merge, measure and talk (about 
 .PHONY: test
 test: build-tests ## build and run every test
 	@tests/run $(OUT) $(RUN)
+
+.PHONY: test-isa
+test-isa: build-tests ## what depends on the processor, as one with AVX2 alone runs it, and one without
+	@set -e; for isa in avx2 generic; do echo "== $$isa"; \
+	    CAMBIUM_ISA=$$isa ONLY=isa tests/run $(OUT) $(RUN); done
 
 .PHONY: asan tsan
 asan: ## the tests under the address and undefined-behaviour sanitizers

@@ -64,6 +64,15 @@ check "info: no line is empty" bash -c '! grep -vqE "^[^ ]+ +[^ ]" "$1"' - "$her
 for what in isa cores cuda mpi; do check "info: $what" grep -q "^$what " "$here/info"; done
 check "info: what is missing is said" bash -c 'make -s info NVCC=/none CC=/none | grep -x "cuda *not found (optional)" >/dev/null'
 
+lacks() { # what is missing, arguments of make: nothing is compiled, and the command is named
+    local what=$1
+    shift
+    ! make "$@" CONF=debug >"$here/out" 2>&1 && grep -qx "$what  *missing: make setup installs it" "$here/out" &&
+        grep -q "^Type 'make setup'" "$here/out" && ! grep -q -- " -c -o" "$here/out"
+}
+check "make without a library names the command" lacks nonesuch "PKG_LIBS=jansson nonesuch"
+check "and without oneDNN" lacks dnnl "CFLAGS=-nostdinc"
+
 # ---- install ---------------------------------------------------------------------------------------
 # (the release build is the one that is installed)
 installed() {
