@@ -4,6 +4,7 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "infer/eval/twins.h"
 
 enum {
     PAGE_SIZE = 16,      /* what a question's texts do not share is shorter than a page: */
@@ -24,6 +25,7 @@ struct Scorer {
     /* The prompts of this run and what their contexts begin with. */
     Prompt *prompts;
     int64_t n;
+    int64_t *twins;              /* (n) */
     int64_t trunk, trunk_length; /* sequence (-1: none) and its tokens */
     const int32_t *trunk_tokens;
 };
@@ -418,23 +420,47 @@ static int64_t texts_apart(const Seat *seat)
     return seat->row ? seat->prompt->n_texts - texts_in_row(seat->prompt) : seat->prompt->n_texts;
 }
 
-static Status score_batch(Scorer *s, int64_t first, int64_t count, Err *err)
+/* The prompts of a batch that no earlier one is the same as: how many. */
+static int64_t take_seats(const Scorer *s, int64_t first, int64_t count, Seat *seats)
 {
-    Seat seats[PROMPTS];
-    for (int64_t i = 0; i < count; i++) {
-        Prompt *prompt = &s->prompts[first + i];
-        seats[i] = (Seat){.prompt = prompt, .sequence = -1, .row = reads_one_row(prompt)};
+    int64_t n = 0;
+    for (int64_t i = first; i < first + count; i++) {
+        Prompt *prompt = &s->prompts[i];
+        if (s->twins[i] != i)
+            continue;
+        seats[n++] = (Seat){.prompt = prompt, .sequence = -1, .row = reads_one_row(prompt)};
         prompt->is_greedy = prompt->greedy;
         prompt->written.count = 0;
         for (int64_t t = 0; t < prompt->n_texts; t++)
             prompt->logprobs[t] = 0.0;
     }
+    return n;
+}
+
+/* What is the same as something before it has the same scores. */
+static void copy_twins(const Scorer *s, int64_t first, int64_t count)
+{
+    for (int64_t i = first; i < first + count; i++) {
+        Prompt *prompt = &s->prompts[i];
+        const Prompt *twin = &s->prompts[s->twins[i]];
+        for (int64_t t = 0; t < prompt->n_texts; t++)
+            prompt->logprobs[t] = twin->logprobs[text_twin(twin, t)];
+        prompt->is_greedy = twin->is_greedy;
+    }
+}
+
+static Status score_batch(Scorer *s, int64_t first, int64_t n_prompts, Err *err)
+{
+    Seat seats[PROMPTS];
+    int64_t count = take_seats(s, first, n_prompts, seats);
     TRY(step_contexts(s, seats, count, err));
     TRY(follow_rows(s, seats, count, err));
     TextItem texts[TEXTS];
     int64_t n = 0;
     for (int64_t i = 0; i < count; i++)
         for (int64_t t = 0; t < texts_apart(&seats[i]); t++) {
+            if (text_twin(seats[i].prompt, t) != t)
+                continue;
             texts[n++] = (TextItem){.seat = &seats[i], .text = t};
             if (n == TEXTS) {
                 TRY(step_texts(s, texts, n, err));
@@ -449,25 +475,50 @@ static Status score_batch(Scorer *s, int64_t first, int64_t count, Err *err)
     return STATUS_OK;
 }
 
+/* Where the batch begins that holds prompt `from`. */
+static int64_t batch_with(const Scorer *s, int64_t from)
+{
+    int64_t first = 0;
+    while (first < s->n && first + batch_count(s, first) <= from)
+        first += batch_count(s, first);
+    return first;
+}
+
+/* Whether a batch has what a prompt from `begin` on is the same as. */
+static bool has_twins_behind(const Scorer *s, int64_t first, int64_t count, int64_t begin)
+{
+    for (int64_t i = begin; i < s->n; i++)
+        if (s->twins[i] >= first && s->twins[i] < first + count)
+            return true;
+    return false;
+}
+
 Status scorer_run(Scorer *s, Prompt *prompts, int64_t n, int64_t from, ScorerBatch *done,
                   void *context, Err *err)
 {
     s->prompts = prompts;
     s->n = n;
+    s->twins = prompt_twins(prompts, n);
     choose_trunk(s);
     Status status = prepare_decoder(s, err);
     if (status == STATUS_OK)
         status = start_trunk(s, err);
+    int64_t begin = batch_with(s, from);
     for (int64_t first = 0, count; first < n && status == STATUS_OK; first += count) {
         count = batch_count(s, first);
-        if (first + count <= from)
+        bool past = first < begin;
+        if (past && !has_twins_behind(s, first, count, begin))
             continue;
         status = score_batch(s, first, count, err);
-        if (status == STATUS_OK)
+        if (status == STATUS_OK && !past)
+            copy_twins(s, first, count);
+        if (status == STATUS_OK && !past)
             status = done ? done(context, first, count, err) : STATUS_OK;
         if (status == STATUS_OK && stop_requested())
             status = STATUS_STOPPED;
     }
+    free(s->twins);
+    s->twins = NULL;
     /* After a failure sequences may be open: the next run makes a new decoder. */
     if (status == STATUS_OK && s->trunk >= 0)
         decoder_close(s->decoder, s->trunk);

@@ -1,6 +1,7 @@
 /* Log-probabilities of texts that may follow a context: how multiple choice and last words are
  * scored. What the contexts of many prompts begin with is computed once, and so is what the texts
- * of one prompt share; texts of one token are all read from one row of logits. */
+ * of one prompt share; texts of one token are all read from one row of logits. What is asked twice
+ * is computed once (twins.h). */
 #ifndef CAMBIUM_INFER_EVAL_CONTINUATION_H
 #define CAMBIUM_INFER_EVAL_CONTINUATION_H
 

@@ -101,6 +101,22 @@ static void add_random(IdList *list, Rng *rng, int64_t n)
         id_list_add(list, (int32_t)rng_below(rng, V));
 }
 
+/* Prompt i asks what prompt j asks. */
+static void repeat(Prompt *prompts, int64_t i, int64_t j)
+{
+    Prompt *p = &prompts[i];
+    const Prompt *from = &prompts[j];
+    prompt_clear(p);
+    *p = (Prompt){.n_texts = from->n_texts, .greedy = from->greedy, .cut = from->cut};
+    for (int64_t t = 0; t < from->context.count; t++)
+        id_list_add(&p->context, from->context.items[t]);
+    p->texts = xcalloc((size_t)p->n_texts, sizeof *p->texts);
+    p->logprobs = xcalloc((size_t)p->n_texts, sizeof *p->logprobs);
+    for (int64_t t = 0; t < p->n_texts; t++)
+        for (int64_t k = 0; k < from->texts[t].count; k++)
+            id_list_add(&p->texts[t], from->texts[t].items[k]);
+}
+
 /* Every third prompt has letters, every seventh asks for the greedy text; most begin alike. */
 static int64_t make_prompts(Prompt *prompts, int64_t n, bool alike, uint64_t seed)
 {
@@ -244,6 +260,83 @@ static Status refuse(void *context, int64_t first, int64_t count, Err *err)
     return err_set(err, "batch %lld is not wanted", (long long)first);
 }
 
+/* What is the same scores the same, to the last bit: a choice that stands there twice, and a
+ * question that is asked again, also when the run goes on from behind its first time. */
+static void what_is_the_same_scores_the_same(void **state)
+{
+    (void)state;
+    enum { N = 80 };
+    Prompt prompts[N], again[N];
+    Ensemble *ensemble = ensemble_of(1, MERGE_MEAN);
+    Heard heard = {0}, later = {0};
+    for (int round = 0; round < 2; round++) {
+        Prompt *made = round ? again : prompts;
+        make_prompts(made, N, true, 6);
+        for (int i = 0; i < N; i += 9) { /* the last choice is the first */
+            Prompt *p = &made[i];
+            IdList *last = &p->texts[p->n_texts - 1];
+            last->count = 0;
+            for (int64_t k = 0; k < p->texts[0].count; k++)
+                id_list_add(last, p->texts[0].items[k]);
+        }
+        for (int i = N - 1; i >= 40; i -= 3)
+            repeat(made, i, i % 31);
+    }
+    run(ensemble, 0, prompts, N, 0, &heard);
+    for (int i = 0; i < N; i += 9)
+        assert_true(prompts[i].logprobs[0] == prompts[i].logprobs[prompts[i].n_texts - 1]);
+    for (int i = N - 1; i >= 40; i -= 3) {
+        const Prompt *p = &prompts[i], *first = &prompts[i % 31];
+        for (int64_t t = 0; t < p->n_texts; t++)
+            assert_true(p->logprobs[t] == first->logprobs[t] && p->logprobs[t] != 0.0);
+        assert_int_equal(p->is_greedy, first->is_greedy);
+    }
+    run(ensemble, 0, again, N, 70, &later);
+    assert_true(later.first > 0 && later.next == N);
+    for (int64_t i = later.first; i < N; i++)
+        for (int64_t t = 0; t < prompts[i].n_texts; t++)
+            assert_true(prompts[i].logprobs[t] == again[i].logprobs[t]);
+    clear_prompts(prompts, N);
+    clear_prompts(again, N);
+    ensemble_free(ensemble);
+}
+
+/* Alone in a batch, products of a few rows sum in another order: there too. */
+static void what_is_alone_scores_as_in_company(void **state)
+{
+    (void)state;
+    enum { N = 33, TEXTS = 66 };
+    Prompt prompts[N], many = {.n_texts = TEXTS};
+    Rng rng;
+    Heard heard = {0}, other = {0};
+    Ensemble *ensemble = ensemble_of(1, MERGE_MEAN);
+    rng_init(&rng, 9, 0);
+    for (int i = 0; i < N; i++) {
+        Prompt *p = &prompts[i];
+        *p = (Prompt){.n_texts = 2, .cut = true};
+        add_random(&p->context, &rng, 2);
+        p->texts = xcalloc(2, sizeof *p->texts);
+        p->logprobs = xcalloc(2, sizeof *p->logprobs);
+        add_random(&p->texts[0], &rng, 1);
+        add_random(&p->texts[1], &rng, 2);
+    }
+    repeat(prompts, N - 1, 0);
+    run(ensemble, 0, prompts, N, 0, &heard);
+    for (int t = 0; t < 2; t++)
+        assert_true(prompts[N - 1].logprobs[t] == prompts[0].logprobs[t]);
+    add_random(&many.context, &rng, 1);
+    many.texts = xcalloc(TEXTS, sizeof *many.texts);
+    many.logprobs = xcalloc(TEXTS, sizeof *many.logprobs);
+    for (int t = 0; t < TEXTS; t++)
+        for (int k = 0; k < 2; k++)
+            id_list_add(&many.texts[t], t == 0 || t == TEXTS - 1 ? 5 + k : t + k);
+    run(ensemble, 0, &many, 1, 0, &other);
+    assert_true(many.logprobs[0] == many.logprobs[TEXTS - 1]);
+    prompt_clear(&many);
+    clear_prompts(prompts, N);
+    ensemble_free(ensemble);
+}
+
 static void a_scorer_serves_again_after_a_failure(void **state)
 {
     (void)state;
@@ -358,6 +451,8 @@ int main(void)
         cmocka_unit_test(one_model_scores_as_alone),
         cmocka_unit_test(merged_models_score_as_alone),
         cmocka_unit_test(going_on_gives_the_same_bits),
+        cmocka_unit_test(what_is_the_same_scores_the_same),
+        cmocka_unit_test(what_is_alone_scores_as_in_company),
         cmocka_unit_test(a_scorer_serves_again_after_a_failure),
         cmocka_unit_test(texts_begin_where_contexts_end),
         cmocka_unit_test(what_cannot_be_asked_is_told),
