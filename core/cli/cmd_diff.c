@@ -68,27 +68,65 @@ static void print_list(const DifferenceList *list, bool as_json)
     json_decref(differences);
 }
 
-static Status diff_run(const void *settings, const StringList *positionals, Err *err)
+static Status report(const DiffSettings *s, const StringList *paths, const DifferenceList *list,
+                     Err *err)
 {
-    const DiffSettings *s = settings;
+    print_list(list, s->json);
+    return list->count == 0
+               ? STATUS_OK
+               : err_set(err, "%s and %s differ in %lld of %lld datasets", paths->items[0],
+                         paths->items[1], (long long)list->count, (long long)list->compared);
+}
+
+static Status diff_containers(const DiffSettings *s, const StringList *paths, Err *err)
+{
     Container *a = NULL, *b = NULL;
     DifferenceList list = {0};
-    Status status = container_open(&a, positionals->items[0], err);
+    Status status = container_open(&a, paths->items[0], err);
     if (status == STATUS_OK)
-        status = container_open(&b, positionals->items[1], err);
+        status = container_open(&b, paths->items[1], err);
     if (status == STATUS_OK)
         status = containers_compare(a, b, s->tolerance, &list, err);
-    if (status == STATUS_OK) {
-        print_list(&list, s->json);
-        if (list.count > 0)
-            status =
-                err_set(err, "%s and %s differ in %lld of %lld datasets", positionals->items[0],
-                        positionals->items[1], (long long)list.count, (long long)list.compared);
-    }
+    if (status == STATUS_OK)
+        status = report(s, paths, &list, err);
     free(list.items);
     container_close(a);
     container_close(b);
     return status;
+}
+
+static Status diff_tensor_files(const DiffSettings *s, const StringList *paths, Err *err)
+{
+    TensorFile *a = NULL, *b = NULL;
+    DifferenceList list = {0};
+    Status status = tensor_file_open(&a, paths->items[0], err);
+    if (status == STATUS_OK)
+        status = tensor_file_open(&b, paths->items[1], err);
+    if (status == STATUS_OK) {
+        tensor_files_compare(a, b, s->tolerance, &list);
+        status = report(s, paths, &list, err);
+    }
+    free(list.items);
+    tensor_file_close(a);
+    tensor_file_close(b);
+    return status;
+}
+
+static Status diff_run(const void *settings, const StringList *positionals, Err *err)
+{
+    bool foreign[2];
+    for (int i = 0; i < 2; i++) {
+        if (!file_exists(positionals->items[i]))
+            return err_set(err, "cannot open %s: no such file", positionals->items[i]);
+        foreign[i] = tensor_file_is(positionals->items[i]);
+    }
+    if (foreign[0] != foreign[1])
+        return err_set(err,
+                       "%s is another program's file and %s is not; 'cambium import' the one or "
+                       "'cambium export' the other",
+                       positionals->items[!foreign[0]], positionals->items[foreign[0]]);
+    return foreign[0] ? diff_tensor_files(settings, positionals, err)
+                      : diff_containers(settings, positionals, err);
 }
 
 const Verb verb_diff = {
@@ -97,8 +135,10 @@ const Verb verb_diff = {
     .positionals = "FILE FILE",
     .positionals_min = 2,
     .positionals_max = 2,
-    .details = "The exit status is 0 when nothing differs, 1 when something does.",
-    .examples = {"diff ru/model.h5 zh/model.h5"},
+    .details = "Two files of Cambium's, or two files of tensors: .safetensors, .gguf and .npy, of "
+               "one format or two. The exit status is 0 when nothing differs, 1 when something "
+               "does.",
+    .examples = {"diff ru/model.h5 zh/model.h5", "diff a.safetensors b.gguf"},
     .options = diff_options,
     .settings_size = sizeof(DiffSettings),
     .run = diff_run,

@@ -1,8 +1,9 @@
-/* Which datasets of two containers differ, and by how much. */
+/* Which datasets of two files differ, and by how much. */
 #ifndef CAMBIUM_CORE_IO_COMPARE_H
 #define CAMBIUM_CORE_IO_COMPARE_H
 
 #include "core/io/container.h"
+#include "core/io/tensor_file.h"
 
 typedef enum DifferenceKind {
     DIFFERENCE_VALUES, /* same shape: the numbers below say how much */
@@ -31,5 +32,9 @@ typedef struct DifferenceList {
  * where the values agree. The list is cleared with free(list->items). */
 Status containers_compare(const Container *a, const Container *b, double tolerance,
                           DifferenceList *out, Err *err);
+
+/* The same for tensors of npy, GGUF and safetensors files, of one format or two. */
+void tensor_files_compare(const TensorFile *a, const TensorFile *b, double tolerance,
+                          DifferenceList *out);
 
 #endif

@@ -1,5 +1,8 @@
 #include "core/io/stored_type.h"
 
+#include <math.h>
+#include <string.h>
+
 static const struct {
     const char *name;
     const char *npy;
@@ -105,4 +108,55 @@ void stored_to_f32(const void *data, StoredType type, int64_t first, int64_t cou
         memcpy(&bits, from + 2 * i, sizeof bits);
         out[i] = type == STORED_BF16 ? bf16_to_f32(bits) : f16_to_f32(bits);
     }
+}
+
+/* E4M3 without infinities, as it is stored for weights. */
+static double e4m3_to_f64(uint8_t bits)
+{
+    int exponent = bits >> 3 & 15, fraction = bits & 7;
+    double value = exponent == 0 ? ldexp(fraction, -9) : ldexp(8 + fraction, exponent - 10);
+    if (exponent == 15 && fraction == 7)
+        value = (double)NAN;
+    return bits & 0x80 ? -value : value;
+}
+
+static double value_of(const char *from, StoredType type)
+{
+    uint64_t bits = 0;
+    double real;
+    float single;
+    memcpy(&bits, from, types[type].bytes); /* all that is read here is little-endian */
+    switch (type) {
+    case STORED_F64:
+        memcpy(&real, from, sizeof real);
+        return real;
+    case STORED_F32:
+        memcpy(&single, from, sizeof single);
+        return (double)single;
+    case STORED_F16:
+        return (double)f16_to_f32((uint16_t)bits);
+    case STORED_BF16:
+        return (double)bf16_to_f32((uint16_t)bits);
+    case STORED_I64:
+        return (double)(int64_t)bits;
+    case STORED_I32:
+        return (int32_t)bits;
+    case STORED_I16:
+        return (int16_t)bits;
+    case STORED_I8:
+        return (int8_t)bits;
+    case STORED_F8_E4M3:
+        return e4m3_to_f64((uint8_t)bits);
+    case STORED_F8_E5M2:
+        return (double)f16_to_f32((uint16_t)(bits << 8));
+    default:
+        return (double)bits; /* unsigned ones, and truth values */
+    }
+}
+
+void stored_to_f64(const void *data, StoredType type, int64_t first, int64_t count, double *out)
+{
+    const char *from = (const char *)data + (size_t)first * types[type].bytes;
+    for (int64_t i = 0; i < count; i++)
+        out[i] = value_of(from + (size_t)i * types[type].bytes, type);
 }

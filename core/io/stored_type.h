@@ -40,4 +40,7 @@ bool stored_is_float(StoredType type);
  * `data` need not be aligned. */
 void stored_to_f32(const void *data, StoredType type, int64_t first, int64_t count, float *out);
 
+/* The same of every type. Integers beyond 2^53 are rounded. */
+void stored_to_f64(const void *data, StoredType type, int64_t first, int64_t count, double *out);
+
 #endif

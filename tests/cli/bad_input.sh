@@ -72,6 +72,7 @@ sealed  run1/model.h5   export @ -o %
 sealed  run1/model.h5   diff @ run2/model.h5
 sealed  run1/model.h5   train --init @ --steps 1 --data text.pack -o run3 --batch 4 -q
 any     run1/model.h5   inspect @
+any     hf/model-00001-of-00003.safetensors diff @ hf/model-00001-of-00003.safetensors
 sealed  half/model.h5   grow --stages 1 --tokens 100M --data text.pack -o @/.. --resume $run
 sealed  text.pack       grow --stages 1 --tokens 1K --data @ -o run3 $run
 any     hf/tokenizer.json                   tokenize @

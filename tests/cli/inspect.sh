@@ -52,4 +52,25 @@ check "a cut file is refused" refused "cut short" "$CAMBIUM" inspect "$b"
 check "an empty file is refused" refused "empty" "$CAMBIUM" inspect "$b"
 check "a text is refused" refused "not a Cambium file" "$CAMBIUM" inspect Makefile
 check "diff refuses them too" refused "empty" "$CAMBIUM" diff "$a" "$b"
+
+# Files of other programs.
+model=$folder/model.h5
+"$CAMBIUM" import tests/golden/hf_llama -o "$model" -q >/dev/null
+for form in npy safetensors; do
+    "$CAMBIUM" export "$model" --format $form -o "$folder/t.$form" -q >/dev/null
+done
+"$CAMBIUM" export "$model" --format gguf -o "$folder/a.gguf" -q >/dev/null
+"$CAMBIUM" export "$model" --format gguf --dtype bfloat16 -o "$folder/b.gguf" -q >/dev/null
+check "diff reads npy and safetensors: one table in two formats" "$CAMBIUM" diff "$folder/t.npy" "$folder/t.safetensors"
+check "diff reads GGUF" "$CAMBIUM" diff "$folder/a.gguf" "$folder/a.gguf"
+check "other types of the same numbers differ a little" refused "differ in" "$CAMBIUM" diff "$folder/a.gguf" "$folder/b.gguf"
+check "within what rounding does" "$CAMBIUM" diff --tolerance 0.1 "$folder/a.gguf" "$folder/b.gguf"
+cp "$folder/t.npy" "$folder/u.npy"
+printf '\377\377\177\177' | dd of="$folder/u.npy" bs=1 seek=$(($(wc -c <"$folder/u.npy") - 8)) conv=notrunc 2>/dev/null
+check "one value of an array is found" says "array                                    1 of " "$CAMBIUM" diff "$folder/t.npy" "$folder/u.npy"
+check "a tensor of a model's folder is found" says "only in the" "$CAMBIUM" diff "$folder/t.safetensors" tests/golden/hf_llama/model-00001-of-00003.safetensors
+check "two kinds of files are told apart" refused "is another program's file and $model is not" "$CAMBIUM" diff "$model" "$folder/t.npy"
+head -c 200 "$folder/t.npy" >"$folder/cut.npy"
+check "a cut array is named" refused "cut.npy" "$CAMBIUM" diff "$folder/t.npy" "$folder/cut.npy"
+check "a missing file is named" refused "cannot open $folder/none" "$CAMBIUM" diff "$folder/t.npy" "$folder/none"
 exit $bad

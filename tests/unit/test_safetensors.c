@@ -178,12 +178,45 @@ static void arrays_come_back(void **state)
     strbuf_clear(&content);
 }
 
+static void every_type_has_values(void **state)
+{
+    (void)state;
+    static const struct {
+        StoredType type;
+        const char bytes[9];
+        double value;
+    } cases[] = {
+        {STORED_F64, "\0\0\0\0\0\0\xf8\x3f", 1.5},
+        {STORED_F32, "\0\0\xc0\xbf", -1.5},
+        {STORED_F16, "\0\xc0", -2.0},
+        {STORED_BF16, "\x80\x3f", 1.0},
+        {STORED_I64, "\xff\xff\xff\xff\xff\xff\xff\xff", -1.0},
+        {STORED_I32, "\xfe\xff\xff\xff", -2.0},
+        {STORED_I16, "\xff\x7f", 32767.0},
+        {STORED_I8, "\x80", -128.0},
+        {STORED_U64, "\0\0\0\0\0\0\0\x80", 0x1p63},
+        {STORED_U32, "\xff\xff\xff\xff", 4294967295.0},
+        {STORED_U16, "\xff\xff", 65535.0},
+        {STORED_U8, "\xff", 255.0},
+        {STORED_BOOL, "\1", 1.0},
+        {STORED_F8_E4M3, "\x38", 1.0},
+        {STORED_F8_E4M3, "\xfe", -448.0},
+        {STORED_F8_E4M3, "\x01", 0x1p-9},
+        {STORED_F8_E5M2, "\x3c", 1.0},
+        {STORED_F8_E5M2, "\xfb", -57344.0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double value;
+        stored_to_f64(cases[i].bytes, cases[i].type, 0, 1, &value);
+        assert_true(value == cases[i].value);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tensors_come_back),
-        cmocka_unit_test(damage_never_goes_unsaid),
-        cmocka_unit_test(hostile_headers_are_refused),
+        cmocka_unit_test(every_type_has_values),    cmocka_unit_test(tensors_come_back),
+        cmocka_unit_test(damage_never_goes_unsaid), cmocka_unit_test(hostile_headers_are_refused),
         cmocka_unit_test(arrays_come_back),
     };
     return cmocka_run_group_tests(tests, folder_set_up, folder_tear_down);
