@@ -20,7 +20,8 @@ typedef struct ExportJob {
     const HfExport *args;
     Ensemble *ensemble;
     CheckpointInfo info; /* what the file says of itself */
-    const char *family;  /* the class of transformers, or NULL: our own */
+    Container *file;
+    const char *family; /* the class of transformers, or NULL: our own */
     int64_t expert;
     SafeEntry *entries; /* first pass: names are owned */
     int64_t n_entries, capacity;
@@ -124,6 +125,29 @@ static Status export_adapter(ExportJob *job, Err *err)
     return STATUS_OK;
 }
 
+/* What brings the rows of the table back to pictures, where the file has it. */
+static Status export_pictures(ExportJob *job, Err *err)
+{
+    static const char *const params[] = {"pictures/mean", "pictures/components",
+                                         "pictures/lengths"};
+    for (int i = 0; i < 3 && !job->family; i++) {
+        Tensor shape;
+        const void *values;
+        char path[32];
+        snprintf(path, sizeof path, "/%s", params[i]);
+        if (!container_find(job->file, path))
+            return STATUS_OK;
+        TRY(container_shape(job->file, path, &shape, err));
+        if (!job->writer) {
+            add_entry(job, params[i], &shape);
+            continue;
+        }
+        TRY(container_map(job->file, path, &values, err));
+        TRY(append_floats(job, values, tensor_count(&shape), err));
+    }
+    return STATUS_OK;
+}
+
 /* One pass over all tensors: their names and shapes, or, once there is a writer, their values. */
 static Status pass(ExportJob *job, Err *err)
 {
@@ -132,7 +156,8 @@ static Status pass(ExportJob *job, Err *err)
             TRY(export_table(job, err));
         TRY(model_visit(job->ensemble->experts[job->expert], export_param, job, err));
     }
-    return export_adapter(job, err);
+    TRY(export_adapter(job, err));
+    return export_pictures(job, err);
 }
 
 static Status export_weights(ExportJob *job, Err *err)
@@ -192,6 +217,17 @@ static void name_token(const Tokenizer *tokenizer, json_t *json, const char *key
         json_object_set_new(json, key, name);
 }
 
+/* For modeling_cambium.py, which keeps the pictures as they are. */
+static void put_picture_sizes(const Container *file, json_t *kept)
+{
+    const ContainerEntry *components = container_find(file, "/pictures/components");
+    const ContainerEntry *mean = container_find(file, "/pictures/mean");
+    if (components && mean)
+        json_object_set_new(kept, "pictures",
+                            json_pack("{s:I, s:I}", "side", (json_int_t)mean->shape.shape[0],
+                                      "kept", (json_int_t)components->shape.shape[0]));
+}
+
 static Status write_small_files(const ExportJob *job, const Tokenizer *tokenizer, Err *err)
 {
     const TokenizerSpec *spec = tokenizer_spec(tokenizer);
@@ -199,7 +235,10 @@ static Status write_small_files(const ExportJob *job, const Tokenizer *tokenizer
     json_t *config = job->family ? hf_config_json(&job->ensemble->experts[0]->config, job->family,
                                                   spec->bos, spec->eos, dtype)
                                  : hf_own_config_json(job->ensemble, spec->bos, spec->eos, dtype);
-    json_object_set_new(config, "cambium", hf_provenance_json(&job->info, spec));
+    json_t *kept = hf_provenance_json(&job->info, spec);
+    if (!job->family)
+        put_picture_sizes(job->file, kept);
+    json_object_set_new(config, "cambium", kept);
     TRY(write_json(job, "config.json", config, err));
     if (!job->family)
         TRY(write_file(job, "modeling_cambium.py", modeling_cambium_py, err));
@@ -269,6 +308,8 @@ Status hf_export(const HfExport *args, const char **architecture, Err *err)
     Status status = export_load(args->path, args->table, args->device, &job.ensemble, &tokenizer,
                                 &job.info, err);
     if (status == STATUS_OK)
+        status = container_open(&job.file, args->path, err);
+    if (status == STATUS_OK)
         status = hf_folder_check(args->folder, err);
     if (status == STATUS_OK)
         status = file_make_folder(args->folder, err);
@@ -287,6 +328,7 @@ Status hf_export(const HfExport *args, const char **architecture, Err *err)
         status = write_small_files(&job, tokenizer, err);
     tokenizer_free(tokenizer);
     ensemble_free(job.ensemble);
+    container_close(job.file);
     checkpoint_info_clear(&job.info);
     return status;
 }

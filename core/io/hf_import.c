@@ -177,6 +177,8 @@ static Status import_open(HfModel *model, const char *weights, const char *token
                           .tokenizer = tokenizer_spec(checked),
                           .find = find_param,
                           .context = model};
+    if (model->is_own)
+        hf_own_pictures(&model->info, model->weights, &import.picture_side, &import.pictures_kept);
     Status status = model_import(&import, err);
     tokenizer_free(checked);
     return status;

@@ -10,17 +10,31 @@
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
+/* What belongs to no expert. */
+static const char *const shared[] = {"pictures/mean", "pictures/components", "pictures/lengths",
+                                     "adapter/w1",    "adapter/b1",          "adapter/w2",
+                                     "adapter/b2"};
+enum { PICTURES = 3, SHARED = sizeof shared / sizeof *shared };
+
+static bool is_of_no_expert(const char *param)
+{
+    for (int i = 0; i < SHARED; i++)
+        if (strcmp(param, shared[i]) == 0)
+            return true;
+    return false;
+}
+
 char *hf_own_name(int64_t expert, const char *param)
 {
     if (strcmp(param, "embedding") == 0 && expert == 0)
         return xstrdup("embedding.weight");
-    bool is_adapter = strncmp(param, "adapter/", 8) == 0;
+    bool is_shared = is_of_no_expert(param);
     size_t length = strlen(param);
     bool bias = length > 5 && strcmp(param + length - 5, "_bias") == 0;
     char *name =
-        is_adapter ? xstrdup(param)
-                   : xasprintf("experts.%lld.%.*s.%s", (long long)expert,
-                               (int)(bias ? length - 5 : length), param, bias ? "bias" : "weight");
+        is_shared ? xstrdup(param)
+                  : xasprintf("experts.%lld.%.*s.%s", (long long)expert,
+                              (int)(bias ? length - 5 : length), param, bias ? "bias" : "weight");
     for (char *p = name; *p; p++)
         if (*p == '/')
             *p = '.';
@@ -58,13 +72,26 @@ static int64_t known_of_expert(const CheckpointInfo *info, int64_t expert, const
 
 int64_t hf_own_known(const CheckpointInfo *info, const HfWeights *weights)
 {
-    static const char *const shared[] = {"adapter/w1", "adapter/b1", "adapter/w2", "adapter/b2"};
     int64_t known = 0;
-    for (int i = 0; i < (info->rule == MERGE_ADAPTER ? 4 : 0); i++)
+    for (int i = 0; i < (info->rule == MERGE_ADAPTER ? SHARED : PICTURES); i++)
         known += is_there(weights, 0, shared[i], tensor_1d(NULL, DTYPE_F32, 1));
     for (int64_t expert = 0; expert < info->n_experts; expert++)
         known += known_of_expert(info, expert, weights);
     return known;
+}
+
+/* As the tensors say; pictures of a table that is learned by now are of no use. */
+void hf_own_pictures(const CheckpointInfo *info, const HfWeights *weights, int64_t *side,
+                     int64_t *kept)
+{
+    const SafeEntry *mean = hf_weights_find(weights, "pictures.mean");
+    const SafeEntry *components = hf_weights_find(weights, "pictures.components");
+    *side = *kept = 0;
+    if (!mean || !components || mean->n_dims != 2 || components->n_dims != 2 || mean->bytes == 0 ||
+        components->bytes == 0 || !info->table.hash[0])
+        return;
+    *side = mean->shape[0];
+    *kept = components->shape[0];
 }
 
 /* ---- config.json ----------------------------------------------------------------------------- */

@@ -9,8 +9,8 @@
 /* Whether a config.json is of such a folder. */
 bool hf_own_is(const json_t *config);
 
-/* "blocks/3/attn_q_bias" of expert 0 -> "experts.0.blocks.3.attn_q.bias"; "embedding" of
- * the first and "adapter/w1" belong to no expert. The caller frees it. */
+/* "blocks/3/attn_q_bias" of expert 0 -> "experts.0.blocks.3.attn_q.bias"; "embedding" of the first,
+ * "adapter/w1" and "pictures/mean" belong to no expert. The caller frees it. */
 char *hf_own_name(int64_t expert, const char *param);
 
 /* A frozen table that is not the one that froze (transformers trains it unless told otherwise)
@@ -19,6 +19,10 @@ char *hf_own_name(int64_t expert, const char *param);
  * checkpoint_info_clear. */
 Status hf_own_info(const json_t *config, const char *where, const char *folder,
                    const HfWeights *weights, CheckpointInfo *info, Err *err);
+
+/* The sizes of the frozen table's pictures (picture_basis.h); 0 where there are none. */
+void hf_own_pictures(const CheckpointInfo *info, const HfWeights *weights, int64_t *side,
+                     int64_t *kept);
 
 /* Tensors that such a model has, of those that are there. */
 int64_t hf_own_known(const CheckpointInfo *info, const HfWeights *weights);

@@ -60,10 +60,10 @@ static Status import_tensor(ImportJob *job, const char *param, Tensor shape, Err
     ImportTensor from = {0};
     const ImportModel *import = job->import;
     TRY(import->find(import->context, job->expert, param, &shape, &from, err));
-    bool is_adapter = strncmp(param, "adapter/", 8) == 0;
-    if (shape.n_dims == 2 && from.type == BLOCK_BF16 && !is_adapter)
+    bool is_extra = strncmp(param, "adapter/", 8) == 0 || strncmp(param, "pictures/", 9) == 0;
+    if (shape.n_dims == 2 && from.type == BLOCK_BF16 && !is_extra)
         shape.dtype = DTYPE_BF16;
-    bool is_shared = is_adapter || (strcmp(param, "embedding") == 0 && job->expert == 0);
+    bool is_shared = is_extra || (strcmp(param, "embedding") == 0 && job->expert == 0);
     char *path = is_shared ? xasprintf("/%s", param)
                            : xasprintf("/experts/%lld/%s", (long long)job->expert, param);
     int64_t rows = shape.shape[0], cols = tensor_count(&shape) / rows;
@@ -129,6 +129,18 @@ static Status import_adapter(ImportJob *job, Err *err)
     return import_tensor(job, "adapter/b2", tensor_1d(NULL, DTYPE_F32, n), err);
 }
 
+static Status import_pictures(ImportJob *job, Err *err)
+{
+    int64_t side = job->import->picture_side, kept = job->import->pictures_kept;
+    int64_t rows = job->import->info->table.rows;
+    if (side == 0)
+        return STATUS_OK;
+    TRY(import_tensor(job, "pictures/mean", tensor_2d(NULL, DTYPE_F32, side, side), err));
+    TRY(import_tensor(job, "pictures/components", tensor_2d(NULL, DTYPE_F32, kept, side * side),
+                      err));
+    return import_tensor(job, "pictures/lengths", tensor_1d(NULL, DTYPE_F32, rows), err);
+}
+
 static Status import_table(ImportJob *job, Err *err)
 {
     const CheckpointInfo *info = job->import->info;
@@ -154,6 +166,7 @@ static Status import_all(ImportJob *job, Err *err)
     json_decref(meta);
     TRY(status);
     TRY(tokenizer_put(job->writer, job->import->tokenizer, err));
+    TRY(import_pictures(job, err));
     for (; job->expert < info->n_experts; job->expert++) {
         TRY(import_table(job, err));
         TRY(import_expert(job, err));

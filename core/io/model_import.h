@@ -20,8 +20,9 @@ typedef struct ImportModel {
     const char *config_file, *tokenizer_file;
     const CheckpointInfo *info; /* what /meta is to say; the table's width is the experts' */
     const TokenizerSpec *tokenizer;
+    int64_t picture_side, pictures_kept; /* of the table's pictures (picture_basis.h), or 0 */
     /* Finds "embedding", "blocks/3/attn_q", "final_norm", "head", ... of an expert, and
-     * "adapter/w1" and so on (of expert 0), of the given shape. */
+     * "adapter/w1", "pictures/mean" and so on (of expert 0), of the given shape. */
     Status (*find)(void *context, int64_t expert, const char *param, const Tensor *shape,
                    ImportTensor *out, Err *err);
     void *context;

@@ -124,6 +124,16 @@ class Adapter(nn.Module):
         return F.linear(hidden, self.w2, self.b2).softmax(-1).movedim(-1, 0)
 
 
+class Pictures(nn.Module):
+    """What brings the rows of a glyph table back to pictures; kept, and not computed with."""
+
+    def __init__(self, side, kept, rows):
+        super().__init__()
+        self.register_buffer("mean", torch.empty(side, side))
+        self.register_buffer("components", torch.empty(kept, side * side))
+        self.register_buffer("lengths", torch.empty(rows))
+
+
 class CambiumForCausalLM(PreTrainedModel, GenerationMixin):
     config_class = CambiumConfig
 
@@ -136,6 +146,9 @@ class CambiumForCausalLM(PreTrainedModel, GenerationMixin):
         if config.merge["rule"] == "adapter":
             size = config.merge["adapter"]
             self.adapter = Adapter(len(config.experts), size["top"], size["hidden"])
+        pictures = (getattr(config, "cambium", None) or {}).get("pictures")
+        if pictures:
+            self.pictures = Pictures(pictures["side"], pictures["kept"], config.vocab_size)
         self.post_init()
 
     def _init_weights(self, module):

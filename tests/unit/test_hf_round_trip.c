@@ -17,6 +17,7 @@
 #include "core/io/compare.h"
 #include "core/io/hf_export.h"
 #include "core/io/model_import.h"
+#include "core/io/picture_basis.h"
 #include "tests/support/assert_ok.h"
 #include "tests/support/folder.h"
 #include "tests/support/spec_builder.h"
@@ -42,6 +43,17 @@ static char *model_file(const char *name)
     return path;
 }
 
+static Status put_pictures(void *context, ContainerWriter *writer, Err *err)
+{
+    (void)context;
+    enum { SIDE = 4, KEPT = 3, ROWS = 97 };
+    float values[ROWS + KEPT * SIDE * SIDE];
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        values[i] = 0.25f * (float)(i % 13) / 3.0f;
+    PictureBasis basis = {SIDE, KEPT, ROWS, values + 1, values + 2, values + 5};
+    return picture_basis_put(writer, &basis, err);
+}
+
 static void save_model(const char *name, Ensemble *ensemble, json_t *recipe)
 {
     Err err;
@@ -52,7 +64,8 @@ static void save_model(const char *name, Ensemble *ensemble, json_t *recipe)
                            .ensemble = ensemble,
                            .tokenizer = &spec,
                            .histories = histories,
-                           .recipe = recipe};
+                           .recipe = recipe,
+                           .extra = recipe ? put_pictures : NULL};
     ASSERT_OK(checkpoint_save(&save, &err));
     json_decref(histories[0]);
     json_decref(histories[1]);
