@@ -27,7 +27,7 @@ static const Option embed_options[] = {
     {"identity-code", OPTION_INT, FIELD(identity), "N", "-1",
      "of these, columns that tell tokens of one picture apart; 0: none, -1: 16 for cambium and 0 "
      "for the published recipes",
-     NULL, 0, NULL},
+     "-1..", 0, NULL},
     {"font", OPTION_INPUTS, FIELD(fonts), "FILE", NULL,
      "draw with this font; several: the first that has a character (default: GNU Unifont)", NULL, 0,
      "Pictures"},
@@ -40,8 +40,8 @@ static const Option embed_options[] = {
      NULL},
     CORPUS_OPTIONS(EmbedSettings, corpus),
     {"corpus-bytes", OPTION_INT, FIELD(corpus_bytes), "N", "0",
-     "read at most N bytes of each corpus file; 0: all", NULL, 0, NULL},
-    {"vocab-size", OPTION_INT, FIELD(vocab_size), "N", "65536", "tokens (recipe cambium)", NULL, 0,
+     "read at most N bytes of each corpus file; 0: all", "0..", 0, NULL},
+    {"vocab-size", OPTION_INT, FIELD(vocab_size), "N", "65536", "tokens (recipe cambium)", "1..", 0,
      NULL},
     {"code-points", OPTION_CHOICE, FIELD(code_points), "WHICH", "auto",
      "single characters: the frequent ones of the corpora, or also the whole Basic Multilingual "

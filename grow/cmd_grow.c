@@ -31,9 +31,9 @@ static const Option grow_options[] = {
      "random|identity", 0, NULL},
     {"train", OPTION_TEXT, AT(train), "LIST", "newest,head",
      "what trains: embedding, newest, head, lora, all", NULL, 0, NULL},
-    {"lora-rank", OPTION_INT, AT(lora_rank), "N", "8", "of low-rank pairs", NULL, 0, NULL},
-    {"lora-alpha", OPTION_REAL, AT(lora_alpha), "X", "16", "their scale, times the rank", NULL, 0,
-     NULL},
+    {"lora-rank", OPTION_INT, AT(lora_rank), "N", "8", "of low-rank pairs", "1..65536", 0, NULL},
+    {"lora-alpha", OPTION_REAL, AT(lora_alpha), "X", "16", "their scale, times the rank",
+     "1e-6..1e6", 0, NULL},
     {"cache-prefix", OPTION_CHOICE, AT(cache), NULL, "off",
      "keep the frozen prefix's output for windows that come again, in memory or in an HDF5 file "
      "of the run folder; on the CPU losses and weights stay the same to the last bit",

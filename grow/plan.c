@@ -125,7 +125,7 @@ static Status check_stage(const GrowStage *s, bool first, Err *err)
         return err_set(err, "train: newest needs a stage that adds blocks");
     if (s->lora_given && !t->lora)
         return err_set(err, "lora: this stage trains none; add lora to train, or leave this out");
-    if (t->lora && (s->lora_rank < 1 || s->lora_alpha <= 0.0))
+    if (t->lora && (s->lora_rank < 1 || !(s->lora_alpha > 0.0)))
         return err_set(err, "lora: a rank of at least 1 and an alpha above 0");
     return STATUS_OK;
 }

@@ -65,7 +65,7 @@ typedef struct ModelSettings {
          "X",                                                                                      \
          "0",                                                                                      \
          "multiplies the table's rows (0: square root of the width; 1: as published)",             \
-         NULL,                                                                                     \
+         "0..1e6",                                                                                 \
          0,                                                                                        \
          NULL},                                                                                    \
         {"rope-base", OPTION_REAL, MODEL_OPTION(Settings, field, rope_base),                       \

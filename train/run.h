@@ -119,16 +119,18 @@ typedef struct RunSettings {
          RUN_OPTION(Settings, field, weight_decay),                                                \
          "X",                                                                                      \
          "0.1",                                                                                    \
-         "of matrices",                                                                            \
-         NULL,                                                                                     \
+         "pulls matrices towards zero (AdamW); not biases, norms, LoRA pairs and a learned "       \
+         "table, nor a "                                                                           \
+         "tied head, which is the table",                                                          \
+         "0..1000",                                                                                \
          0,                                                                                        \
          NULL},                                                                                    \
-        {"clip", OPTION_REAL, RUN_OPTION(Settings, field, clip),                                   \
-         "X",    "1",         "largest norm of the gradient (0: no clipping)",                     \
-         NULL,   0,           NULL},                                                               \
+        {"clip",   OPTION_REAL, RUN_OPTION(Settings, field, clip),                                 \
+         "X",      "1",         "largest norm of the gradient (0: no clipping)",                   \
+         "0..1e9", 0,           NULL},                                                             \
         {"lr-floor", OPTION_REAL, RUN_OPTION(Settings, field, floor),                              \
          "X",        "0.1",       "last learning rate, as a share of the highest",                 \
-         NULL,       0,           NULL},                                                           \
+         "0..1",     0,           NULL},                                                           \
         {"eval-every", OPTION_INT, RUN_OPTION(Settings, field, eval_every),                        \
          "N",          "0",        "steps between evaluations (0: only at the end)",               \
          NULL,         0,          NULL},                                                          \

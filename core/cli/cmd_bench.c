@@ -19,7 +19,7 @@ static const Option bench_options[] = {
     {"list", OPTION_FLAG, offsetof(BenchSettings, list), NULL, NULL, "names and what they measure",
      NULL, 0, NULL},
     {"seconds", OPTION_REAL, offsetof(BenchSettings, seconds), "S", "10",
-     "how long each measurement lasts", NULL, 0, NULL},
+     "how long each measurement lasts", "0..", 0, NULL},
     {"dtype", OPTION_CHOICE, offsetof(BenchSettings, dtype), NULL, "auto",
      "type of products (auto: bfloat16 where the processor has it)", "auto|float32|bfloat16", 0,
      NULL},

@@ -12,7 +12,7 @@ typedef struct DiffSettings {
 
 static const Option diff_options[] = {
     {"tolerance", OPTION_REAL, offsetof(DiffSettings, tolerance), "X", "0",
-     "values that differ by at most X count as equal", NULL, 0, NULL},
+     "values that differ by at most X count as equal", "0..", 0, NULL},
     {"json", OPTION_FLAG, offsetof(DiffSettings, json), NULL, NULL, "print one JSON object", NULL,
      0, NULL},
     {0},

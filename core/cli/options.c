@@ -167,6 +167,21 @@ static bool is_choice(const char *choices, const char *text)
     return false;
 }
 
+/* "0..1" or "0..": both ends belong to it. */
+static Status check_range(const Option *option, double value, Err *err)
+{
+    if (!option->choices)
+        return STATUS_OK;
+    double least = strtod(option->choices, NULL);
+    const char *top = strstr(option->choices, "..") + 2;
+    if (value >= least && (!*top || value <= strtod(top, NULL)))
+        return STATUS_OK;
+    if (*top)
+        return err_set(err, "--%s is between %.*s and %s, not %g", option->name,
+                       (int)(top - 2 - option->choices), option->choices, top, value);
+    return err_set(err, "--%s is %g or more, not %g", option->name, least, value);
+}
+
 static Status set_value(const Option *option, void *settings, const char *text, Err *err)
 {
     void *at = field(option, settings);
@@ -184,13 +199,13 @@ static Status set_value(const Option *option, void *settings, const char *text, 
         if (option_parse_int(text, at) != STATUS_OK)
             return err_set(err, "--%s takes a whole number (also 64K, 2M, 4Gi), not '%s'",
                            option->name, text);
-        return STATUS_OK;
+        return check_range(option, (double)*(int64_t *)at, err);
     case OPTION_REAL: {
         double value = strtod(text, &end);
         if (end == text || *end || !isfinite(value))
             return err_set(err, "--%s takes a number, not '%s'", option->name, text);
         *(double *)at = value;
-        return STATUS_OK;
+        return check_range(option, value, err);
     }
     case OPTION_CHOICE:
         if (!is_choice(option->choices, text))

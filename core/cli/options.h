@@ -30,7 +30,8 @@ typedef struct Option {
     const char *placeholder; /* "N", "FILE"; NULL for flags */
     const char *standard;    /* the default as text; NULL: none (0, false, NULL, empty) */
     const char *help;        /* one sentence without a full stop */
-    const char *choices;     /* OPTION_CHOICE: "mean|weighted" */
+    const char *choices;     /* OPTION_CHOICE: "mean|weighted"; numbers: their range, "0..1" or
+                                "0..", or NULL: any */
     char letter;             /* -o for --output; 0: none */
     const char *group;       /* a heading above this option in --help, or NULL */
 } Option;

@@ -43,6 +43,22 @@ check "wrong values end with status 2, whatever the verb" bash -c "$(declare -f 
         misuses merge a b -o c --rule adapter && misuses pack x && misuses pack x -t t -o y --validation 2 &&
         misuses plan && misuses plan --model llama-8b --hardware h300 && misuses serve m.h5 --port 99999 &&
         misuses train --steps 1 && misuses train --batch 0 --steps 1 --data x -t y && misuses train --tokens 1 --steps 1"
+out_of_range() { # verb, then option=value...: each is refused by its name
+    local verb=$1 option
+    shift
+    for option in "$@"; do
+        misuses $verb --$option && grep -q -- "error: --${option%%=*} " "$folder/said" || { echo "# $verb $option"; cat "$folder/said"; return 1; }
+    done
+}
+check "numbers have ranges" bash -c "$(declare -f misuses out_of_range); folder='$folder'
+    out_of_range train weight-decay=-0.1 weight-decay=nan weight-decay=1e300 clip=-1 clip=inf lr-floor=-1 lr-floor=1.5 embed-scale=-2 embed-scale=1e300 &&
+        out_of_range grow lora-rank=0 lora-rank=9e18 lora-alpha=-1 lora-alpha=0 weight-decay=-1 clip=-0.5 &&
+        out_of_range 'infer m.h5' temperature=1e300 temperature=nan repetition-penalty=0 repetition-penalty=1e300 &&
+        out_of_range 'eval m.h5' shots=-2 depths=0 samples=-5 && out_of_range embed corpus-bytes=-1 vocab-size=-1 identity-code=-2 &&
+        out_of_range 'diff a b' tolerance=-1 && out_of_range 'bench x' seconds=-1"
+printf 'weight-decay: -3\n' >"$folder/settings.yaml"
+check "in a config file, too" misused_with "--weight-decay is between 0 and 1000, not -3" "$CAMBIUM" train --config "$folder/settings.yaml"
+check "help says what weight decay leaves out" says "LoRA" "$CAMBIUM" train --help
 check "a file that is not there is no wrong usage" fails_with "cannot open" "$CAMBIUM" inspect "$folder/none"
 check "a full disk behind stdout is a failure" bash -c '"$CAMBIUM" info >/dev/full 2>/dev/null; [ $? = 1 ]'
 check "numbers that would overflow are refused" bash -c '
