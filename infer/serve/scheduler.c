@@ -293,8 +293,6 @@ Status scheduler_new(Scheduler **out, const Ensemble *ensemble, const Tokenizer 
     s->planned = xcalloc(batch, sizeof *s->planned);
     s->turns = xcalloc(batch, sizeof *s->turns);
     s->items = xcalloc(batch, sizeof *s->items);
-    s->looks = xcalloc(batch, sizeof *s->looks);
-    s->looked = xcalloc(batch, sizeof *s->looked);
     s->rules = xcalloc(batch, sizeof *s->rules);
     s->ids = xcalloc(batch, sizeof *s->ids);
     s->logprobs = xcalloc(batch, sizeof *s->logprobs);
@@ -336,8 +334,6 @@ void scheduler_free(Scheduler *s)
     free(s->planned);
     free(s->turns);
     free(s->items);
-    free(s->looks);
-    free(s->looked);
     free(s->rules);
     free(s->ids);
     free(s->logprobs);

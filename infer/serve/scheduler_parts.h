@@ -49,8 +49,6 @@ struct Scheduler {
     int64_t page_size, kv_total, V;
     Turn *planned, *turns; /* (batch), as all below */
     DecodeItem *items;
-    DecodeLook *looks;
-    const DecodeLook **looked; /* looks, or NULL */
     SampleRule *rules;
     int32_t *ids;
     float *logprobs;

@@ -47,25 +47,28 @@ static void take_prefix(Scheduler *s, Job *job)
 }
 
 /* The turns of the next step: one token of every text under way, and up to `prefill` tokens of
- * prompts, the oldest first. */
+ * prompts, the oldest first; of one prompt that is scored as many, whatever else there is. */
 static int64_t plan(Scheduler *s)
 {
     int64_t n = 0, budget = s->options.prefill, promised = 0, prompt_tokens = 0;
+    bool scoring = false;
     for (int64_t i = 0; i < s->n_running; i++) {
         Job *job = s->running[i];
         bool scores = job->scores && job_written(job) == 0;
         if (decoder_length(s->decoder, job->sequence) == 0 && !scores && budget > 0)
             take_prefix(s, job);
         int64_t done = decoder_length(s->decoder, job->sequence), todo = job->seen.count - done;
-        int64_t count = todo == 1 || todo < budget ? todo : budget;
-        if (count == 0)
+        int64_t most = scores ? s->options.prefill : budget;
+        int64_t count = todo == 1 || todo < most ? todo : most;
+        if (count == 0 || (scores && scoring))
             continue;
         int64_t need = scheduler_pages(s, done + count) - scheduler_pages(s, done);
         if (!make_room(s, i, promised, need))
             continue;
         promised += need;
+        scoring |= scores;
         if (todo > 1)
-            budget -= count;
+            budget -= count < budget ? count : budget;
         if (done < job->spec.prompt.count)
             prompt_tokens += count;
         s->planned[n++] =
@@ -77,14 +80,13 @@ static int64_t plan(Scheduler *s)
 
 /* What the step shall tell of `count` tokens of a prompt, behind the first `done`: the row of a
  * token is about the one after it. */
-static const DecodeLook *look_at_prompt(Job *job, int64_t done, int64_t count, DecodeLook *look)
+static void look_at_prompt(Job *job, int64_t done, int64_t count, DecodeLook *look)
 {
     int64_t after = done + count, n_top = job->spec.n_top;
     *look = (DecodeLook){.next = after < job->seen.count ? job->seen.items[after] : -1,
                          .n_top = n_top,
                          .top = job->prompt_top + (done + 1) * n_top,
                          .given = job->scores + done + 1};
-    return look;
 }
 
 static void tell_scores(const Job *job)
@@ -97,35 +99,37 @@ static void tell_scores(const Job *job)
 }
 
 /* The step's items: single tokens before prompts, so that the decoder makes the logits of all texts
- * under way in one product and reads the head once. */
-static void arrange(Scheduler *s, int64_t n)
+ * under way in one product and reads the head once; then the prompt that is scored. Returns how
+ * many there are without it. */
+static int64_t arrange(Scheduler *s, int64_t n)
 {
-    int64_t at = 0;
-    for (int prompts = 0; prompts < 2; prompts++)
+    int64_t at = 0, together = 0;
+    for (int part = 0; part < 3; part++) {
         for (int64_t i = 0; i < n; i++) {
             const Turn *turn = &s->planned[i];
             Job *job = turn->job;
-            if ((turn->count > 1) != (prompts == 1))
+            if ((turn->scores ? 2 : turn->count > 1) != part)
                 continue;
             int64_t done = decoder_length(s->decoder, job->sequence);
             s->items[at] = (DecodeItem){job->sequence, job->seen.items + done, turn->count};
-            s->looked[at] =
-                turn->scores ? look_at_prompt(job, done, turn->count, &s->looks[at]) : NULL;
             s->turns[at++] = *turn;
         }
+        together = part < 2 ? at : together;
+    }
+    return together;
 }
 
 /* Brings the rows to the host whose jobs ask for more than a draw. Jobs whose rows have no way on
  * end here, and their turns with them. */
-static Status host_rows(Scheduler *s, const Tensor *logits, int64_t n, Err *err)
+static Status host_rows(Scheduler *s, const Tensor *logits, int64_t from, int64_t n, Err *err)
 {
     Device device = decoder_device(s->decoder);
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = from; i < from + n; i++) {
         Turn *turn = &s->turns[i];
         if (!turn->job || !turn->whole || !logit_rules_read(turn->job))
             continue;
         float *row = s->rows + i * s->V;
-        Tensor slice = tensor_slice(logits, i, 1);
+        Tensor slice = tensor_slice(logits, i - from, 1);
         TRY(device_download(&device, &slice, row, err));
         turn->lse = logit_rules_lse(row, s->V);
         turn->n_top = logit_rules_top(row, s->V, turn->lse, turn->top, turn->job->spec.n_top);
@@ -143,17 +147,18 @@ static Status host_rows(Scheduler *s, const Tensor *logits, int64_t n, Err *err)
     return STATUS_OK;
 }
 
-static Status draw(Scheduler *s, int64_t n, Err *err)
+static Status draw(Scheduler *s, int64_t from, int64_t n, Err *err)
 {
     Tensor logits = decoder_logits(s->decoder);
-    TRY(host_rows(s, &logits, n, err));
-    for (int64_t i = 0; i < n; i++) {
+    TRY(host_rows(s, &logits, from, n, err));
+    for (int64_t i = from; i < from + n; i++) {
         Job *job = s->turns[i].job;
         s->rules[i] = (SampleRule){0};
         if (job && s->turns[i].whole)
             s->rules[i] = sampling_rule(&job->spec.sampling, &job->rng, &job->seen);
     }
-    return sampler_draw(s->sampler, &logits, s->rules, s->ids, s->logprobs, err);
+    return sampler_draw(s->sampler, &logits, s->rules + from, s->ids + from, s->logprobs + from,
+                        err);
 }
 
 static void count_token(Scheduler *s, Job *job)
@@ -201,29 +206,33 @@ static void take_token(Scheduler *s, int64_t i)
         scheduler_end_job(s, job, stopped ? JOB_STOP : JOB_LENGTH, NULL);
 }
 
-Status scheduler_step(Scheduler *s, Err *err)
+/* Decodes turns [from, from + n): together, or the one that is scored. */
+static Status decode(Scheduler *s, int64_t from, int64_t n, Err *err)
 {
-    int64_t n = plan(s);
-    CHECK(n > 0, "%lld jobs and nothing to do", (long long)s->n_running);
-    arrange(s, n);
-    bool scores = false;
-    for (int64_t i = 0; i < n; i++)
-        scores |= s->turns[i].scores;
-    if (scores)
-        TRY(decoder_look(s->decoder, s->items, n, s->looked, err));
-    else
-        TRY(decoder_step(s->decoder, s->items, n, err));
+    const Turn *turn = &s->turns[from];
+    const DecodeItem *items = s->items + from;
     metrics_count(s->metrics, COUNT_STEPS, 1);
+    if (!turn->scores)
+        return decoder_step(s->decoder, items, n, err);
+    DecodeLook look;
+    const DecodeLook *one = &look;
+    int64_t done = decoder_length(s->decoder, turn->job->sequence);
+    look_at_prompt(turn->job, done, turn->count, &look);
+    return decoder_look(s->decoder, items, 1, &one, err);
+}
+
+static Status run_turns(Scheduler *s, int64_t from, int64_t n, Err *err)
+{
     bool draws = false;
-    for (int64_t i = 0; i < n; i++) {
+    TRY(decode(s, from, n, err));
+    for (int64_t i = from; i < from + n; i++) {
         Turn *turn = &s->turns[i];
         if (!turn->whole)
             continue;
-        Job *job = turn->job;
         if (turn->scores)
-            tell_scores(job);
-        if (job->spec.max_tokens == 0) {
-            scheduler_end_job(s, job, JOB_LENGTH, NULL);
+            tell_scores(turn->job);
+        if (turn->job->spec.max_tokens == 0) {
+            scheduler_end_job(s, turn->job, JOB_LENGTH, NULL);
             turn->job = NULL;
         } else {
             draws = true;
@@ -231,13 +240,28 @@ Status scheduler_step(Scheduler *s, Err *err)
     }
     if (!draws)
         return STATUS_OK;
-    TRY(draw(s, n, err));
+    TRY(draw(s, from, n, err));
     int64_t written = 0;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = from; i < from + n; i++)
         if (s->turns[i].job && s->turns[i].whole) {
             take_token(s, i);
             written++;
         }
     metrics_count(s->metrics, COUNT_GENERATED_TOKENS, written);
+    return STATUS_OK;
+}
+
+/* A prompt that is scored is decoded by itself, in pieces that depend on its length alone: products
+ * of few rows sum in another order than those of many, and its scores shall not depend on its
+ * neighbours in a single bit. */
+Status scheduler_step(Scheduler *s, Err *err)
+{
+    int64_t n = plan(s);
+    CHECK(n > 0, "%lld jobs and nothing to do", (long long)s->n_running);
+    int64_t together = arrange(s, n);
+    if (together > 0)
+        TRY(run_turns(s, 0, together, err));
+    for (int64_t i = together; i < n; i++)
+        TRY(run_turns(s, i, 1, err));
     return STATUS_OK;
 }

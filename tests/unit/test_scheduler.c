@@ -381,6 +381,48 @@ static void prompts_are_scored(void **state)
     ear_clear(&ear[1]);
 }
 
+/* To the last bit: what a prompt scores is its own affair, however many are scored and written
+ * beside it. */
+static void scores_do_not_know_their_neighbours(void **state)
+{
+    (void)state;
+    Ear alone, together;
+    for (int company = 0; company < 2; company++) {
+        Rig rig;
+        Ear *ear = company ? &together : &alone;
+        SchedulerOptions options = options_of(company ? JOBS : 1);
+        options.prefill = 19;
+        rig_start(&rig, &options);
+        ear_init(ear);
+        JobSpec specs[JOBS];
+        int n = company ? JOBS : 1;
+        for (int i = 0; i < n; i++) {
+            bool writes = i % 4 == 1;
+            specs[i] =
+                job_of(writes ? "company of another length" : "words that are scored, in pieces", 1,
+                       writes ? 30 : 0);
+            specs[i].score_prompt = !writes;
+            specs[i].n_top = writes ? 0 : 3;
+        }
+        JobSink sink = sink_of(ear);
+        assert_int_equal(scheduler_submit(rig.scheduler, specs, n, &sink), SUBMIT_TAKEN);
+        wait_for(ear, n, 0);
+        rig_end(&rig);
+    }
+    const Heard *want = &alone.jobs[0];
+    assert_true(want->n_scores > 24);
+    for (int i = 0; i < JOBS; i++) {
+        const Heard *got = &together.jobs[i];
+        if (i % 4 == 1)
+            continue;
+        assert_int_equal(got->n_scores, want->n_scores);
+        assert_memory_equal(got->scores, want->scores, (size_t)want->n_scores * sizeof(float));
+        assert_memory_equal(got->top, want->top, (size_t)want->n_scores * 3 * sizeof *want->top);
+    }
+    ear_clear(&alone);
+    ear_clear(&together);
+}
+
 /* The token that ends a text is told, so that a score of one more token is complete. */
 static void an_end_token_is_told(void **state)
 {
@@ -523,6 +565,7 @@ int main(void)
         cmocka_unit_test(beginnings_are_shared),
         cmocka_unit_test(a_full_cache_puts_jobs_back),
         cmocka_unit_test(prompts_are_scored),
+        cmocka_unit_test(scores_do_not_know_their_neighbours),
         cmocka_unit_test(an_end_token_is_told),
         cmocka_unit_test(penalties_follow_openais_formula),
         cmocka_unit_test(what_nobody_wants_ends_at_once),
