@@ -408,6 +408,29 @@ static Status check_model(Reader *reader, const json_t *model)
     return STATUS_OK;
 }
 
+/* Whether byte tokens stand for some, and for all that a vocabulary lacks: a character of one byte
+ * that it has needs none, and some bytes are in no character. */
+static void find_bytes(const Reader *reader, bool *some, bool *all)
+{
+    bool covered[256] = {[0xc0] = true, true, [0xf5] = true, true, true, true, true,
+                         true,          true, true,          true, true, true};
+    *some = false;
+    *all = reader->byte_fallback;
+    for (int64_t i = 0; i < reader->spec->n_tokens && reader->byte_fallback; i++) {
+        const char *surface = reader->surfaces[i];
+        int byte = surface ? byte_token_value(surface, strlen(surface)) : -1;
+        *some = *some || byte >= 0;
+        if (byte < 0 && surface && (signed char)surface[0] > 0 && !surface[1])
+            byte = surface[0];
+        if (surface && reader->stand_in[0] && strcmp(surface, reader->stand_in) == 0)
+            byte = 0;
+        if (byte >= 0)
+            covered[byte] = true;
+    }
+    for (int i = 0; i < 256; i++)
+        *all = *all && covered[i];
+}
+
 static Status read_unk(Reader *reader, const json_t *model)
 {
     const json_t *name = json_object_get(model, "unk_token");
@@ -419,16 +442,14 @@ static Status read_unk(Reader *reader, const json_t *model)
     reader->spec->unk = (int32_t)id;
     if (reader->spec->types[id] == TOKEN_TEXT)
         reader->spec->types[id] = TOKEN_SPECIAL;
-    int bytes = 0;
-    for (int64_t i = 0; i < reader->spec->n_tokens; i++)
-        bytes += reader->byte_fallback && reader->surfaces[i] &&
-                 byte_token_value(reader->surfaces[i], strlen(reader->surfaces[i])) >= 0;
+    bool some, all;
+    find_bytes(reader, &some, &all);
     /* There the order of the two would depend on what comes between them. */
-    if (bytes > 0 && bytes < 256)
+    if (some && !all)
         return refuse(reader, "setting",
                       "byte_fallback without all byte tokens, but with unk_token");
     /* With all byte tokens nothing is unknown. */
-    reader->spec->fuse_unk = text_step_flag(model, "fuse_unk", false) && bytes < 256;
+    reader->spec->fuse_unk = text_step_flag(model, "fuse_unk", false) && !all;
     return STATUS_OK;
 }
 
