@@ -29,8 +29,9 @@ static const Option embed_options[] = {
      "for the published recipes",
      "-1..", 0, NULL},
     {"font", OPTION_INPUTS, FIELD(fonts), "FILE", NULL,
-     "draw with this font; several: the first that has a character (default: GNU Unifont)", NULL, 0,
-     "Pictures"},
+     "draw with this font; several: the first that has a character (default: GNU Unifont); "
+     "FILE:2 is the third face of a collection, FILE:0.5 the fifth instance of a variable font",
+     NULL, 0, "Pictures"},
     {"side", OPTION_INT, FIELD(side), "N", "32", "pixels of a picture's side (recipe cambium)",
      NULL, 0, NULL},
     {"ngrams", OPTION_INPUTS, FIELD(ngrams), "FILE", NULL, "a list of n-grams, as published", NULL,

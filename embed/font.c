@@ -1,13 +1,16 @@
 #include "embed/font.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <ft2build.h>
 #include FT_FREETYPE_H
 #include FT_OUTLINE_H
 #include <hb-ft.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
 
 typedef struct PlacedGlyph {
@@ -19,7 +22,8 @@ typedef struct PlacedGlyph {
 struct Font {
     FT_Library library;
     int n_faces;
-    FT_Face *faces;
+    int main;       /* the first face that draws: of the line, and of characters that none has */
+    FT_Face *faces; /* NULL: one without outlines */
     hb_font_t **shapers;
     hb_buffer_t *buffer;
     hb_language_t language; /* fixed: HarfBuzz would else ask the locale */
@@ -60,6 +64,42 @@ static Status default_paths(StringList *paths, Err *err)
     return STATUS_OK;
 }
 
+/* Maps a file, and reads which face of it is meant. */
+static Status open_file(FontFiles *files, int64_t i, Err *err)
+{
+    const char *given = files->paths.items[i], *colon = strrchr(given, ':');
+    int face = 0, instance = 0, used = 0;
+    bool says = colon && !file_exists(given) && isdigit((unsigned char)colon[1]) &&
+                ((sscanf(colon, ":%5d.%5d%n", &face, &instance, &used) == 2 && !colon[used]) ||
+                 (sscanf(colon, ":%5d%n", &face, &used) == 1 && !colon[used]));
+    if (!says)
+        return file_map_open(&files->maps[i], given, err);
+    files->faces[i] = (int64_t)instance << 16 | face;
+    char *path = xstrndup(given, (size_t)(colon - given));
+    Status status = file_map_open(&files->maps[i], path, err);
+    free(path);
+    return status;
+}
+
+/* Which of several faces is drawn, and what is not drawn at all. */
+static void tell_faces(const Font *font)
+{
+    for (int i = 0; i < font->n_faces; i++) {
+        const char *path = font->files->paths.items[i];
+        const FT_Face face = font->faces[i];
+        if (!face) {
+            log_warn("%s has bitmaps of fixed sizes only: it draws nothing", path);
+            continue;
+        }
+        long instances = face->style_flags >> 16;
+        if (font->files->faces[i] == 0 && (face->num_faces > 1 || instances > 0))
+            log_info("%s holds %ld faces and %ld instances: it draws as %s %s (another: %s:%s)",
+                     path, face->num_faces, instances, face->family_name ? face->family_name : "?",
+                     face->style_name ? face->style_name : "", path,
+                     face->num_faces > 1 ? "1" : "0.1");
+    }
+}
+
 Status font_files_open(FontFiles *files, const StringList *paths, Err *err)
 {
     *files = (FontFiles){0};
@@ -70,9 +110,11 @@ Status font_files_open(FontFiles *files, const StringList *paths, Err *err)
     if (files->paths.count == 0)
         TRY_GOTO(default_paths(&files->paths, err));
     files->maps = xcalloc((size_t)files->paths.count, sizeof *files->maps);
+    files->faces = xcalloc((size_t)files->paths.count, sizeof *files->faces);
     for (int64_t i = 0; i < files->paths.count; i++)
-        TRY_GOTO(file_map_open(&files->maps[i], files->paths.items[i], err));
+        TRY_GOTO(open_file(files, i, err));
     TRY_GOTO(font_open(&probe, files, 16, err));
+    tell_faces(probe);
 done:
     font_close(probe);
     if (status != STATUS_OK)
@@ -87,14 +129,18 @@ void font_files_close(FontFiles *files)
             file_map_close(&files->maps[i]);
     free(files->maps);
     string_list_clear(&files->paths);
+    free(files->faces);
     *files = (FontFiles){0};
 }
 
 Sha256 font_files_hash(const FontFiles *files)
 {
     HashStream *stream = hash_new();
-    for (int64_t i = 0; i < files->paths.count; i++)
+    for (int64_t i = 0; i < files->paths.count; i++) {
         hash_update(stream, files->maps[i].data, (size_t)files->maps[i].bytes);
+        if (files->faces[i])
+            hash_update(stream, &files->faces[i], sizeof files->faces[i]);
+    }
     return hash_finish_free(stream);
 }
 
@@ -112,18 +158,49 @@ const char *font_engines(void)
     return text;
 }
 
+/* Whether the file has the face and the instance that were asked for. */
+static Status check_face(const Font *font, const FileMap *map, long wanted, const char *path,
+                         Err *err)
+{
+    FT_Face probe;
+    long face = wanted & 0xffff, instance = wanted >> 16;
+    /* A face of -1 is the file itself, -1 - n asks for the instances of face n. */
+    if (FT_New_Memory_Face(font->library, map->data, (FT_Long)map->bytes, -1, &probe) != 0)
+        return STATUS_OK; /* then it is no font at all */
+    long n_faces = probe->num_faces, n_instances = 0;
+    FT_Done_Face(probe);
+    if (face >= n_faces)
+        return err_usage(err, "%s: the font has the faces 0 to %ld", path, n_faces - 1);
+    if (FT_New_Memory_Face(font->library, map->data, (FT_Long)map->bytes, -1 - face, &probe) == 0) {
+        n_instances = probe->style_flags >> 16;
+        FT_Done_Face(probe);
+    }
+    return instance <= n_instances
+               ? STATUS_OK
+               : err_usage(err, "%s: the font has %ld named instances, counted from 1", path,
+                           n_instances);
+}
+
+/* Leaves faces[face] NULL when it has no outlines. */
 static Status open_face(Font *font, int face, int pixels, Err *err)
 {
     const FileMap *map = &font->files->maps[face];
     const char *path = font->files->paths.items[face];
-    if (map->bytes == 0 || FT_New_Memory_Face(font->library, map->data, (FT_Long)map->bytes, 0,
+    long wanted = font->files->faces[face];
+    if (wanted && map->bytes)
+        TRY(check_face(font, map, wanted, path, err));
+    if (map->bytes == 0 || FT_New_Memory_Face(font->library, map->data, (FT_Long)map->bytes, wanted,
                                               &font->faces[face]) != 0)
         return err_set(err,
                        "%s is not a font that FreeType can read: name a TrueType or OpenType "
                        "file with --font",
                        path);
-    if (!FT_IS_SCALABLE(font->faces[face]) ||
-        FT_Set_Pixel_Sizes(font->faces[face], 0, (FT_UInt)pixels) != 0)
+    if (!FT_IS_SCALABLE(font->faces[face])) {
+        FT_Done_Face(font->faces[face]);
+        font->faces[face] = NULL;
+        return STATUS_OK;
+    }
+    if (FT_Set_Pixel_Sizes(font->faces[face], 0, (FT_UInt)pixels) != 0)
         return err_set(err,
                        "%s has no outlines that scale to %d pixels: name a TrueType or "
                        "OpenType file with --font",
@@ -149,6 +226,13 @@ Status font_open(Font **out, const FontFiles *files, int pixels, Err *err)
     }
     for (int i = 0; status == STATUS_OK && i < font->n_faces; i++)
         status = open_face(font, i, pixels, err);
+    while (status == STATUS_OK && font->main < font->n_faces && !font->faces[font->main])
+        font->main++;
+    if (status == STATUS_OK && font->main == font->n_faces)
+        status = err_set(err,
+                         "%s has bitmaps of fixed sizes only, and no outlines: name a TrueType or "
+                         "OpenType file with --font",
+                         files->paths.items[0]);
     if (status != STATUS_OK) {
         font_close(font);
         return status;
@@ -178,7 +262,7 @@ void font_close(Font *font)
 static int covering_face(const Font *font, uint32_t code_point)
 {
     for (int i = 0; i < font->n_faces; i++)
-        if (FT_Get_Char_Index(font->faces[i], code_point) != 0)
+        if (font->faces[i] && FT_Get_Char_Index(font->faces[i], code_point) != 0)
             return i;
     return -1;
 }
@@ -195,7 +279,7 @@ static int to_pixel(FT_Pos position) /* 26.6, to the nearest */
 
 void font_line(const Font *font, int *ascent, int *descent)
 {
-    const FT_Size_Metrics *metrics = &font->faces[0]->size->metrics;
+    const FT_Size_Metrics *metrics = &font->faces[font->main]->size->metrics;
     *ascent = to_pixel(metrics->ascender);
     *descent = to_pixel(-metrics->descender);
 }
@@ -259,7 +343,7 @@ Status font_shape(Font *font, const uint32_t *code_points, int count, FontBox *b
         for (end = begin + 1; end < count; end++)
             if (font->n_faces > 1 && covering_face(font, code_points[end]) != face)
                 break;
-        shape_run(font, face < 0 ? 0 : face, code_points + begin, end - begin, &pen);
+        shape_run(font, face < 0 ? font->main : face, code_points + begin, end - begin, &pen);
         int advanced = to_pixel(pen);
         box->right = advanced > box->right ? advanced : box->right;
     }
@@ -276,6 +360,11 @@ Status font_shape(Font *font, const uint32_t *code_points, int count, FontBox *b
 static int coverage(const FT_Bitmap *map, int row, int column)
 {
     const uint8_t *line = map->buffer + (int64_t)row * map->pitch;
+    if (map->pixel_mode == FT_PIXEL_MODE_BGRA) { /* how dark it is on paper */
+        const uint8_t *p = line + 4 * column;
+        int light = (29 * p[0] + 150 * p[1] + 77 * p[2]) >> 8; /* times the alpha already */
+        return p[3] > light ? p[3] - light : 0;
+    }
     if (map->pixel_mode == FT_PIXEL_MODE_MONO)
         return (line[column >> 3] >> (7 - (column & 7))) & 1 ? 255 : 0;
     return line[column];
@@ -311,8 +400,9 @@ Status font_draw(Font *font, Bitmap *bitmap, int x, int y, Err *err)
             return err_set(err, "%s: glyph %u cannot be drawn: replace the font file",
                            font->files->paths.items[glyph->face], glyph->index);
         if (slot->bitmap.pixel_mode != FT_PIXEL_MODE_GRAY &&
-            slot->bitmap.pixel_mode != FT_PIXEL_MODE_MONO)
-            return err_set(err, "%s has colour or sub-pixel bitmaps, which are not supported",
+            slot->bitmap.pixel_mode != FT_PIXEL_MODE_MONO &&
+            slot->bitmap.pixel_mode != FT_PIXEL_MODE_BGRA)
+            return err_set(err, "%s has sub-pixel bitmaps, which are not supported",
                            font->files->paths.items[glyph->face]);
         stamp(bitmap, &slot->bitmap, x + glyph->x + slot->bitmap_left,
               y - glyph->y - slot->bitmap_top);

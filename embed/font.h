@@ -16,11 +16,14 @@
 /* Font files mapped into memory, shared by threads. */
 typedef struct FontFiles {
     FileMap *maps;
-    StringList paths;
+    StringList paths; /* as they were given */
+    int64_t *faces;   /* (paths) the face of each, as FreeType counts: instance << 16 | face */
 } FontFiles;
 
 /* Opens `paths`, or GNU Unifont (and its part for the astral planes) where Debian puts it when
- * `paths` is empty. Fails on a missing file or one that is not a scalable font. */
+ * `paths` is empty. FILE:2 is the third face of a collection, FILE:0.5 the fifth named instance of
+ * a variable font. A font that has bitmaps of fixed sizes only is left out, with a warning. Fails
+ * on a missing file, one that is no font, and where no font is left. */
 Status font_files_open(FontFiles *files, const StringList *paths, Err *err);
 void font_files_close(FontFiles *files);
 Sha256 font_files_hash(const FontFiles *files); /* over the content of all */

@@ -17,7 +17,7 @@ typedef struct Settings {
 } Settings;
 
 static const Option options[] = {
-    {"data", OPTION_LIST, offsetof(Settings, data), "FILE", NULL, "data", NULL, 'd', NULL},
+    {"data", OPTION_INPUTS, offsetof(Settings, data), "FILE", NULL, "data", NULL, 'd', NULL},
     {"font", OPTION_LIST, offsetof(Settings, fonts), "FILE", "standard", "fonts", NULL, 0, NULL},
     {"steps", OPTION_INT, offsetof(Settings, steps), "N", "1", "steps", NULL, 0, NULL},
     {0},

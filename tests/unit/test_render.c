@@ -16,6 +16,9 @@
 #include "embed/recipe_bvv241.h"
 #include "embed/render.h"
 #include "tests/support/data_file.h"
+#include "tests/support/assert_ok.h"
+#include "tests/support/folder.h"
+#include "embed/font.h"
 #include "tests/support/spec_builder.h"
 
 static const char unifont_hash[] =
@@ -153,7 +156,8 @@ static void damaged_fonts_do_no_harm(void **state)
     int64_t whole = fonts.maps[0].bytes;
     uint8_t *copy = xmalloc((size_t)whole);
     FileMap map = {copy, 0};
-    FontFiles damaged = {&map, {fonts.paths.items, 1, 1}};
+    int64_t face = 0;
+    FontFiles damaged = {&map, {fonts.paths.items, 1, 1}, &face};
     Rng rng;
     rng_init(&rng, 11, 0);
     int refused = 0;
@@ -172,6 +176,123 @@ static void damaged_fonts_do_no_harm(void **state)
     free(copy);
     free(out);
     tokenizer_spec_clear(&spec);
+    font_files_close(&fonts);
+}
+
+static void put32(uint8_t *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t)(value >> (24 - 8 * i));
+}
+
+static uint32_t get32(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+/* A collection of the two fonts: a header, then each with its tables' offsets moved. */
+static void write_collection(const char *path, const FileMap *maps)
+{
+    enum { HEADER = 20 };
+    Err err;
+    int64_t bytes = HEADER + (maps[0].bytes + 3) / 4 * 4 + maps[1].bytes, at = HEADER;
+    uint8_t *out = xcalloc(1, (size_t)bytes);
+    memcpy(out, "ttcf\0\1\0\0\0\0\0\2", 12);
+    for (int i = 0; i < 2; i++) {
+        uint8_t *font = out + at;
+        memcpy(font, maps[i].data, (size_t)maps[i].bytes);
+        put32(out + 12 + 4 * i, (uint32_t)at);
+        for (int table = 0; table < (font[4] << 8 | font[5]); table++)
+            put32(font + 12 + 16 * table + 8, get32(font + 12 + 16 * table + 8) + (uint32_t)at);
+        at += (maps[i].bytes + 3) / 4 * 4;
+    }
+    ASSERT_OK(file_write(path, out, (size_t)bytes, &err));
+    free(out);
+}
+
+/* Whether a font, given as --font gives it, has a character; -1 with an error when it fails. */
+static int font_has(const char *given, uint32_t code, Err *err)
+{
+    FontFiles files;
+    StringList list = {0};
+    string_list_add(&list, given);
+    int has = -1;
+    Font *font = NULL;
+    if (font_files_open(&files, &list, err) == STATUS_OK) {
+        assert_int_equal(font_open(&font, &files, 16, err), STATUS_OK);
+        has = font_covers(font, code);
+        font_close(font);
+        font_files_close(&files);
+    }
+    string_list_clear(&list);
+    return has;
+}
+
+static void faces_of_a_collection_are_chosen(void **state)
+{
+    (void)state;
+    FontFiles fonts;
+    if (!open_default(&fonts) || fonts.paths.count < 2)
+        skip();
+    Err err;
+    char *path = xasprintf("%s", folder_path("two.ttc")), given[600];
+    write_collection(path, fonts.maps);
+    assert_int_equal(font_has(path, 'a', &err), 1);
+    static const struct {
+        const char *face;
+        int plain, astral;
+    } cases[] = {{":0", 1, 0}, {":1", 0, 1}};
+    for (int i = 0; i < 2; i++) {
+        snprintf(given, sizeof given, "%s%s", path, cases[i].face);
+        assert_int_equal(font_has(given, 0x4e2d, &err), cases[i].plain);
+        assert_int_equal(font_has(given, 0x1f600, &err), cases[i].astral);
+    }
+    snprintf(given, sizeof given, "%s:2", path);
+    assert_int_equal(font_has(given, 'a', &err), -1);
+    assert_non_null(strstr(err.text, "two.ttc:2: the font has the faces 0 to 1"));
+    assert_true(err.usage);
+    snprintf(given, sizeof given, "%s:1.3", path);
+    assert_int_equal(font_has(given, 'a', &err), -1);
+    assert_non_null(strstr(err.text, "two.ttc:1.3: the font has 0 named instances"));
+    snprintf(given, sizeof given, "%s:1x", path);
+    assert_int_equal(font_has(given, 'a', &err), -1);
+    assert_non_null(strstr(err.text, "cannot open"));
+    free(path);
+    font_files_close(&fonts);
+}
+
+/* One character of 8 x 8 dots. */
+static const char bitmap_font[] =
+    "STARTFONT 2.1\nFONT -x-x-medium-r-normal--8-80-75-75-c-80-iso10646-1\nSIZE 8 75 75\n"
+    "FONTBOUNDINGBOX 8 8 0 0\nSTARTPROPERTIES 2\nFONT_ASCENT 8\nFONT_DESCENT 0\nENDPROPERTIES\n"
+    "CHARS 1\nSTARTCHAR A\nENCODING 65\nSWIDTH 500 0\nDWIDTH 8 0\nBBX 8 8 0 0\nBITMAP\n"
+    "FF\n81\n81\n81\n81\n81\n81\nFF\nENDCHAR\nENDFONT\n";
+
+static void fonts_without_outlines_are_left_out(void **state)
+{
+    (void)state;
+    FontFiles fonts, both;
+    if (!open_default(&fonts))
+        skip();
+    Err err;
+    const char *bitmaps = folder_put("b.bdf", bitmap_font, -1);
+    assert_int_equal(font_has(bitmaps, 'A', &err), -1);
+    assert_non_null(strstr(err.text, "b.bdf has bitmaps of fixed sizes only"));
+    StringList list = {0};
+    string_list_add(&list, bitmaps);
+    string_list_add(&list, fonts.paths.items[0]);
+    TokenizerSpec spec;
+    spec_start(&spec);
+    spec_token(&spec, "A", 1, TOKEN_TEXT);
+    RenderOptions options = {.style = RENDER_LINE, .side = 32};
+    uint8_t wanted[1024], got[1024];
+    ASSERT_OK(font_files_open(&both, &list, &err));
+    ASSERT_OK(render_tokens(&options, &fonts, &spec, wanted, &err));
+    ASSERT_OK(render_tokens(&options, &both, &spec, got, &err));
+    assert_memory_equal(wanted, got, sizeof got);
+    tokenizer_spec_clear(&spec);
+    string_list_clear(&list);
+    font_files_close(&both);
     font_files_close(&fonts);
 }
 
@@ -314,6 +435,10 @@ static void golden_bitmaps_to_the_bit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(faces_of_a_collection_are_chosen, folder_set_up,
+                                        folder_tear_down),
+        cmocka_unit_test_setup_teardown(fonts_without_outlines_are_left_out, folder_set_up,
+                                        folder_tear_down),
         cmocka_unit_test(mersenne_is_pythons_and_numpys),
         cmocka_unit_test(bitmap_steps_on_small_pictures),
         cmocka_unit_test(bad_fonts_are_refused),
