@@ -124,7 +124,7 @@ EMULATED_SOURCES := $(filter-out $(addprefix core/cuda/,products.cu attn_fused.c
                     $(sort $(wildcard core/cuda/emulate/*.cc))
 EMULATED_OBJECTS := $(patsubst %,$(EMULATED)/%.o,$(EMULATED_SOURCES))
 EMULATED_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
-EMULATED_FLAGS := -std=c++17 -x c++ -I. -O1 -g -fPIC -fvisibility=hidden -fno-omit-frame-pointer \
+EMULATED_FLAGS := -std=c++17 -x c++ -I. -O1 -g1 -fPIC -fvisibility=hidden -fno-omit-frame-pointer \
                   -DCAMBIUM_EMULATE -MMD -MP -Wall -Wextra -Wno-unknown-pragmas \
                   $(if $(filter 1,$(DEVELOPER)),-Werror) $(EMULATED_SANITIZE)
 # These run a second time with the emulated device. (The thread sanitizer cannot share a process
