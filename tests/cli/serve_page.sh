@@ -2,8 +2,8 @@
 # The web page of a merged model in headless Chromium. SCREENSHOTS names a folder that keeps pictures.
 repository=$PWD
 chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
-[ -n "$chromium" ] || { echo "skip - the page in a browser: no chromium"; exit 0; }
-command -v python3 >/dev/null || { echo "skip - the page in a browser: python3 is not installed"; exit 0; }
+[ -n "$chromium" ] || { echo "skip - the page in a browser: no Chromium (apt-get install chromium python3)"; exit 0; }
+command -v python3 >/dev/null || { echo "skip - the page in a browser: no python3 (apt-get install python3)"; exit 0; }
 folder=$(mktemp -d)
 server=
 trap '[ -z "$server" ] || kill -9 $server 2>/dev/null; rm -rf "$folder"' EXIT

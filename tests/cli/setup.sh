@@ -91,16 +91,13 @@ if [ "$TEST_CONF" = release ]; then
 else
     echo "skip - installation and rebuilding: this is not the release build"
 fi
+# Each entry is a line, so lines of this form make it JSON.
 listed() {
-    make -s compile_commands.json && python3 - <<'PY'
-import json
-files = [entry["file"] for entry in json.load(open("compile_commands.json"))]
-assert files.count("core/cpu/isa/act.c") == 4 and "tests/unit/test_utf8.c" in files, files
-PY
+    local text='"([^"\\]|\\.)*"' list=compile_commands.json
+    make -s $list && [ "$(head -n 1 $list)" = "[" ] && [ "$(tail -n 1 $list)" = "]" ] &&
+        ! sed '1d;$d' $list | sed '$s/$/,/' |
+            grep -vxE "\{\"directory\": $text, \"file\": $text, \"command\": $text\}," &&
+        [ "$(grep -c '"file": "core/cpu/isa/act.c"' $list)" = 4 ] && grep -q '"file": "tests/unit/test_utf8.c"' $list
 }
-if command -v python3 >/dev/null; then
-    check "compile_commands.json lists every file" listed
-else
-    echo "skip - compile_commands.json: python3 is not installed"
-fi
+check "compile_commands.json lists every file" listed
 exit $bad

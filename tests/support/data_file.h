@@ -6,4 +6,7 @@
  * Lives in one of eight static buffers that are used in turn. */
 const char *data_file(const char *name);
 
+/* The same in silence, for a test that has data of its own and takes more where it is. */
+const char *data_file_found(const char *name);
+
 #endif

@@ -31,15 +31,8 @@ static void scores_are_golden(void **state)
 {
     (void)state;
     assert_int_equal(mt_scores_each("tests/golden/mt_scores.jsonl", "chrF", assert_chrf), 48 * 5);
-}
-
-static void scores_of_the_data(void **state)
-{
-    (void)state;
-    const char *path = data_file("metrics/corpus_scores.jsonl");
-    if (!path)
-        skip();
-    assert_int_equal(mt_scores_each(path, "chrF", assert_chrf), 60 * 5);
+    const char *more = data_file_found("metrics/corpus_scores.jsonl");
+    assert_true(!more || mt_scores_each(more, "chrF", assert_chrf) == 60 * 5);
 }
 
 static double chrf_of(const ChrfOptions *options, const char *hyp, const char *ref)
@@ -79,7 +72,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_are_golden),
-        cmocka_unit_test(scores_of_the_data),
         cmocka_unit_test(scores_by_hand),
         cmocka_unit_test(ends_of_the_scale),
     };

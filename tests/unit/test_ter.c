@@ -40,15 +40,8 @@ static void scores_are_golden(void **state)
 {
     (void)state;
     assert_int_equal(mt_scores_each("tests/golden/mt_scores.jsonl", "TER|", assert_ter), 48 * 8);
-}
-
-static void scores_of_the_data(void **state)
-{
-    (void)state;
-    const char *path = data_file("metrics/corpus_scores.jsonl");
-    if (!path)
-        skip();
-    assert_int_equal(mt_scores_each(path, "TER|", assert_ter), 60 * 4);
+    const char *more = data_file_found("metrics/corpus_scores.jsonl");
+    assert_true(!more || mt_scores_each(more, "TER|", assert_ter) == 60 * 4);
 }
 
 static int64_t edits(const char *hyp, const char *ref)
@@ -143,7 +136,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_are_golden),
-        cmocka_unit_test(scores_of_the_data),
         cmocka_unit_test(edits_by_hand),
         cmocka_unit_test(distances_of_random_texts),
     };
