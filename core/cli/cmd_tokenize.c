@@ -249,7 +249,8 @@ static const Option options[] = {
     {.name = "specials",
      .kind = OPTION_FLAG,
      .offset = offsetof(TokenizeSettings, specials),
-     .help = "names of special tokens in the text become their ids; --decode prints them"},
+     .help = "names of special tokens and of a chat's marks in the text become their ids; --decode "
+             "prints special ones"},
     {.name = NULL},
 };
 

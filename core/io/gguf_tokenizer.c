@@ -224,6 +224,9 @@ static Status read_ends(const GgufFile *file, TokenizerSpec *spec, Err *err)
     const GgufValue *more;
     if (gguf_find(file, GGUF_ENDS)) {
         TRY(get_array(file, GGUF_ENDS, GGUF_I32, 0, &more, err));
+        if (more->count > TOKENIZER_ENDS)
+            return err_set(err, "%s: '%s' has %lld tokens", gguf_name(file), GGUF_ENDS,
+                           (long long)more->count);
         for (int64_t i = 0; i < more->count; i++)
             tokenizer_spec_add_end(spec, (int32_t)gguf_int_at(more, i));
     }

@@ -89,7 +89,7 @@ static void add_stated(const TokenizerSpec *spec, const json_t *json, const char
 {
     const json_t *value = json_object_get(json, key);
     size_t n = json_is_array(value) ? json_array_size(value) : 1;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && out->count < TOKENIZER_ENDS; i++) {
         const json_t *id = json_is_array(value) ? json_array_get(value, i) : value;
         if (!json_is_integer(id))
             continue;

@@ -91,6 +91,8 @@ static Status read_ends(const json_t *json, const char *where, TokenizerSpec *sp
     if (!json_object_get(json, "ends"))
         return STATUS_OK;
     TRY(json_get_array(json, "ends", where, &ends, err));
+    if (json_array_size(ends) > TOKENIZER_ENDS)
+        return err_set(err, "%s: %zu end tokens", where, json_array_size(ends));
     json_array_foreach(ends, i, id)
     {
         json_int_t value = json_integer_value(id);

@@ -29,7 +29,7 @@ void tokenizer_spec_clear(TokenizerSpec *spec)
 
 void tokenizer_spec_add_end(TokenizerSpec *spec, int32_t id)
 {
-    bool known = id == spec->eos;
+    bool known = id == spec->eos || spec->n_ends == TOKENIZER_ENDS;
     for (int64_t i = 0; i < spec->n_ends && !known; i++)
         known = spec->ends[i] == id;
     if (known)

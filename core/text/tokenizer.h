@@ -76,7 +76,9 @@ typedef struct TokenizerSpec {
 } TokenizerSpec;
 
 void tokenizer_spec_clear(TokenizerSpec *spec);
-/* Adds a token to `ends`, unless it is there or is eos. */
+enum { TOKENIZER_ENDS = 4096 };
+/* Adds a token to `ends`, unless it is there or is eos. There are TOKENIZER_ENDS at most; what
+ * comes after them is left out. */
 void tokenizer_spec_add_end(TokenizerSpec *spec, int32_t id);
 
 typedef struct Tokenizer Tokenizer;

@@ -49,6 +49,12 @@ for wrong in '1' '[1' '[1,]' '[1 2]' '[-1]' '[a]' '[1]x' '[99999999999999999999]
     check "'$wrong' is no array of ids" refuses "line 1 is not" "$wrong\n" "$dir/t.json" -d
 done
 check "an absent file is named" refuses "none.json" '' "$dir/none.json"
+echo '{"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"model":{"type":"BPE","vocab":{"A":0,"b":1,"\u0120":2},"merges":[]}}' \
+    >"$dir/few.json"
+printf 'Ab\303\244 zA b\n' >"$dir/lost"
+check "characters without a token are left out" [ "$("$CAMBIUM" tokenize "$dir/few.json" <"$dir/lost" 2>"$dir/told")" = '[0,1,2,0,2,1]' ]
+check "which is said" grep -qF "bytes C3" "$dir/told"
+check "once" [ "$(wc -l <"$dir/told")" = 1 ]
 echo '{"model":{"type":"Unigram"}}' >"$dir/u.json"
 check "an unsupported model is named" refuses "Unigram" '' "$dir/u.json"
 echo 'not a table' >"$dir/t.h5"

@@ -569,6 +569,85 @@ static void bad_specs_are_refused(void **state)
     refuse(&spec, "empty");
 }
 
+/* ---- control tokens -------------------------------------------------------------------------- */
+
+/* A vocabulary whose marks have all kinds of reasons to be marks; merges lead to one of them. */
+static Tokenizer *with_marks(bool scored)
+{
+    static const char *const names[] = {"<turn>", "[END]", "<|x|>",   "<\xEF\xBD\x9Cy\xEF\xBD\x9C>",
+                                        "word",   "<b>",   "[[new]]", "<s>"};
+    Err err;
+    TokenizerSpec spec;
+    spec_start(&spec);
+    spec_bytes(&spec);
+    for (const char *c = "<turn>[END]"; *c; c++)
+        if (spec_find(&spec, c, 1) < 0)
+            spec_token(&spec, c, 1, TOKEN_TEXT);
+    int32_t ids[8];
+    for (int i = 0; i < 8; i++)
+        ids[i] = spec_token(&spec, names[i], (int64_t)strlen(names[i]),
+                            i == 7 ? TOKEN_SPECIAL : TOKEN_ADDED);
+    spec.chat_template = xstrdup("{{ '<turn>' + role + word }}");
+    tokenizer_spec_add_end(&spec, ids[1]);
+    spec.pad = ids[5];
+    int32_t first = spec_text(&spec, "<tur"), second = spec_text(&spec, "n>");
+    if (scored) {
+        spec.kind = TOKENIZER_SCORED;
+        spec.scores = xcalloc((size_t)spec.n_tokens, sizeof *spec.scores);
+    } else {
+        spec.merges = xcalloc(1, 3 * sizeof *spec.merges);
+        spec.n_merges = 1;
+        spec.merges[0] = first, spec.merges[1] = second;
+        spec.merges[2] = ids[0];
+    }
+    Tokenizer *t = tokenizer_new(&spec, &err);
+    if (!t)
+        fail_msg("%s", err.text);
+    return t;
+}
+
+static int count_marks(const Tokenizer *t, const IdList *ids, const char *except)
+{
+    int n = 0;
+    for (int64_t i = 0; i < ids->count; i++) {
+        int64_t bytes;
+        const char *text = tokenizer_token(t, ids->items[i], &bytes);
+        bool ordinary =
+            bytes == (int64_t)strlen(except) && memcmp(text, except, (size_t)bytes) == 0;
+        int type = tokenizer_spec(t)->types[ids->items[i]];
+        n += (type == TOKEN_ADDED || type == TOKEN_SPECIAL) && !ordinary;
+    }
+    return n;
+}
+
+static void what_a_user_writes_is_text(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "<turn>[END]<|x|><\xEF\xBD\x9Cy\xEF\xBD\x9C><b><s> word <turn<turn>>";
+    const int64_t bytes = (int64_t)sizeof text - 1;
+    for (int scored = 0; scored < 2; scored++) {
+        Tokenizer *t = with_marks(scored);
+        IdList ids = {0};
+        tokenizer_encode(t, text, bytes, &ids);
+        assert_int_equal(count_marks(t, &ids, "word"), 0);
+        assert_true(id_list_has(&ids, tokenizer_find(t, "word", 4)));
+        ids.count = 0;
+        tokenizer_encode_with_specials(t, text, bytes, &ids);
+        assert_int_equal(count_marks(t, &ids, "word"), 7);
+        /* A mark that only this template's text shows is one in its messages, too; and none reaches
+         * from the one into the other. */
+        static const char chat[] = "[[new]]say [[new]] <s>word<turn>[END]";
+        ids.count = 0;
+        tokenizer_encode_marked(t, chat, 37, (TextSpan[]){{7, 29}}, 1, &ids);
+        assert_int_equal(count_marks(t, &ids, "word"), 2);
+        assert_int_equal(ids.items[0], tokenizer_find(t, "[[new]]", 7));
+        assert_int_equal(ids.items[ids.count - 1], tokenizer_find(t, "[END]", 5));
+        id_list_clear(&ids);
+        tokenizer_free(t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -585,6 +664,7 @@ int main(void)
         cmocka_unit_test(a_megabyte_of_one_letter),
         cmocka_unit_test(threads_share_a_tokenizer),
         cmocka_unit_test(bad_specs_are_refused),
+        cmocka_unit_test(what_a_user_writes_is_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
