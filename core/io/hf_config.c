@@ -89,17 +89,12 @@ static Status check_rope(const json_t *rope, const char *where, Err *err)
 {
     static const char *const unknown[] = {"mscale", "mscale_all_dim"};
     bool truncate;
-    double rotary = 1.0;
     for (int i = 0; i < 2; i++)
         if (member(rope, unknown[i]))
             return err_set(err, "%s: the rope scaling's '%s' is not supported", where, unknown[i]);
     TRY(get_bool_or(rope, "truncate", where, true, &truncate, err));
     if (!truncate)
         return err_set(err, "%s: the rope scaling's 'truncate' (false) is not supported", where);
-    TRY(get_real(rope, "partial_rotary_factor", where, &rotary, err));
-    if (rotary != 1.0)
-        return err_set(err, "%s: partly rotary heads (partial_rotary_factor %g) are not supported",
-                       where, rotary);
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)rope, key, value)
@@ -110,6 +105,18 @@ static Status check_rope(const json_t *rope, const char *where, Err *err)
                            where, key);
     }
     return STATUS_OK;
+}
+
+/* In the settings of rotary positions, or beside them. */
+static Status check_whole_heads(const json_t *json, const char *where, Err *err)
+{
+    double rotary = 1.0;
+    TRY(get_real(json, "partial_rotary_factor", where, &rotary, err));
+    return rotary == 1.0
+               ? STATUS_OK
+               : err_set(err,
+                         "%s: partly rotary heads (partial_rotary_factor %g) are not supported",
+                         where, rotary);
 }
 
 /* `transformers` names what these fill in: the context is that of the unscaled model. */
@@ -153,15 +160,11 @@ static Status get_rope(const json_t *json, const char *where, ModelConfig *out, 
                  err));
     TRY(get_text(rope, member(rope, "rope_type") ? "rope_type" : "type", where, &kind, err));
     TRY(check_rope(rope, where, err));
-    TRY(check_rope(member(json, "partial_rotary_factor") ? json : NULL, where, err));
+    TRY(check_whole_heads(rope, where, err));
+    TRY(check_whole_heads(json, where, err));
     if (strcmp(kind, "default") == 0)
         return STATUS_OK;
-    int64_t original;
-    TRY(get_int_or(json, "original_max_position_embeddings", where, 0, &original, err));
-    TRY(get_scaling(rope, where, kind, out->context, &out->rope_scaling, err));
-    if (original > 0 && out->rope_scaling.kind != ROPE_LINEAR)
-        out->rope_scaling.original_context = original;
-    return STATUS_OK;
+    return get_scaling(rope, where, kind, out->context, &out->rope_scaling, err);
 }
 
 /* ---- what is not computed -------------------------------------------------------------------- */

@@ -65,7 +65,7 @@ static ChatRequest request_of(const json_t *json)
 static void assert_rendered(const ChatTemplate *chat, const char *source, const json_t *json,
                             const char *text)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     JinjaOutput out;
     ChatRequest request = request_of(json);
     Status status = chat_render_request(chat, &request, &out, &err);

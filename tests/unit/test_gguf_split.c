@@ -175,7 +175,7 @@ static void assert_same(const char *path)
 
 static void assert_refused(const char *path, const char *said)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     assert_int_equal(gguf_import(path, NULL, folder_path("never.h5"), &err), STATUS_FAIL);
     if (!strstr(err.text, said))
         fail_msg("'%s' does not say '%s'", err.text, said);

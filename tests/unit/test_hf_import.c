@@ -99,6 +99,7 @@ static void unknown_settings_are_refused_by_name(void **state)
         {"quantization_config", "{\"quant_method\": \"gptq\"}", "gptq"},
         {"rope_parameters", "{\"full_attention\": {\"rope_theta\": 1e4}}", "full_attention"},
         {"partial_rotary_factor", "0.5", "partial_rotary_factor"},
+        {"rope_parameters", "{\"partial_rotary_factor\": 0.25}", "partial_rotary_factor"},
         {"rope_scaling", "{\"type\":\"yarn\",\"factor\":4,\"truncate\":false}", "truncate"},
         {"num_attention_heads", "0", "heads"},
         {"num_key_value_heads", "3", "KV heads"},
@@ -124,6 +125,7 @@ static void both_forms_of_rotary_settings_are_read(void **state)
         {"", 1e4, 0.0, 0},
         {"\"rope_theta\": 5e5", 5e5, 0.0, 0},
         {"\"rope_theta\": null, \"rope_scaling\": null", 1e4, 0.0, 0},
+        {"\"partial_rotary_factor\": 1.0, \"rope_parameters\": {\"rope_theta\": 6e5}", 6e5, 0.0, 0},
         {"\"rope_parameters\": {\"rope_theta\": 7e5, \"rope_type\": \"default\"}", 7e5, 0.0, 0},
         {"\"rope_theta\": 5e5, \"rope_parameters\": {\"rope_theta\": 7e5}", 7e5, 0.0, 0},
         {"\"rope_theta\": 5e5, \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}", 5e5, 2.0,
@@ -140,7 +142,7 @@ static void both_forms_of_rotary_settings_are_read(void **state)
          1e4, 4.0, 512},
         {"\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4.0, "
          "\"original_max_position_embeddings\": 512}, \"original_max_position_embeddings\": 256",
-         1e4, 4.0, 256},
+         1e4, 4.0, 512},
     };
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         Err err;

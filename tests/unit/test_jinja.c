@@ -39,7 +39,7 @@ static Status render(const char *source, const json_t *variables, const json_t *
 
 static void assert_case(const json_t *want, const json_t *variables)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     JinjaOutput out;
     const char *source = json_string_value(json_object_get(want, "template"));
     const json_t *text = json_object_get(want, "text");
@@ -190,7 +190,7 @@ static char *repeated(const char *begin, const char *part, int times, const char
 
 static void assert_refused(const char *source, const json_t *variables, const char *why)
 {
-    Err err = {""};
+    Err err = {.text = ""};
     JinjaOutput out;
     assert_int_equal(render(source, variables, NULL, &out, &err), STATUS_FAIL);
     assert_int_equal(out.text.size, 0);

@@ -212,7 +212,7 @@ static void templates_are_given_all_of_it(void **state)
         "\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]}],\"tools\":[" TOOL "],"
         "\"chat_template_kwargs\":{\"mood\":\"mild\"},\"reasoning_effort\":\"low\"";
     static const char *const ends[][2] = {{"}", ">"}, {",\"add_generation_prompt\":false}", ""}};
-    Err err = {""};
+    Err err = {.text = ""};
     char path[] = "/tmp/cambium-template-XXXXXX";
     int fd = mkstemp(path);
     assert_true(fd >= 0 && write(fd, program, strlen(program)) == (ssize_t)strlen(program));
