@@ -61,6 +61,17 @@ stages:
 Y
 check "sources that come and go" "$C" grow --plan changing.yaml "${still[@]}" -o changing
 check "are read on" [ "$(values loss changing/metrics.jsonl | sort -u | wc -l)" = 24 ]
+pairs() { # name, stages...: the digests of the pairs that a plan ends with
+    local name=$1
+    shift
+    printf '%s\n' 'stages:' '  - {blocks: 1, tokens: 128}' "$@" '  - {blocks: 0, train: lora, lora: {rank: 2, fold: false}, tokens: 128}' >"$name.yaml"
+    "$C" grow --plan "$name.yaml" "${still[@]}" --data a.pack -o "$name" >/dev/null && "$C" inspect "$name/model.h5" | grep lora_a | sed 's/.* B //'
+}
+other_pairs() {
+    pairs early >early.txt && pairs later '  - {blocks: 0, train: head, tokens: 128}' >later.txt &&
+        [ "$(wc -l <early.txt)" = "$(wc -l <later.txt)" ] && [ -s early.txt ] && [ -z "$(sort early.txt later.txt | uniq -d)" ]
+}
+check "LoRA pairs of another stage are others" other_pairs
 check "inspect says how far" says "read       a.pack: 1,888 tokens of " "$C" inspect changing/model.h5
 check "report says it too" says "a.pack" "$C" report changing -o changing.html
 sed 's/data_from: start/data_from: middle/' start.yaml >bad.yaml
