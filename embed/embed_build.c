@@ -49,6 +49,8 @@ static RenderOptions render_options(const char *recipe, int64_t side)
 
 static Status check_settings(const EmbedSettings *settings, Err *err)
 {
+    if (settings->bits < 0 || settings->floats < 0)
+        return err_usage(err, "--bits and --float are 0 or more");
     bool code_option = settings->bits > 0 || settings->floats > 0 || settings->affine;
     if (is_codes(settings) && !code_option)
         return err_usage(err, "the recipe codes needs one of --bits N, --float N and --affine");

@@ -44,6 +44,8 @@ static Status schedule_of(const TrainSettings *s, int64_t row, Schedule *out, Er
 {
     Schedule schedule = schedule_default();
     TRY(schedule_parse(s->schedule, &schedule.kind, err));
+    if (s->tokens < 0 || s->steps < 0)
+        return err_usage(err, "--tokens and --steps are 0 or more");
     if ((s->tokens > 0) == (s->steps > 0))
         return err_usage(err, "how long? give --tokens N or --steps N");
     if (s->tokens > SCHEDULE_MAX || s->steps > SCHEDULE_MAX)

@@ -39,6 +39,8 @@ CorpusReader *corpus_reader_open(const char *path, const CorpusOptions *options,
     reader->json = standard ? options->standard_input_json
                             : corpus_named(path, "jsonl") || corpus_named(path, "ndjson");
     reader->line = 1;
+    if (!standard && corpus_named(path, "json"))
+        log_warn("%s is read as plain text, braces and all; JSON lines are named .jsonl", path);
     return reader;
 }
 

@@ -27,6 +27,9 @@ check "embed reads a member of a member" same_table --corpus good.jsonl --field 
 check "embed reads it from standard input" bash -c "$(declare -f sha same_table); same_table --corpus - --field body <good.jsonl"
 check "embed leaves out bad lines" same_table --corpus bad.jsonl --field body --skip-bad
 check "and counts them" grep -qF "3 lines could not be read and are left out; the first: bad.jsonl:61: not JSON" err
+cp good.jsonl good.json
+check "JSON that is read as text is told" says "good.json is read as plain text" \
+    "$CAMBIUM" embed --corpus good.json --vocab-size 300 --dim 32
 check "a wrong member has a remedy" fails_with 'no member "text"; name the one that holds the text with --field' \
     "$CAMBIUM" embed --corpus good.jsonl
 check "a bad line has one" fails_with 'bad.jsonl:61: not JSON (a text that does not end, at byte 10); mend or remove the line, or leave out such lines with --skip-bad' \

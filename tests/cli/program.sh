@@ -32,7 +32,7 @@ misuses() { # verb and options whose values are wrong
 }
 check "wrong values end with status 2, whatever the verb" bash -c "$(declare -f misuses); folder='$folder'
     misuses bench attn-1-128k --seconds 0 && misuses bench nonsense && misuses clean x --script han -o y --share 2 &&
-        misuses clean x -o y && misuses embed --side 3 && misuses embed --recipe codes && misuses embed x.h5 -o y.h5 &&
+        misuses clean x -o y && misuses embed --side 3 && misuses embed --bits -1 && misuses embed --recipe codes && misuses embed x.h5 -o y.h5 &&
         misuses embed --vocab-size 3 && misuses eval m.h5 --limit -1 && misuses eval m.h5 --tasks nonsense &&
         misuses eval m.h5 --rules best --data x && misuses eval m.h5 && misuses eval score --resamples 0 &&
         misuses eval compare a b --resamples 0 && misuses export m.h5 && misuses export m.h5 -o x --dtype q8_0 &&
@@ -42,7 +42,7 @@ check "wrong values end with status 2, whatever the verb" bash -c "$(declare -f 
         misuses infer m.h5 -p x --device tpu && misuses merge a b && misuses merge a b -o c --forget 2 &&
         misuses merge a b -o c --rule adapter && misuses pack x && misuses pack x -t t -o y --validation 2 &&
         misuses plan && misuses plan --model llama-8b --hardware h300 && misuses serve m.h5 --port 99999 &&
-        misuses train --steps 1 && misuses train --batch 0 --steps 1 --data x -t y && misuses train --tokens 1 --steps 1"
+        misuses train --steps 1 && misuses train --batch 0 --steps 1 --data x -t y && misuses train --tokens -1 --steps 1 -o x && misuses train --tokens 1 --steps 1"
 out_of_range() { # verb, then option=value...: each is refused by its name
     local verb=$1 option
     shift
