@@ -74,6 +74,12 @@ check "warns where GGUF has no place" says "2 of the model's" "$CAMBIUM" export 
 "$CAMBIUM" import e.gguf -o f.h5 2>/dev/null
 check "and keeps them for itself" [ "$(ends_of f.h5)" = "$(ends_of e.h5)" ]
 check "of which there are five" [ "$(ends_of f.h5 | wc -w)" = 10 ]
+check "what ends a text of one expert" "$CAMBIUM" merge a.h5 e.h5 -o merged.h5
+check "ends it of all" [ "$(ends_of merged.h5 | wc -w)" = 10 ]
+check "on several ranks as well" start_server merged.h5 --weights float32 --ranks 2
+check "with every token" [ "$(reason /v1/completions '"prompt":"hello"' 259)" = stop ]
+stop_server
+server=
 echo '{"eos_token_id": [261, 9999]}' >more/generation_config.json
 check "an id outside the vocabulary is told" says "9999" "$CAMBIUM" import more -o g.h5
 check "and the rest counts" says '261 "<|im_end|>"' "$CAMBIUM" inspect g.h5

@@ -177,6 +177,11 @@ def published_form(one):
     vocab = {}
     for token in ["<unk>", "<s>", "</s>"] + fallback + list(form["model"]["vocab"]):
         vocab.setdefault(token, len(vocab))
+    if kind == "bytes" and added and added[0][0].isspace():  # the vocabulary has the same runs, and they lose
+        for run in ["Ġ", "ĠĠ"]:
+            vocab.setdefault(run * 2, len(vocab))
+            if [run, run] not in form["model"]["merges"]:
+                form["model"]["merges"].append([run, run])
     form["model"].update(vocab=vocab, byte_fallback=kind == "llama", unk_token="<unk>" if kind == "llama" else None)
     tokenizer = Tokenizer.from_str(json.dumps(form))
     tokenizer.add_special_tokens([AddedToken(token, special=True, **{"normalized": False, **flags}) for token in ["<unk>", "<s>", "</s>"]])
@@ -293,7 +298,7 @@ def record(name, form, texts):
 
 def golden(first, count):
     for seed, one in enumerate(published()):
-        record(one[0], published_form(one), random_texts(seed, True) + ["<tool> <tool><tool", "cafe\u0301 café", "a  b    c", "tree trees"])
+        record(one[0], published_form(one), random_texts(seed, True) + ["<tool> <tool><tool", "cafe\u0301 café", "a  b    c", "tree     trees"])
     for seed in range(first, first + count):
         record(f"seed {seed}", random_form(seed, True), random_texts(seed, True))
 
