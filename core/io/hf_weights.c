@@ -296,13 +296,38 @@ static Status open_all(HfWeights *w, const char *file, Err *err)
     return open_named(w, file, err);
 }
 
+/* Says which weight files of the folder are none of the model's. */
+static void tell_others(const HfWeights *w)
+{
+    StringList files = {0};
+    Err ignored;
+    const char *other = NULL;
+    int64_t n = 0;
+    (void)list_folder(w->folder, &files, &ignored);
+    for (int64_t i = 0; i < files.count; i++) {
+        if (file_has_suffix(files.items[i], suffix) &&
+            place_of(w, files.items[i]) == w->names.count) {
+            other = other ? other : files.items[i];
+            n++;
+        }
+    }
+    if (n == 1)
+        log_info("%s: %s is not the model's and is left alone", w->folder, other);
+    else if (n > 1)
+        log_info("%s: %s and %lld more safetensors files are not the model's and are left alone",
+                 w->folder, other, (long long)n - 1);
+    string_list_clear(&files);
+}
+
 Status hf_weights_open(HfWeights **out, const char *folder, const char *file, Err *err)
 {
     HfWeights *w = xcalloc(1, sizeof *w);
     w->folder = xstrdup(folder);
     Status status = open_all(w, file, err);
     *out = status == STATUS_OK ? w : NULL;
-    if (status != STATUS_OK)
+    if (status == STATUS_OK)
+        tell_others(w);
+    else
         hf_weights_close(w);
     return status;
 }

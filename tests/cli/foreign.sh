@@ -67,5 +67,8 @@ said() { # text, command...
 check "import wants no file of its own" said "need no import" "$C" import run/model.h5 -o never.h5
 check "nor the folder of a run" said "run/model.h5" "$C" import run -o never.h5
 check "and names a pickle" said "pickle" "$C" import pytorch_model.bin -o never.h5
+cp lonely/model-00001-of-00003.safetensors hf/consolidated.safetensors
+check "import names what it leaves alone" said "consolidated.safetensors is not the model's" \
+    "$C" import hf -o hf.h5
 check "nothing was written" bash -c '! ls never* 2>/dev/null'
 exit $bad
