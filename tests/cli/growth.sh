@@ -102,6 +102,10 @@ warns() { # words, command...
 }
 check "tokens that repeat while others are never read" warns "stage 2 reads 1024 tokens of a.pack again while" \
     "$C" grow --plan start.yaml "${still[@]:0:12}" --data a.pack --dry-run
+quiet_in_other_rows() {
+    "$C" train --init one/model.h5 --row 20 --steps 4 --batch 4 --data a.pack -o other-rows 2>said && ! grep -F 'again while' said
+}
+check "but not for rows of another length" quiet_in_other_rows
 check "a small pack beside a large one" warns "of a.pack are never read; its share of the mixture" \
     "$C" train --layers 1 --tokens 4K "${still[@]:0:12}" --data a.pack:0.1 --data tiny.pack:0.9 -o tiny
 
