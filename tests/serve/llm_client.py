@@ -26,6 +26,7 @@ folder.mkdir(exist_ok=True)
   completion: true
 """)
 os.environ["LLM_USER_PATH"] = str(folder)
+os.environ["LLM_LOAD_PLUGINS"] = ""  # none but its own
 import llm  # noqa: E402
 
 checks = 0
