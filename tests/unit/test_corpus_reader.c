@@ -111,10 +111,10 @@ static void bad_lines_and_documents_are_left_out(void **state)
     (void)state;
     CorpusSkips skips = {0};
     CorpusOptions options = {.field = "text", .skips = &skips};
-    const char *path = folder_put("s.jsonl",
-                                  "{\"text\":\"a\"}\nnot json\n\n{\"text\":1}\n{\"body\":\"b\"}\n"
-                                  "{\"text\":\"\\x\"}\n\0\0\n{\"text\":\"z\"}\n{\"text\":\"cut",
-                                  103);
+    static const char lines[] = "{\"text\":\"a\"}\nnot json\n\n{\"text\":1}\n{\"body\":\"b\"}\n"
+                                "{\"text\":\"\\x\"}\n\0\0\n{\"text\":\"z\"}\n{\"text\":\"cut";
+    static const char documents[] = "one\fbad \xff\fb\0d\ftwo";
+    const char *path = folder_put("s.jsonl", lines, sizeof lines - 1);
     char *got = read_with(path, &options);
     assert_string_equal(got, "a|z|");
     free(got);
@@ -122,7 +122,7 @@ static void bad_lines_and_documents_are_left_out(void **state)
     assert_int_equal(skips.documents, 0);
     assert_non_null(strstr(skips.first.text, "s.jsonl:2: not JSON"));
     skips = (CorpusSkips){0};
-    got = read_with(folder_put("s.txt", "one\fbad \xff\fb\0d\ftwo", 17), &options);
+    got = read_with(folder_put("s.txt", documents, sizeof documents - 1), &options);
     assert_string_equal(got, "one|two|");
     free(got);
     assert_int_equal(skips.documents, 2);
