@@ -45,7 +45,7 @@ static bool is_script(const char *name, size_t length)
 }
 
 /* \p{...} or \P{...} at `text`; returns its length. */
-static size_t put_property(StrBuf *out, const char *text, size_t length)
+static size_t put_property(StrBuf *out, const char *text, size_t length, RegexScripts scripts)
 {
     const char *close = memchr(text, '}', length);
     if (length < 4 || text[2] != '{' || !close || close - text > NAME_MAX_LENGTH) {
@@ -55,14 +55,15 @@ static size_t put_property(StrBuf *out, const char *text, size_t length)
     const char *name = text + 3 + (text[3] == '^');
     size_t whole = (size_t)(close - text) + 1;
     strbuf_append(out, text, (size_t)(name - text));
-    if (is_script(name, (size_t)(close - name)))
+    if (scripts == SCRIPTS_ALONE && is_script(name, (size_t)(close - name)))
         strbuf_puts(out, "sc:");
     strbuf_append(out, name, (size_t)(close - name) + 1);
     return whole;
 }
 
 /* An escape at `text`; returns its length, 0 when PCRE2 has no word for it. */
-static size_t put_escape(StrBuf *out, const char *text, size_t length, bool in_class)
+static size_t put_escape(StrBuf *out, const char *text, size_t length, bool in_class,
+                         RegexScripts scripts)
 {
     switch (text[1]) {
     case 's':
@@ -84,7 +85,7 @@ static size_t put_escape(StrBuf *out, const char *text, size_t length, bool in_c
         return 0;
     case 'p':
     case 'P':
-        return put_property(out, text, length);
+        return put_property(out, text, length, scripts);
     default:
         strbuf_append(out, text, 2);
         return 2;
@@ -92,13 +93,13 @@ static size_t put_escape(StrBuf *out, const char *text, size_t length, bool in_c
 }
 
 /* Writes the pattern for PCRE2; false where it has no form for it. */
-static bool translate(StrBuf *out, const char *pattern, size_t length)
+static bool translate(StrBuf *out, const char *pattern, size_t length, RegexScripts scripts)
 {
     bool in_class = false;
     size_t class_start = 0;
     for (size_t i = 0; i < length;) {
         if (pattern[i] == '\\' && i + 1 < length) {
-            size_t taken = put_escape(out, pattern + i, length - i, in_class);
+            size_t taken = put_escape(out, pattern + i, length - i, in_class, scripts);
             if (taken == 0)
                 return false;
             i += taken;
@@ -152,13 +153,26 @@ static Regex *compile(const StrBuf *text, Err *err)
     return regex;
 }
 
-Regex *regex_new(const char *pattern, size_t length, Err *err)
+bool regex_names_script(const char *pattern)
+{
+    for (const char *at = pattern; (at = strchr(at, '\\')); at += 2) {
+        if (at[1] == '\0')
+            break;
+        const char *close = at[1] == 'p' || at[1] == 'P' ? strchr(at, '}') : NULL;
+        const char *name = at + 3 + (at[2] == '{' && at[3] == '^');
+        if (close && at[2] == '{' && close > name && is_script(name, (size_t)(close - name)))
+            return true;
+    }
+    return false;
+}
+
+Regex *regex_new(const char *pattern, size_t length, RegexScripts scripts, Err *err)
 {
     StrBuf text = {0};
     Regex *regex = NULL;
     if (length == 0)
         err_set(err, "the pre-tokenizer pattern is empty");
-    else if (!translate(&text, pattern, length))
+    else if (!translate(&text, pattern, length, scripts))
         err_set(err,
                 "the pre-tokenizer pattern \"%.*s\" is not supported: it has a class inside a "
                 "class, or an escape that is Oniguruma's alone",

@@ -13,9 +13,15 @@
 typedef struct Regex Regex;
 typedef struct RegexWork RegexWork; /* belongs to one thread */
 
+/* Names of scripts: the script alone, as Oniguruma has it, or with its extensions, as PCRE2 has it.
+ */
+typedef enum RegexScripts { SCRIPTS_ALONE, SCRIPTS_EXTENDED } RegexScripts;
+
 /* NULL, and a sentence with the place, when the pattern does not compile, or means something that
  * PCRE2 cannot say. */
-Regex *regex_new(const char *pattern, size_t length, Err *err);
+Regex *regex_new(const char *pattern, size_t length, RegexScripts scripts, Err *err);
+/* Whether \\p{...} names a script in it. */
+bool regex_names_script(const char *pattern);
 /* The text itself, whatever its characters. */
 Regex *regex_new_literal(const char *text, Err *err);
 void regex_free(Regex *regex);

@@ -71,7 +71,7 @@ static Status add_stage(Splitter *splitter, Stage stage, Err *err)
 static Status add_pattern(Splitter *splitter, const char *pattern, size_t length, Stage stage,
                           Err *err)
 {
-    stage.regex = regex_new(pattern, length, err);
+    stage.regex = regex_new(pattern, length, SCRIPTS_EXTENDED, err);
     return stage.regex ? add_stage(splitter, stage, err) : STATUS_FAIL;
 }
 

@@ -7,7 +7,8 @@
  * made.
  *
  * Patterns mean what they mean in Oniguruma, for which they were written: \s is Unicode's
- * White_Space, \w has marks, names of scripts are the scripts themselves. What PCRE2 cannot say is
+ * White_Space, \w has marks, and in steps names of scripts are the scripts alone (in lines of
+ * patterns, which our own vocabularies have, with their extensions). What PCRE2 cannot say is
  * refused: a class inside a class.
  *
  * A Splitter is read-only and may be shared by threads; a SplitterWork belongs to one thread. */

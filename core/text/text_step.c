@@ -42,7 +42,7 @@ Regex *text_step_pattern(const json_t *step, Err *err)
     const json_t *regex = json_object_get(pattern, "Regex");
     const char *literal = json_string_value(json_object_get(pattern, "String"));
     if (json_is_string(regex))
-        return regex_new(json_string_value(regex), json_string_length(regex), err);
+        return regex_new(json_string_value(regex), json_string_length(regex), SCRIPTS_ALONE, err);
     if (literal && *literal)
         return regex_new_literal(literal, err);
     err_set(err, "a %.60s without a pattern", text_step_type(step));

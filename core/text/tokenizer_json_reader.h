@@ -7,6 +7,9 @@
 #include "core/text/tokenizer.h"
 #include "core/text/utf8.h"
 
+/* A comment before patterns of ours that name scripts: they mean their extensions, too. */
+#define EXTENDED_SCRIPTS "(?#scripts with extensions)"
+
 typedef struct JsonReader {
     json_t *root;
     json_t *vocab; /* borrowed from root */

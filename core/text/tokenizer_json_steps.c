@@ -124,6 +124,11 @@ static bool plain_step(const JsonReader *reader, const json_t *step, StrBuf *lin
     const char *literal = json_string_value(json_object_get(pattern, "String"));
     if (strcmp(type, "Split") != 0 || (!regex && !literal) || !*(regex ? regex : literal))
         return false;
+    bool ours = regex && strncmp(regex, EXTENDED_SCRIPTS, strlen(EXTENDED_SCRIPTS)) == 0;
+    if (ours)
+        regex += strlen(EXTENDED_SCRIPTS);
+    else if (regex && regex_names_script(regex)) /* a line of a pattern would mean more by them */
+        return false;
     if (regex)
         add_line(reader, lines, regex);
     else

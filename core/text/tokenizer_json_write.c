@@ -8,6 +8,7 @@
 #include "core/text/token_roles.h"
 #include "core/text/tokenizer_impl.h"
 #include "core/text/tokenizer_json.h"
+#include "core/text/tokenizer_json_reader.h"
 #include "core/text/utf8.h"
 
 typedef struct Writer {
@@ -215,7 +216,11 @@ static void put_splits(const Writer *writer)
     for (const char *line = writer->spec->pattern; line;) {
         size_t length = strcspn(line, "\n");
         strbuf_puts(writer->out, "{\"type\":\"Split\",\"pattern\":{\"Regex\":");
-        put_string(writer->out, line, (int64_t)length);
+        char *one = xstrndup(line, length);
+        char *marked = xasprintf("%s%s", regex_names_script(one) ? EXTENDED_SCRIPTS : "", one);
+        put_string(writer->out, marked, (int64_t)strlen(marked));
+        free(marked);
+        free(one);
         strbuf_puts(writer->out, "},\"behavior\":\"Isolated\",\"invert\":false}");
         line = line[length] ? line + length + 1 : NULL;
         if (line)

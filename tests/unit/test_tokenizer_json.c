@@ -133,7 +133,7 @@ static void build_spec(TokenizerSpec *spec, int form)
     if (form == 0)
         spec_merge(spec, a, spec_find(spec, "", 1));
     if (form < 2)
-        spec->pattern = xstrdup(" ?\\p{L}+\n[^\"\\\\]+");
+        spec->pattern = xstrdup(" ?[\\p{L}\\p{Han}]+\n[^\"\\\\]+");
     spec->ignore_merges = form == 1;
     spec->nfc = form > 0;
 }
