@@ -250,6 +250,11 @@ Status gguf_roles_read(const GgufFile *file, TokenizerSpec *spec, Err *err)
         spec->chat_template = NULL;
         TRY(gguf_get_text(file, "tokenizer.chat_template", &spec->chat_template, err));
     }
+    if (gguf_find(file, "tokenizer.chat_template.tool_use")) {
+        free(spec->tool_template);
+        spec->tool_template = NULL;
+        TRY(gguf_get_text(file, "tokenizer.chat_template.tool_use", &spec->tool_template, err));
+    }
     return STATUS_OK;
 }
 

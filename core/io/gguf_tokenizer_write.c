@@ -206,6 +206,8 @@ static void put_specials(GgufWriter *writer, const TokenizerSpec *spec)
     gguf_put_bool(writer, "tokenizer.ggml.add_space_prefix", prefix);
     if (spec->chat_template)
         gguf_put_text(writer, "tokenizer.chat_template", spec->chat_template);
+    if (spec->tool_template)
+        gguf_put_text(writer, "tokenizer.chat_template.tool_use", spec->tool_template);
 }
 
 /* How names of added tokens are found has no place in the format. */

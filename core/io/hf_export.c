@@ -252,8 +252,9 @@ static Status write_small_files(const ExportJob *job, const Tokenizer *tokenizer
     name_token(tokenizer, names, "eos_token", spec->eos);
     name_token(tokenizer, names, "unk_token", spec->unk);
     name_token(tokenizer, names, "pad_token", spec->pad);
-    if (spec->chat_template)
-        json_object_set_new(names, "chat_template", json_string(spec->chat_template));
+    json_t *templates = hf_chat_template_json(spec);
+    if (templates)
+        json_object_set_new(names, "chat_template", templates);
     TRY(write_json(job, "tokenizer_config.json", names, err));
     return write_json(job, "generation_config.json", hf_generation_json(tokenizer), err);
 }

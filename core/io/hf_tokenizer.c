@@ -34,7 +34,7 @@ Status hf_read_json(const char *folder, const char *name, json_t **out, char **p
 
 /* What the files of a folder say; each is NULL where there is no such file. */
 typedef struct Stated {
-    json_t *tokenizer, *map, *config, *generation;
+    json_t *tokenizer, *map, *config, *generation, *chat;
 } Stated;
 
 static Status stated_read(Stated *stated, const char *folder, Err *err)
@@ -45,7 +45,8 @@ static Status stated_read(Stated *stated, const char *folder, Err *err)
     } files[] = {{"tokenizer_config.json", &stated->tokenizer},
                  {"special_tokens_map.json", &stated->map},
                  {"config.json", &stated->config},
-                 {"generation_config.json", &stated->generation}};
+                 {"generation_config.json", &stated->generation},
+                 {"chat_template.json", &stated->chat}};
     *stated = (Stated){0};
     Status status = STATUS_OK;
     for (size_t i = 0; i < sizeof files / sizeof *files && status == STATUS_OK; i++) {
@@ -62,6 +63,7 @@ static void stated_clear(Stated *stated)
     json_decref(stated->map);
     json_decref(stated->config);
     json_decref(stated->generation);
+    json_decref(stated->chat);
 }
 
 /* The token whose text the tokenizer's files give a role: a text, or an object with the text as
@@ -147,40 +149,78 @@ static void read_roles(const Stated *stated, TokenizerSpec *spec)
 /* ---- the chat template ------------------------------------------------------------------------
  */
 
-/* The template, or the one named "default" of several. */
-static const char *chat_template_in(const json_t *json)
+/* The template of this name among several: a list of names and templates, or an object. */
+static const char *named_template(const json_t *value, const char *name)
 {
-    const json_t *value = json_object_get(json, "chat_template"), *one;
     size_t i;
+    json_t *one;
     json_array_foreach(value, i, one)
     {
-        const char *name = json_string_value(json_object_get(one, "name"));
-        if (name && strcmp(name, "default") == 0)
+        const char *is = json_string_value(json_object_get(one, "name"));
+        if (is && strcmp(is, name) == 0)
             return json_string_value(json_object_get(one, "template"));
     }
-    return json_string_value(value);
+    return json_string_value(json_object_get(value, name));
 }
 
-/* Newer folders keep it in a file of its own. */
-static Status read_chat_template(const char *folder, const Stated *stated, TokenizerSpec *spec,
-                                 Err *err)
+static void set_template(char **field, const char *jinja)
 {
-    const char *jinja = chat_template_in(stated->tokenizer);
+    if (!jinja)
+        return;
+    free(*field);
+    *field = xstrdup(jinja);
+}
+
+/* One template, or several with names, of which two are known. */
+static void take_templates(const json_t *value, TokenizerSpec *spec)
+{
+    set_template(&spec->chat_template, json_is_string(value) ? json_string_value(value)
+                                                             : named_template(value, "default"));
+    set_template(&spec->tool_template, named_template(value, "tool_use"));
+}
+
+/* A template in a file of its own, which goes before what other files say. */
+static Status read_template_file(const char *folder, const char *name, char **field, Err *err)
+{
+    char *path = file_join(folder, name);
     Status status = STATUS_OK;
-    if (jinja)
-        spec->chat_template = xstrdup(jinja);
-    char *path = file_join(folder, "chat_template.jinja");
     if (file_exists(path)) {
         StrBuf content = {0};
         status = file_read(path, JSON_LIMIT, &content, err);
         if (status == STATUS_OK && content.size > 0 &&
             memchr(content.data, '\0', (size_t)content.size))
             status = err_set(err, "%s holds a zero byte", path);
-        free(spec->chat_template);
-        spec->chat_template = strbuf_detach(&content);
+        if (status == STATUS_OK)
+            set_template(field, content.data ? content.data : "");
+        strbuf_clear(&content);
     }
     free(path);
     return status;
+}
+
+/* Older folders keep it in tokenizer_config.json, those of models with pictures in
+ * chat_template.json, newer ones in files of their own. */
+static Status read_chat_template(const char *folder, const Stated *stated, TokenizerSpec *spec,
+                                 Err *err)
+{
+    take_templates(json_object_get(stated->tokenizer, "chat_template"), spec);
+    take_templates(json_object_get(stated->chat, "chat_template"), spec);
+    TRY(read_template_file(folder, "chat_template.jinja", &spec->chat_template, err));
+    return read_template_file(folder, "additional_chat_templates/tool_use.jinja",
+                              &spec->tool_template, err);
+}
+
+json_t *hf_chat_template_json(const TokenizerSpec *spec)
+{
+    if (!spec->tool_template)
+        return spec->chat_template ? json_string(spec->chat_template) : NULL;
+    json_t *list = json_array();
+    if (spec->chat_template)
+        json_array_append_new(
+            list, json_pack("{s:s, s:s}", "name", "default", "template", spec->chat_template));
+    json_array_append_new(
+        list, json_pack("{s:s, s:s}", "name", "tool_use", "template", spec->tool_template));
+    return list;
 }
 
 Status hf_tokenizer_read(const char *folder, const char *path, TokenizerSpec *spec, Err *err)

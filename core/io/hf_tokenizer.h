@@ -17,6 +17,10 @@ Status hf_tokenizer_read(const char *folder, const char *path, TokenizerSpec *sp
  * the `*path` to it, also when this fails. */
 Status hf_read_json(const char *folder, const char *name, json_t **out, char **path, Err *err);
 
+/* The member "chat_template" of tokenizer_config.json: a text, or a list where there are two; NULL
+ * where there is none. The caller owns it. */
+json_t *hf_chat_template_json(const TokenizerSpec *spec);
+
 /* generation_config.json: the tokens that begin, end and pad. The caller owns it. */
 json_t *hf_generation_json(const Tokenizer *tokenizer);
 

@@ -50,6 +50,8 @@ Status tokenizer_put(ContainerWriter *writer, const TokenizerSpec *spec, Err *er
     json_object_set_new(json, "name", json_string(spec->name ? spec->name : ""));
     if (spec->chat_template)
         json_object_set_new(json, "chat_template", json_string(spec->chat_template));
+    if (spec->tool_template)
+        json_object_set_new(json, "tool_template", json_string(spec->tool_template));
     if (spec->n_ends)
         json_object_set_new(json, "ends", ends_json(spec));
     Status status = container_put_json(writer, "/tokenizer/spec", json, err);
@@ -148,6 +150,7 @@ static Status read_settings(const json_t *json, const char *where, TokenizerSpec
     TRY(read_text(json, "normalizer", where, &spec->normalizer, err));
     TRY(read_text(json, "pre_tokenizer", where, &spec->pre_tokenizer, err));
     TRY(read_text(json, "chat_template", where, &spec->chat_template, err));
+    TRY(read_text(json, "tool_template", where, &spec->tool_template, err));
     TRY(get_id(json, "pad", where, &spec->pad, err));
     TRY(get_id(json, "bos", where, &spec->bos, err));
     TRY(get_id(json, "eos", where, &spec->eos, err));

@@ -45,22 +45,37 @@ static bool shows_arguments(const char *text)
            (strstr(text, "{\"cambium\": \"probe\"}") || strstr(text, "{\"cambium\":\"probe\"}"));
 }
 
-static json_t *call_message(json_t *arguments)
+/* An answer that calls a tool; without a content when `content` is NULL. */
+static json_t *call_message(json_t *arguments, const char *content)
 {
-    return json_pack("{s:s, s:s, s:[{s:s, s:s, s:{s:s, s:o}}]}", "role", "assistant", "content", "",
-                     "tool_calls", "id", "cambium01", "type", "function", "function", "name",
-                     "cambium", "arguments", arguments);
+    return json_pack("{s:s, s:s?, s:[{s:s, s:s, s:{s:s, s:o}}]}", "role", "assistant", "content",
+                     content, "tool_calls", "id", "cambium01", "type", "function", "function",
+                     "name", "cambium", "arguments", arguments);
 }
 
 bool chat_probe_objects(const ChatTemplate *chat)
 {
-    char *text =
-        probe(chat, json_string("cambium"), call_message(json_string("{\"cambium\": \"probe\"}")));
-    char *object =
-        probe(chat, json_string("cambium"), call_message(json_pack("{s:s}", "cambium", "probe")));
+    char *text = probe(chat, json_string("cambium"),
+                       call_message(json_string("{\"cambium\": \"probe\"}"), ""));
+    char *object = probe(chat, json_string("cambium"),
+                         call_message(json_pack("{s:s}", "cambium", "probe"), ""));
     bool wants = object && !shows_arguments(text) && !same(text, object);
     free(text);
     free(object);
+    return wants;
+}
+
+bool chat_probe_content(const ChatTemplate *chat)
+{
+    bool object = chat->takes_calls_as_objects;
+    char *texts[2];
+    for (int i = 0; i < 2; i++) {
+        json_t *arguments = object ? json_object() : json_string("{}");
+        texts[i] = probe(chat, json_string("cambium"), call_message(arguments, i ? "" : NULL));
+    }
+    bool wants = !texts[0] && texts[1];
+    free(texts[0]);
+    free(texts[1]);
     return wants;
 }
 
@@ -137,6 +152,8 @@ static void adapt(const ChatTemplate *chat, json_t *message)
     json_t *joined = json_is_array(content) && !chat->takes_parts ? joined_parts(content) : NULL;
     if (joined)
         json_object_set_new(message, "content", joined);
+    if (chat->wants_content && (!content || json_is_null(content)))
+        json_object_set_new(message, "content", json_string(""));
     if (!json_is_array(calls) || !chat->takes_calls_as_objects)
         return;
     json_t *list = json_array();

@@ -8,6 +8,8 @@
 bool chat_probe_parts(const ChatTemplate *chat);
 /* Arguments of calls show as JSON when they are objects, and not when they are JSON texts. */
 bool chat_probe_objects(const ChatTemplate *chat);
+/* A message that only calls tools fails without a content, and does not with an empty one. */
+bool chat_probe_content(const ChatTemplate *chat);
 /* The first control token behind an assistant's words, or -1. */
 int32_t chat_probe_end(const ChatTemplate *chat, const Tokenizer *tokenizer);
 

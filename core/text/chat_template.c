@@ -48,22 +48,28 @@ static Status parse_named(ChatTemplate *chat, const char *name, Err *err)
     return STATUS_OK;
 }
 
-/* The model's own; one that cannot be parsed becomes the problem. */
+/* One that cannot be parsed becomes the problem. */
+static void parse_source(const char *source, JinjaTemplate **out, char **problem)
+{
+    Err why;
+    if (jinja_parse(out, source, (int64_t)strlen(source), &why) != STATUS_OK)
+        *problem = xasprintf("the model's chat template cannot be run: %s; --chat-template names "
+                             "another (%s, or a file)",
+                             why.text, chat_style_names());
+}
+
 static Status parse_own(ChatTemplate *chat, const TokenizerSpec *spec, Err *err)
 {
-    const char *source = spec->chat_template;
-    Err why;
-    if (!source)
+    if (!spec->chat_template)
         return err_set(err,
                        "the model has no chat template; if it was trained to converse, say in "
                        "which form with --chat-template (%s, or a file)",
                        chat_style_names());
     chat->name = xstrdup("own");
-    chat->knows_developer = strstr(source, "developer") != NULL;
-    if (jinja_parse(&chat->program, source, (int64_t)strlen(source), &why) != STATUS_OK)
-        chat->problem = xasprintf("the model's chat template cannot be run: %s; --chat-template "
-                                  "names another (%s, or a file)",
-                                  why.text, chat_style_names());
+    chat->knows_developer = strstr(spec->chat_template, "developer") != NULL;
+    parse_source(spec->chat_template, &chat->program, &chat->problem);
+    if (spec->tool_template)
+        parse_source(spec->tool_template, &chat->tools_program, &chat->tools_problem);
     return STATUS_OK;
 }
 
@@ -105,6 +111,7 @@ Status chat_template_init(ChatTemplate *out, const Tokenizer *tokenizer, const c
     if (out->program) {
         out->takes_parts = chat_probe_parts(out);
         out->takes_calls_as_objects = chat_probe_objects(out);
+        out->wants_content = chat_probe_content(out);
         out->end = chat_probe_end(out, tokenizer);
     }
     return STATUS_OK;
@@ -117,6 +124,7 @@ void chat_template_clear(ChatTemplate *chat)
     json_decref(chat->own);
     free(chat->name);
     free(chat->problem);
+    free(chat->tools_problem);
     *chat = (ChatTemplate){.end = -1};
 }
 
@@ -142,12 +150,14 @@ Status chat_render_request(const ChatTemplate *chat, const ChatRequest *request,
 {
     json_t *variables;
     *out = (JinjaOutput){0};
-    if (chat->problem)
-        return err_set(err, "%s", chat->problem);
+    const char *problem =
+        request->tools && chat->tools_problem ? chat->tools_problem : chat->problem;
+    bool tools = request->tools && chat->tools_program;
+    if (problem && !tools)
+        return err_set(err, "%s", problem);
     TRY(chat_request_variables(request, &variables, err));
     JinjaInput input = {
         .variables = variables, .own = chat->own, .roles = roles, .now = request->now};
-    bool tools = request->tools && chat->tools_program;
     Status status = jinja_render(tools ? chat->tools_program : chat->program, &input, out, err);
     json_decref(variables);
     if (status != STATUS_OK)

@@ -23,10 +23,12 @@ typedef struct ChatTemplate {
     JinjaTemplate *tools_program; /* for conversations with tools; NULL: `program` */
     char *name;                   /* of the style or file; "own": the model's */
     char *problem;                /* why it cannot be run, or NULL */
+    char *tools_problem;          /* the same of that for tools */
     json_t *own;                  /* the variables that are no message's: bos_token ... */
     int32_t end;                  /* the token that ends an answer, or -1 */
     bool takes_parts;             /* contents may be lists of parts */
     bool takes_calls_as_objects;  /* a call's arguments are wanted as an object, not as its JSON */
+    bool wants_content;           /* a message that only calls tools must have a content */
     bool knows_developer;         /* the role "developer" is one of its own */
 } ChatTemplate;
 
@@ -72,9 +74,9 @@ Status chat_encode_request(const ChatTemplate *chat, const Tokenizer *tokenizer,
                            const ChatRequest *request, IdList *out, Err *err);
 
 /* The messages of a client as this template wants them, a new array: the text of parts alone where
- * it takes no lists of parts, arguments of calls as objects where it wants those (clients send them
- * as JSON texts), "system" for "developer" where it does not know that role. Everything else as it
- * is. */
+ * it takes no lists of parts, an empty content where one is needed, arguments of calls as objects
+ * where it wants those (clients send them as JSON texts), "system" for "developer" where it does
+ * not know that role. Everything else as it is. */
 json_t *chat_adapt_messages(const ChatTemplate *chat, const json_t *messages);
 
 /* Plain messages as an array, which the caller owns. */

@@ -78,18 +78,23 @@ bool token_role_is_mark(const char *text, int64_t bytes)
     return false;
 }
 
+static bool is_within(const char *jinja, const char *text, int64_t bytes)
+{
+    return jinja && memmem(jinja, strlen(jinja), text, (size_t)bytes);
+}
+
 bool *token_roles_control(const TokenizerSpec *spec)
 {
     bool *control = xcalloc((size_t)spec->n_tokens, sizeof *control);
-    const char *jinja = spec->chat_template ? spec->chat_template : "";
     for (int64_t id = 0; id < spec->n_tokens; id++) {
         const char *text;
         int64_t bytes = text_of(spec, id, &text);
         control[id] = spec->types[id] == TOKEN_SPECIAL;
         if (spec->types[id] == TOKEN_ADDED)
-            control[id] = id == spec->pad || id == spec->unk || is_written_as_mark(text, bytes) ||
-                          (token_role_is_mark(text, bytes) &&
-                           memmem(jinja, strlen(jinja), text, (size_t)bytes));
+            control[id] =
+                id == spec->pad || id == spec->unk || is_written_as_mark(text, bytes) ||
+                (token_role_is_mark(text, bytes) && (is_within(spec->chat_template, text, bytes) ||
+                                                     is_within(spec->tool_template, text, bytes)));
     }
     const int32_t roles[] = {spec->bos, spec->eos};
     for (int i = 0; i < 2; i++)

@@ -24,6 +24,7 @@ void tokenizer_spec_clear(TokenizerSpec *spec)
     free(spec->pattern);
     free(spec->name);
     free(spec->chat_template);
+    free(spec->tool_template);
     *spec = (TokenizerSpec){.pad = -1, .bos = -1, .eos = -1, .unk = -1};
 }
 

@@ -73,6 +73,7 @@ typedef struct TokenizerSpec {
     int64_t n_ends;
     char *name;          /* "cambium", "bvv241-2-3", ... */
     char *chat_template; /* the Jinja program that the model came with, or NULL */
+    char *tool_template; /* another one for conversations with tools, or NULL */
 } TokenizerSpec;
 
 void tokenizer_spec_clear(TokenizerSpec *spec);

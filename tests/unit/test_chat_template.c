@@ -244,6 +244,94 @@ static void contents_are_plain_text(void **state)
     tokenizer_free(t);
 }
 
+/* ---- clients --------------------------------------------------------------------------------- */
+
+/* What the template makes of a client's messages. */
+static void assert_adapted(const char *jinja, const char *messages, const char *want)
+{
+    Err err = {.text = ""};
+    ChatTemplate chat;
+    JinjaOutput out;
+    Tokenizer *t = tokenizer_with("<s>", "</s>", jinja);
+    json_t *json = json_loads(messages, 0, NULL);
+    assert_non_null(json);
+    ASSERT_OK(chat_template_init(&chat, t, NULL, &err));
+    json_t *adapted = chat_adapt_messages(&chat, json);
+    ChatRequest request = {.messages = adapted};
+    if (chat_render_request(&chat, &request, &out, &err) != STATUS_OK)
+        fail_msg("%s: %s", jinja, err.text);
+    assert_string_equal(out.text.data, want);
+    jinja_output_clear(&out);
+    json_decref(adapted);
+    json_decref(json);
+    chat_template_clear(&chat);
+    tokenizer_free(t);
+}
+
+#define EACH(inner) "{% for m in messages %}" inner "{% endfor %}"
+
+static void messages_are_brought_into_the_form_that_is_read(void **state)
+{
+    (void)state;
+    static const char parts[] =
+        "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},"
+        "{\"type\":\"text\",\"text\":\"b\"}]}]";
+    assert_adapted(EACH("{{ '<' + m.content + '>' }}"), parts, "<ab>");
+    assert_adapted(EACH("{{ m.content }}"), parts, "ab");
+    assert_adapted(EACH("{% if m.content is string %}{{ m.content }}{% else %}"
+                        "{% for p in m.content %}{{ p.text }}{{ '|' if not loop.last }}{% endfor %}"
+                        "{% endif %}"),
+                   parts, "a|b");
+    static const char developer[] = "[{\"role\":\"developer\",\"content\":\"d\"}]";
+    assert_adapted(EACH("{{ m.role }}"), developer, "system");
+    assert_adapted(EACH("{{ m.role }}{% if m.role == 'developer' %}!{% endif %}"), developer,
+                   "developer!");
+    static const char call[] =
+        "[{\"role\":\"user\",\"content\":\"u\"},{\"role\":\"assistant\",\"content\":null,"
+        "\"tool_calls\":[{\"id\":\"x\",\"type\":\"function\",\"function\":"
+        "{\"name\":\"f\",\"arguments\":\"{\\\"k\\\": 1}\"}}]}]";
+    assert_adapted(EACH("{{ '<' + m.content + '>' }}"), call, "<u><>");
+    assert_adapted(EACH("{{ m.content is defined }}"), call, "TrueFalse");
+    assert_adapted(
+        EACH("{% for c in m.tool_calls %}{{ c.function.arguments | tojson }}{% endfor %}"), call,
+        "{\"k\": 1}");
+    assert_adapted(EACH("{% for c in m.tool_calls %}{{ c.function.arguments }}{% endfor %}"), call,
+                   "{\"k\": 1}");
+    assert_adapted(EACH("{% for c in m.tool_calls %}{% for k, v in c.function.arguments | items %}"
+                        "{{ k }}={{ v }}{% endfor %}{% endfor %}"),
+                   call, "k=1");
+    assert_adapted(EACH("{% for c in m.tool_calls %}{% if c.function.arguments is string %}"
+                        "{{ c.function.arguments }}{% else %}{{ c.function.arguments | tojson }}"
+                        "{% endif %}!{% endfor %}"),
+                   call, "{\"k\": 1}!");
+}
+
+/* What follows an answer ends it; marks that only look alike do not. */
+static void turns_end_where_the_template_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *jinja;
+        bool ends;
+    } cases[] = {
+        {EACH("{{ m.role }}{{ m.content }}</s>"), true},
+        {EACH("{{ m.content | trim ~ '\n' ~ eos_token }}"), true},
+        {EACH("{{ '<' ~ '/s>' ~ m.content }}"), false},
+        {EACH("{{ m.content }}") "</s>", true},
+        {EACH("{% if m.role == 'user' %}</s>{% endif %}{{ m.content }}"), false},
+        {"{{ raise_exception('no') }}", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Err err;
+        ChatTemplate chat;
+        Tokenizer *t = tokenizer_with("<s>", "</s>", cases[i].jinja);
+        ASSERT_OK(chat_template_init(&chat, t, NULL, &err));
+        assert_int_equal(chat_template_end(&chat), cases[i].ends ? tokenizer_spec(t)->eos : -1);
+        chat_template_clear(&chat);
+        tokenizer_free(t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +340,8 @@ int main(void)
         cmocka_unit_test(unknown_templates_are_refused),
         cmocka_unit_test(all_names_are_styles),
         cmocka_unit_test(contents_are_plain_text),
+        cmocka_unit_test(messages_are_brought_into_the_form_that_is_read),
+        cmocka_unit_test(turns_end_where_the_template_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
