@@ -1,5 +1,6 @@
 /* Templates are rendered as jinja2 renders them, or refused as it refuses them; the output knows
  * what the template did not write; nothing runs or grows without end. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -265,12 +266,52 @@ static void errors_name_the_line(void **state)
     json_decref(variables);
 }
 
+/* ---- threads --------------------------------------------------------------------------------- */
+
+static const char shared_source[] =
+    "{% for i in range(20) %}{{ 'abc' ~ i }}{{ 'x' + s }}{% endfor %}";
+
+static void *render_alone(void *program)
+{
+    Err err;
+    JinjaOutput out;
+    json_t *variables = json_pack("{s:s}", "s", "y");
+    JinjaInput input = {.variables = variables};
+    Status status = jinja_render(program, &input, &out, &err);
+    json_decref(variables);
+    char *text = status == STATUS_OK ? strbuf_detach(&out.text) : NULL;
+    jinja_output_clear(&out);
+    return text;
+}
+
+/* A template is run by several threads at once; none writes into what they share. */
+static void threads_share_a_template(void **state)
+{
+    (void)state;
+    Err err;
+    JinjaTemplate *program;
+    ASSERT_OK(jinja_parse(&program, shared_source, sizeof shared_source - 1, &err));
+    pthread_t threads[4];
+    void *texts[4];
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, render_alone, program), 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_join(threads[i], &texts[i]), 0);
+    for (int i = 0; i < 4; i++) {
+        assert_non_null(texts[i]);
+        assert_string_equal(texts[i], texts[0]);
+    }
+    for (int i = 0; i < 4; i++)
+        free(texts[i]);
+    jinja_free(program);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_are_those_of_jinja2), cmocka_unit_test(output_knows_who_wrote_it),
         cmocka_unit_test(roles_are_trusted),         cmocka_unit_test(nothing_grows_without_end),
-        cmocka_unit_test(errors_name_the_line),
+        cmocka_unit_test(errors_name_the_line),      cmocka_unit_test(threads_share_a_template),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,6 +35,7 @@ static JinjaNode *parse_strings(Parser *p)
     for (; p->token->kind == LEX_STRING; p->token++)
         build_text(&build, p->token->value.text);
     node->value = jinja_of_text(build_done(&build));
+    node->value.text->room = NULL; /* renderings share it: none may go on writing behind it */
     return node;
 }
 
