@@ -28,9 +28,13 @@ static char *exported, *saved; /* folders of folders */
 
 static void give_hash(Substrate *substrate)
 {
+    Err err;
     const Tensor *table = &substrate->table;
-    Sha256 hash = table_hash(table->data, table->dtype, tensor_count(table));
+    void *values = xmalloc(tensor_bytes(table));
+    ASSERT_OK(device_download(tiny_device(), table, values, &err));
+    Sha256 hash = table_hash(values, table->dtype, tensor_count(table));
     hash_text(&hash, substrate->hash);
+    free(values);
 }
 
 /* ---- models ---------------------------------------------------------------------------------- */
