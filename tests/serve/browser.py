@@ -225,7 +225,8 @@ def going_on(b, turns):
     b.press("Continue")
     b.answered()
     after = b.evaluate(LAST)
-    check("and goes on where it ends", after.startswith(before) and len(after) > len(before), [before[-40:], after[-80:]])
+    check("and goes on where it ends", after.startswith(before) and len(after) > len(before),
+          [before[-40:], after[-80:], b.evaluate("document.querySelector('.error')?.textContent"), b.evaluate(NEWEST)])
     check("in the same turn", b.evaluate("document.querySelectorAll('.turn').length") == turns)
     return after
 
