@@ -24,7 +24,7 @@
 #include "tests/support/tiny_model.h"
 
 static TokenizerSpec spec;
-static char *exported, *saved; /* folders of folders */
+static char *exported, *saved, *made; /* folders of folders */
 
 static void give_hash(Substrate *substrate)
 {
@@ -216,14 +216,15 @@ static void assert_same(const char *name, const char *first, const char *second)
     free(other);
 }
 
-/* Runs the script; skips where the Python packages are missing. */
-static void run_python(const char *arguments)
+/* Runs the script with arguments, which are taken; skips where the Python packages are missing. */
+static void run_python(char *arguments)
 {
     const char *python = getenv("PYTHON");
     char *command = xasprintf("%s tests/golden/check_hf_round_trip.py %s",
                               python ? python : "python3", arguments);
     int result = system(command);
     free(command);
+    free(arguments);
     assert_true(WIFEXITED(result));
     if (WEXITSTATUS(result) == 3 || WEXITSTATUS(result) == 127) {
         print_message("SKIP: transformers is not installed for %s\n", python ? python : "python3");
@@ -238,8 +239,7 @@ static void through_transformers(const char *const *names, int64_t n)
     strbuf_printf(&arguments, "save %s", saved);
     for (int64_t i = 0; i < n; i++)
         strbuf_printf(&arguments, " %s/%s", exported, names[i]);
-    run_python(arguments.data);
-    strbuf_clear(&arguments);
+    run_python(strbuf_detach(&arguments));
 }
 
 /* ---- laws ------------------------------------------------------------------------------------ */
@@ -330,8 +330,7 @@ static void models_of_transformers_come_back(void **state)
                                         "llama_yarn_fast", "llama_half",   "mistral",
                                         "mistral_window",  "qwen2",        "qwen2_tied"};
     enum { N = sizeof names / sizeof *names };
-    char *made = xstrdup(folder_path("made")), *make = xasprintf("make %s", made);
-    run_python(make);
+    run_python(xasprintf("make %s", made));
     for (int i = 0; i < N; i++) {
         import_from(names[i], made, names[i]);
         export_to(names[i], exported, strstr(names[i], "half") ? BLOCK_BF16 : BLOCK_F32);
@@ -341,8 +340,6 @@ static void models_of_transformers_come_back(void **state)
         import_from(names[i], saved, "after");
         assert_same(names[i], names[i], "after");
     }
-    free(made);
-    free(make);
 }
 
 static int set_up(void **state)
@@ -353,6 +350,7 @@ static int set_up(void **state)
         spec_text(&spec, (char[]){c, '\0'});
     exported = xstrdup(folder_path("exported"));
     saved = xstrdup(folder_path("saved"));
+    made = xstrdup(folder_path("made"));
     save_own_models();
     return 0;
 }
@@ -362,6 +360,7 @@ static int tear_down(void **state)
     tokenizer_spec_clear(&spec);
     free(exported);
     free(saved);
+    free(made);
     return folder_tear_down(state);
 }
 
