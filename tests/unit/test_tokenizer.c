@@ -494,7 +494,7 @@ static void threads_share_a_tokenizer(void **state)
 
 static void refuse(TokenizerSpec *spec, const char *word)
 {
-    Err err = {{0}};
+    Err err = {.text = ""};
     Tokenizer *t = tokenizer_new(spec, &err);
     assert_null(t);
     if (!strstr(err.text, word))
