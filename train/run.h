@@ -186,6 +186,7 @@ typedef struct Run {
     Tokenizer *tokenizer;
     TableInfo table;
     json_t *table_meta; /* what `table` borrows from */
+    bool learns_table;  /* the model that the run goes on with has an embedding of its own */
     Model *model;
     Container *base;       /* the file that the model came from, or NULL */
     Container *table_file; /* of a new model, or NULL */

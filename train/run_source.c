@@ -19,6 +19,7 @@ static Status take_model(Run *run, const Container *container, Err *err)
     CheckpointInfo info;
     TRY(checkpoint_info_read(container, &info, err));
     run->table = info.table;
+    run->learns_table = info.experts[0].config.embedding == EMBEDDING_LEARNED;
     run->table_meta = json_incref(info.meta);
     checkpoint_info_clear(&info);
     return reading_read(container, &run->reading, err);
@@ -47,8 +48,8 @@ static Status compare_table(const Run *run, const TableInfo *table, const Tokeni
                        "--table %s has another tokenizer than %s; leave --table out, or give the "
                        "table that the model was made with",
                        given, model);
-    bool learned = !run->table.hash[0];
-    if (!learned && strcmp(run->table.hash, table->hash) != 0)
+    /* A learned table has a hash of its own once it is frozen. */
+    if (!run->learns_table && strcmp(run->table.hash, table->hash) != 0)
         return err_set(err,
                        "--table %s is not the table of %s (SHA-256 %.12s... instead of %.12s...); "
                        "leave --table out, or give that one",

@@ -82,5 +82,5 @@ keeps_type() {
     stored w/model.h5 /experts/0/blocks/2/attn_q | grep -q float32
 }
 for dtype in bfloat16 float32; do check "stored as bfloat16 it stays so ($dtype)" keeps_type $dtype; done
-check "nothing else is left in the folder" [ "$(ls w | tr '\n' ' ')" = "metrics.jsonl model.h5 " ]
+check "nothing else is left in the folder" [ "$(ls w | tr '\n' ' ')" = "metrics.jsonl model.h5 trainer.h5 " ]
 exit $bad
