@@ -267,7 +267,8 @@ static const char *formed(const Run *run, int number, const char *text, int64_t 
     size_t length = stage->prefix ? strlen(stage->prefix) : 0;
     StrBuf *out = &run->work->formed[number];
     bool wanted = stage->when == PREFIX_ALWAYS || (stage->when == PREFIX_FIRST && first);
-    bool has = *bytes >= (int64_t)length && memcmp(text, stage->prefix, length) == 0;
+    bool has =
+        !stage->prefix || (*bytes >= (int64_t)length && memcmp(text, stage->prefix, length) == 0);
     has = has || (stage->metaspace && text[0] == ' ');
     strbuf_reset(out);
     if (stage->alphabet) {

@@ -189,6 +189,8 @@ static uint64_t cache_slot(const CacheKey *key)
 
 static void add_ids(IdList *out, const int32_t *ids, int64_t count)
 {
+    if (count == 0) /* then there may be no list to copy to */
+        return;
     if (out->count + count > out->capacity)
         out->items = mem_grow(out->items, &out->capacity, out->count + count, sizeof *out->items);
     memcpy(out->items + out->count, ids, (size_t)count * sizeof *ids);

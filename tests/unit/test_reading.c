@@ -31,7 +31,7 @@ static int make_packs(void **state)
     Tokenizer *tokenizer = tokenizer_new(&spec, &err);
     assert_non_null(tokenizer);
     for (int p = 0; p < PACKS; p++) {
-        char text[900], name[16];
+        char text[900], name[24];
         for (size_t i = 0; i < sizeof text; i++)
             text[i] = (char)('a' + (i * (size_t)(p + 3)) % 23);
         folder_put("text", text, (int64_t)sizeof text - 211 * p);
