@@ -224,37 +224,38 @@ static void sub_scales(const uint8_t *packed, int j, int *scale, int *least)
     }
 }
 
-/* Each 32 bytes hold sub-block 2 k in their low halves and 2 k + 1 in their high halves. */
+/* What Q4_K and Q5_K share. Each 32 bytes of `pairs` hold sub-block 2 k in their low halves and
+ * 2 k + 1 in their high halves; bit j of `fifth` (or NULL) belongs to sub-block j. */
+static void unpack_small(uint16_t scale_bits, uint16_t least_bits, const uint8_t *scales,
+                         const uint8_t *all_pairs, const uint8_t *fifth, float *out)
+{
+    float scale = half(scale_bits), least = half(least_bits);
+    for (int j = 0; j < SUPER / SMALL; j++) {
+        int s, m;
+        sub_scales(scales, j, &s, &m);
+        float step = scale * (float)s, low = least * (float)m;
+        const uint8_t *pairs = all_pairs + j / 2 * SMALL;
+        for (int i = 0; i < SMALL; i++) {
+            int number = pairs[i] >> j % 2 * 4 & 15;
+            if (fifth)
+                number |= (fifth[i] >> j & 1) << 4;
+            out[j * SMALL + i] = step * (float)number - low;
+        }
+    }
+}
+
 void unpack_q4_k(const void *from, float *out)
 {
     BlockQ4_K block;
     memcpy(&block, from, sizeof block);
-    float scale = half(block.scale), least = half(block.least);
-    for (int j = 0; j < SUPER / SMALL; j++) {
-        int s, m;
-        sub_scales(block.scales, j, &s, &m);
-        float step = scale * (float)s, low = least * (float)m;
-        const uint8_t *pairs = block.pairs + j / 2 * SMALL;
-        for (int i = 0; i < SMALL; i++)
-            out[j * SMALL + i] = step * (float)(pairs[i] >> j % 2 * 4 & 15) - low;
-    }
+    unpack_small(block.scale, block.least, block.scales, block.pairs, NULL, out);
 }
 
 void unpack_q5_k(const void *from, float *out)
 {
     BlockQ5_K block;
     memcpy(&block, from, sizeof block);
-    float scale = half(block.scale), least = half(block.least);
-    for (int j = 0; j < SUPER / SMALL; j++) {
-        int s, m;
-        sub_scales(block.scales, j, &s, &m);
-        float step = scale * (float)s, low = least * (float)m;
-        const uint8_t *pairs = block.pairs + j / 2 * SMALL;
-        for (int i = 0; i < SMALL; i++) {
-            int number = (pairs[i] >> j % 2 * 4 & 15) | (block.fifth[i] >> j & 1) << 4;
-            out[j * SMALL + i] = step * (float)number - low;
-        }
-    }
+    unpack_small(block.scale, block.least, block.scales, block.pairs, block.fifth, out);
 }
 
 void unpack_iq4_xs(const void *from, float *out)
