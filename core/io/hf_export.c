@@ -1,6 +1,7 @@
 #include "core/io/hf_export.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "core/base/file.h"
 #include "core/base/mem.h"
@@ -312,6 +313,7 @@ Status hf_export(const HfExport *args, const char **architecture, Err *err)
         status = container_open(&job.file, args->path, err);
     if (status == STATUS_OK)
         status = hf_folder_check(args->folder, err);
+    bool made_folder = status == STATUS_OK && !file_exists(args->folder);
     if (status == STATUS_OK)
         status = file_make_folder(args->folder, err);
     if (status == STATUS_OK) {
@@ -327,6 +329,8 @@ Status hf_export(const HfExport *args, const char **architecture, Err *err)
         status = settle_tables(&job, err);
     if (status == STATUS_OK)
         status = write_small_files(&job, tokenizer, err);
+    if (status != STATUS_OK && made_folder)
+        rmdir(args->folder); /* when nothing came into it */
     tokenizer_free(tokenizer);
     ensemble_free(job.ensemble);
     container_close(job.file);

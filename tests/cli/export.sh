@@ -42,8 +42,10 @@ check "names a table that is asked for as a model" refused "not a model" "$CAMBI
 check "wants -o" misused_with "-o PATH" "$CAMBIUM" export "$a"
 check "refuses what is no model" refused "not a Cambium file" "$CAMBIUM" export Makefile -o "$folder/never"
 check "names a place it cannot write" refused "cannot create" "$CAMBIUM" export "$a" -o /proc/never
-check "names a full disk" refused "cannot write" \
-    bash -c 'trap "" XFSZ; ulimit -f 8; "$CAMBIUM" export "$1" -o "$2"' _ "$a" "$folder/new/hf"
+on_a_full_disk() { bash -c 'trap "" XFSZ; ulimit -f 8; "$CAMBIUM" export "$1" -o "$2"' _ "$a" "$1"; }
+check "names a full disk" refused "cannot write" on_a_full_disk "$folder/new/hf"
 check "which leaves the old weights" cmp "$folder/new/hf/model.safetensors" <("$CAMBIUM" export "$a" \
     -o "$folder/again" >/dev/null; cat "$folder/again/model.safetensors")
+check "names it in a new folder, too" refused "cannot write" on_a_full_disk "$folder/never"
+check "which it does not leave empty" [ ! -e "$folder/never" ]
 exit $bad
