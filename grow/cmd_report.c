@@ -46,8 +46,11 @@ static Status report_run(const void *opaque, const StringList *paths, Err *err)
     if (status == STATUS_OK) {
         if (report.n_runs > 0)
             report_text(&report, stdout);
-        log_info("%s: %lld runs, %lld scores", settings->output, (long long)report.n_runs,
-                 (long long)scores.count);
+        if (scores.count > 0)
+            log_info("%s: %lld runs, %lld scores", settings->output, (long long)report.n_runs,
+                     (long long)scores.count);
+        else
+            log_info("%s: %lld runs", settings->output, (long long)report.n_runs);
     }
     strbuf_clear(&page);
     report_clear(&report);

@@ -2,25 +2,31 @@
  * found out by running it. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/base/mem.h"
 #include "core/text/chat_probe.h"
 
-/* The text of the conversation of one question and `answer`, or NULL when the template fails. */
-static char *probe(const ChatTemplate *chat, json_t *question, json_t *answer)
+/* The text of a conversation, which it takes, or NULL when the template fails. */
+static char *probe_messages(const ChatTemplate *chat, json_t *messages)
 {
     Err err;
     JinjaOutput out = {0};
-    json_t *messages = json_array();
-    json_array_append_new(messages, json_pack("{s:s, s:o}", "role", "user", "content", question));
-    if (answer)
-        json_array_append_new(messages, answer);
     ChatRequest request = {.messages = messages};
     bool fine = chat_render_request(chat, &request, &out, &err) == STATUS_OK;
     json_decref(messages);
     char *text = fine ? strbuf_detach(&out.text) : NULL;
     jinja_output_clear(&out);
     return text;
+}
+
+/* The same of one question and `answer`, which may be NULL. */
+static char *probe(const ChatTemplate *chat, json_t *question, json_t *answer)
+{
+    json_t *messages = json_pack("[{s:s, s:o}]", "role", "user", "content", question);
+    if (answer)
+        json_array_append_new(messages, answer);
+    return probe_messages(chat, messages);
 }
 
 static bool same(const char *a, const char *b)
@@ -77,6 +83,39 @@ bool chat_probe_content(const ChatTemplate *chat)
     free(texts[0]);
     free(texts[1]);
     return wants;
+}
+
+static const char instructions[] = "cambium rules";
+static char *probe_role(const ChatTemplate *chat, const char *role)
+{
+    return probe_messages(chat, json_pack("[{s:s, s:s}, {s:s, s:s}]", "role", role, "content",
+                                          instructions, "role", "user", "content",
+                                          "cambium asks"));
+}
+
+/* The texts are alike but for the two names of a role, in any case. */
+static bool same_but_names(const char *a, const char *name_a, const char *b, const char *name_b)
+{
+    size_t n_a = strlen(name_a), n_b = strlen(name_b);
+    while (*a && *b) {
+        bool names = strncasecmp(a, name_a, n_a) == 0 && strncasecmp(b, name_b, n_b) == 0;
+        if (!names && *a != *b)
+            return false;
+        a += names ? n_a : 1;
+        b += names ? n_b : 1;
+    }
+    return !*a && !*b;
+}
+
+bool chat_probe_developer(const ChatTemplate *chat)
+{
+    static const char unheard_of[] = "cambium-role";
+    char *text = probe_role(chat, "developer"), *other = probe_role(chat, unheard_of);
+    bool shown = text && strstr(text, instructions);
+    bool knows = shown && (!other || !same_but_names(text, "developer", other, unheard_of));
+    free(text);
+    free(other);
+    return knows;
 }
 
 int32_t chat_probe_end(const ChatTemplate *chat, const Tokenizer *tokenizer)

@@ -32,7 +32,6 @@ static Status parse_file(ChatTemplate *chat, const char *path, Err *err)
     Status status = jinja_parse(&chat->program, source.data ? source.data : "", source.size, err);
     if (status != STATUS_OK)
         err_wrap(err, "%s", path);
-    chat->knows_developer = source.data && strstr(source.data, "developer");
     strbuf_clear(&source);
     return status;
 }
@@ -66,7 +65,6 @@ static Status parse_own(ChatTemplate *chat, const TokenizerSpec *spec, Err *err)
                        "which form with --chat-template (%s, or a file)",
                        chat_style_names());
     chat->name = xstrdup("own");
-    chat->knows_developer = strstr(spec->chat_template, "developer") != NULL;
     parse_source(spec->chat_template, &chat->program, &chat->problem);
     if (spec->tool_template)
         parse_source(spec->tool_template, &chat->tools_program, &chat->tools_problem);
@@ -112,6 +110,7 @@ Status chat_template_init(ChatTemplate *out, const Tokenizer *tokenizer, const c
         out->takes_parts = chat_probe_parts(out);
         out->takes_calls_as_objects = chat_probe_objects(out);
         out->wants_content = chat_probe_content(out);
+        out->knows_developer = chat_probe_developer(out);
         out->end = chat_probe_end(out, tokenizer);
     }
     return STATUS_OK;

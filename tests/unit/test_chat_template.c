@@ -283,9 +283,17 @@ static void messages_are_brought_into_the_form_that_is_read(void **state)
                         "{% endif %}"),
                    parts, "a|b");
     static const char developer[] = "[{\"role\":\"developer\",\"content\":\"d\"}]";
-    assert_adapted(EACH("{{ m.role }}"), developer, "system");
-    assert_adapted(EACH("{{ m.role }}{% if m.role == 'developer' %}!{% endif %}"), developer,
-                   "developer!");
+#define ROLE_AND_WORDS "{{ m.role ~ ' ' ~ m.content }}"
+    assert_adapted(EACH(ROLE_AND_WORDS), developer, "system d");
+    assert_adapted(EACH("{# developer #}{{ m.role | upper ~ ' ' ~ m.content }}"), developer,
+                   "SYSTEM d");
+    assert_adapted(EACH(ROLE_AND_WORDS "{% if m.role == 'developer' %}!{% endif %}"), developer,
+                   "developer d!");
+    assert_adapted(EACH("{% if m.role not in ['system', 'user', 'devel' ~ 'oper'] %}"
+                        "{{ raise_exception('who?') }}{% endif %}" ROLE_AND_WORDS),
+                   developer, "developer d");
+    assert_adapted(EACH("{% if m.role != 'developer' %}" ROLE_AND_WORDS "{% endif %}"), developer,
+                   "system d");
     static const char call[] =
         "[{\"role\":\"user\",\"content\":\"u\"},{\"role\":\"assistant\",\"content\":null,"
         "\"tool_calls\":[{\"id\":\"x\",\"type\":\"function\",\"function\":"
