@@ -89,8 +89,7 @@ static const char instructions[] = "cambium rules";
 static char *probe_role(const ChatTemplate *chat, const char *role)
 {
     return probe_messages(chat, json_pack("[{s:s, s:s}, {s:s, s:s}]", "role", role, "content",
-                                          instructions, "role", "user", "content",
-                                          "cambium asks"));
+                                          instructions, "role", "user", "content", "cambium asks"));
 }
 
 /* The texts are alike but for the two names of a role, in any case. */

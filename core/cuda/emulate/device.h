@@ -9,6 +9,8 @@
  * malloc, so that the address sanitizer finds what reaches beyond. Static shared memory is static.
  * Barriers and collectives that not all threads reach end the program with the kernel's name.
  *
+ * The device has 3 processors, or CAMBIUM_EMULATE_PROCESSORS.
+ *
  * Streams are as lazy as the rules allow: nothing of what is enqueued runs before somebody waits,
  * so host memory that is reused or freed too early shows. */
 #ifndef CAMBIUM_CORE_CUDA_EMULATE_DEVICE_H

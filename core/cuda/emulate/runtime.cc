@@ -86,12 +86,22 @@ static size_t memory_size()
     return text ? (size_t)strtoull(text, nullptr, 10) : (size_t)16 << 30;
 }
 
+/* Its processors: few, so that tests with few blocks meet every way of sharing them out, or
+ * CAMBIUM_EMULATE_PROCESSORS, as many as a real GPU has. */
+static int processor_count()
+{
+    const char *text = getenv("CAMBIUM_EMULATE_PROCESSORS");
+    int count = text ? atoi(text) : 3;
+    CHECK(count > 0, "CAMBIUM_EMULATE_PROCESSORS=%s: give a number above zero", text);
+    return count;
+}
+
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int)
 {
     memset(properties, 0, sizeof *properties);
     snprintf(properties->name, sizeof properties->name, "emulated on the host");
     properties->major = 9;
-    properties->multiProcessorCount = 3;
+    properties->multiProcessorCount = processor_count();
     properties->totalGlobalMem = memory_size();
     return cudaSuccess;
 }
