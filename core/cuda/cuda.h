@@ -60,8 +60,9 @@ void launch(Queue *queue, dim3 grid, dim3 block, size_t shared, Args... args)
     if (queue->failed || grid.x == 0 || grid.y == 0 || grid.z == 0)
         return;
 #ifdef CAMBIUM_EMULATE
-    emulate_launch(queue->stream, __PRETTY_FUNCTION__, grid, block, shared,
-                   [=] { Kernel(args...); });
+    emulate_launch(
+        queue->stream, __PRETTY_FUNCTION__, grid, block, shared, [=] { Kernel(args...); },
+        emulate_bytes(args...));
 #else
     if (shared > 48 * 1024)
         queue_check(

@@ -17,12 +17,16 @@ static void check(const char *what, bool holds)
 }
 
 static cudaStream_t stream;
+static bool recording;
 
 template <auto Kernel, typename... Args>
 static void run(dim3 grid, dim3 block, size_t shared, Args... args)
 {
-    emulate_launch(stream, __PRETTY_FUNCTION__, grid, block, shared, [=] { Kernel(args...); });
-    cudaStreamSynchronize(stream);
+    emulate_launch(
+        stream, __PRETTY_FUNCTION__, grid, block, shared, [=] { Kernel(args...); },
+        emulate_bytes(args...));
+    if (!recording)
+        cudaStreamSynchronize(stream);
 }
 
 /* Whether a fault ends the process that makes it. */
@@ -210,21 +214,55 @@ static void test_laziness()
     host = 2.0f; /* too early: the copy has not been waited for */
     cudaStreamSynchronize(stream);
     check("an upload reads its source when the stream is waited for", x[0] == 2.0f);
+    cudaFree(x);
+}
+
+/* ---- recordings -------------------------------------------------------------------------------
+ */
+
+/* The first `count` blocks' sums of x. */
+static cudaGraphExec_t record_sum(const float *x, float *out, unsigned count)
+{
     cudaGraph_t graph;
     cudaGraphExec_t exec;
     cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
-    cudaMemcpyAsync(x, &host, sizeof host, cudaMemcpyHostToDevice, stream);
+    recording = true;
+    run<sum_kernel>(count, 32, 0, x, out);
+    recording = false;
     cudaStreamEndCapture(stream, &graph);
     cudaGraphInstantiate(&exec, graph, 0);
-    x[0] = 0.0f;
-    cudaStreamSynchronize(stream);
-    bool idle = x[0] == 0.0f;
-    cudaGraphLaunch(exec, stream);
-    cudaStreamSynchronize(stream);
-    check("recorded work runs when its graph is launched, not before", idle && x[0] == 2.0f);
     cudaGraphDestroy(graph);
-    cudaGraphExecDestroy(exec);
+    return exec;
+}
+
+static void test_recordings()
+{
+    float *x = device_floats(64, itself), *out = device_floats(2, itself);
+    cudaGraphExec_t sum = record_sum(x, out, 1), same = record_sum(x, out, 1);
+    cudaGraphExec_t larger = record_sum(x, out, 2), behind = record_sum(x + 32, out, 1);
+    cudaStreamSynchronize(stream);
+    bool idle = out[0] == 0.0f;
+    cudaGraphLaunch(sum, stream);
+    cudaStreamSynchronize(stream);
+    check("recorded work runs when its graph is launched, not before", idle && out[0] == 496.0f);
+    check("two recordings of the same work are alike", !emulate_difference(sum, same));
+    check("another grid is a difference", emulate_difference(sum, larger) != nullptr);
+    check("another address is a difference", emulate_difference(sum, behind) != nullptr);
+    check("a launch that reaches into freed memory ends the program", dies([=] {
+              cudaFree(x);
+              float *there = device_floats(64, itself); /* may have the address again */
+              cudaGraphLaunch(behind, stream);
+              cudaFree(there);
+          }));
+    check("recording a copy from the host's memory ends the program", dies([=] {
+              float host = 1.0f;
+              cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+              cudaMemcpyAsync(out, &host, sizeof host, cudaMemcpyHostToDevice, stream);
+          }));
+    for (cudaGraphExec_t graph : {sum, same, larger, behind})
+        cudaGraphExecDestroy(graph);
     cudaFree(x);
+    cudaFree(out);
 }
 
 int main()
@@ -235,6 +273,7 @@ int main()
     test_order("shuffled");
     test_tensor_core();
     test_laziness();
+    test_recordings();
     check("a missing barrier shows in some order",
           !reversal_without_barrier_is_right("forwards") ||
               !reversal_without_barrier_is_right("backwards"));

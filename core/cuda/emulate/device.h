@@ -12,7 +12,8 @@
  * The device has 3 processors, or CAMBIUM_EMULATE_PROCESSORS.
  *
  * Streams are as lazy as the rules allow: nothing of what is enqueued runs before somebody waits,
- * so host memory that is reused or freed too early shows. */
+ * so host memory that is reused or freed too early shows. Recordings are checked when they are
+ * launched and when they are made again (recording.h). */
 #ifndef CAMBIUM_CORE_CUDA_EMULATE_DEVICE_H
 #define CAMBIUM_CORE_CUDA_EMULATE_DEVICE_H
 
@@ -23,6 +24,7 @@
 #include <functional>
 
 #include "core/cuda/emulate/runtime.h"
+#include "core/cuda/emulate/tasks.h"
 
 extern "C" {
 #include "core/tensor/dtype.h"
@@ -227,8 +229,9 @@ template <typename T> T max(T a, T b)
 
 /* ---- launching ------------------------------------------------------------------------------- */
 
-/* Enqueues a kernel: `thread` is what each of its threads runs; `name` counts as one kernel. */
+/* Enqueues a kernel: `thread` is what each of its threads runs; `name` counts as one kernel;
+ * `arguments` are the kernel's, by emulate_bytes. */
 void emulate_launch(cudaStream_t stream, const char *name, dim3 grid, dim3 block, size_t shared,
-                    std::function<void()> thread);
+                    std::function<void()> thread, const std::string &arguments = "");
 
 #endif

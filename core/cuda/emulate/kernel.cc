@@ -447,7 +447,7 @@ static void run_kernel(const std::string &name, dim3 grid, dim3 size, size_t sha
 }
 
 void emulate_launch(cudaStream_t stream, const char *name, dim3 grid, dim3 size, size_t shared,
-                    std::function<void()> thread)
+                    std::function<void()> thread, const std::string &arguments)
 {
     size_t n = (size_t)size.x * size.y * size.z;
     std::string kernel = kernel_name(name);
@@ -455,5 +455,6 @@ void emulate_launch(cudaStream_t stream, const char *name, dim3 grid, dim3 size,
     CHECK(shared <= 227 * 1024, "%s: %zu bytes of shared memory", kernel.c_str(), shared);
     CHECK(grid.y < 65536 && grid.z < 65536, "%s: a grid of %u x %u x %u", kernel.c_str(), grid.x,
           grid.y, grid.z);
-    emulate_enqueue(stream, [=] { run_kernel(kernel, grid, size, shared, thread); });
+    emulate_enqueue(stream, {kernel, emulate_bytes(grid, size, shared) + arguments},
+                    [=] { run_kernel(kernel, grid, size, shared, thread); });
 }

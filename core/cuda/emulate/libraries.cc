@@ -44,7 +44,7 @@ bool products_run(Queue *queue, const GemmArgs *args)
           "not a product of cuBLASLt's");
     if (d.N % 4 != 0 || d.K % 4 != 0 || d.K == 0)
         return false;
-    emulate_enqueue(queue->stream, [=] { product(copy, d); });
+    emulate_enqueue(queue->stream, {"a product", emulate_bytes(copy)}, [=] { product(copy, d); });
     return true;
 }
 

@@ -7,10 +7,12 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <mutex>
+#include <set>
 #include <vector>
 
-#include "core/cuda/emulate/tasks.h"
+#include "core/cuda/emulate/recording.h"
 
 extern "C" {
 #include "core/base/err.h"
@@ -33,11 +35,6 @@ struct EmulatedStream {
     }
 };
 
-struct EmulatedGraph {
-    std::vector<std::function<void()>> tasks;
-    int owners = 1; /* the graph and its executable form are one object here */
-};
-
 /* One device: what runs on it runs alone. */
 static std::recursive_mutex device;
 static std::vector<EmulatedStream *> &streams = *new std::vector<EmulatedStream *>;
@@ -52,11 +49,11 @@ static void run_until(EmulatedStream *stream, size_t position)
     }
 }
 
-void emulate_enqueue(EmulatedStream *stream, std::function<void()> task)
+void emulate_enqueue(EmulatedStream *stream, const EmulatedWork &work, std::function<void()> task)
 {
     std::lock_guard<std::recursive_mutex> lock(device);
     if (stream->capturing)
-        stream->graph->tasks.push_back(std::move(task));
+        recording_add(stream->graph, work, std::move(task));
     else
         stream->tasks.push_back(std::move(task));
 }
@@ -122,8 +119,28 @@ cudaError_t cudaRuntimeGetVersion(int *version)
 
 static size_t used;
 
-/* Sizes are kept beside, not before, the memory: its borders belong to the address sanitizer. */
-static std::vector<std::pair<void *, size_t>> &blocks = *new std::vector<std::pair<void *, size_t>>;
+/* By address. Kept beside, not before, the memory: its borders belong to the address sanitizer. */
+struct Block {
+    size_t bytes;
+    uint64_t number;
+};
+static std::map<uint64_t, Block> &blocks = *new std::map<uint64_t, Block>;
+static std::set<uint64_t> &alive = *new std::set<uint64_t>; /* their numbers */
+static uint64_t last_block;
+
+uint64_t emulate_block_at(uint64_t address)
+{
+    auto next = blocks.upper_bound(address);
+    if (next == blocks.begin())
+        return 0;
+    const auto &[begin, block] = *std::prev(next);
+    return address - begin < block.bytes ? block.number : 0;
+}
+
+bool emulate_block_lives(uint64_t number)
+{
+    return alive.count(number) != 0;
+}
 
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 {
@@ -140,7 +157,8 @@ cudaError_t cudaMalloc(void **out, size_t bytes)
         return cudaErrorMemoryAllocation;
     memset(*out, 0xff, bytes); /* not a number in every floating type */
     used += bytes;
-    blocks.push_back({*out, bytes});
+    blocks[(uint64_t)(uintptr_t)*out] = {bytes, ++last_block};
+    alive.insert(last_block);
     return cudaSuccess;
 }
 
@@ -150,29 +168,33 @@ cudaError_t cudaFree(void *data)
     std::lock_guard<std::recursive_mutex> lock(device);
     for (EmulatedStream *stream : streams)
         run_until(stream, stream->end());
-    for (size_t i = 0; i < blocks.size(); i++)
-        if (blocks[i].first == data) {
-            used -= blocks[i].second;
-            blocks[i] = blocks.back();
-            blocks.pop_back();
-            break;
-        }
+    auto block = blocks.find((uint64_t)(uintptr_t)data);
+    if (block != blocks.end()) {
+        used -= block->second.bytes;
+        alive.erase(block->second.number);
+        blocks.erase(block);
+    }
     free(data);
     return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind,
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
+    CHECK(!stream->capturing || kind == cudaMemcpyDeviceToDevice,
+          "a copy from or to the host's memory is being recorded: the recording would use that "
+          "memory for as long as it lives");
     if (bytes)
-        emulate_enqueue(stream, [=] { memmove(to, from, bytes); });
+        emulate_enqueue(stream, {"a copy", emulate_bytes(to, from, bytes)},
+                        [=] { memmove(to, from, bytes); });
     return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream)
 {
     if (bytes)
-        emulate_enqueue(stream, [=] { memset(to, value, bytes); });
+        emulate_enqueue(stream, {"clearing", emulate_bytes(to, value, bytes)},
+                        [=] { memset(to, value, bytes); });
     return cudaSuccess;
 }
 
@@ -227,7 +249,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
 {
     EmulatedEvent state = *event; /* as it is recorded now */
-    emulate_enqueue(stream, [=] {
+    emulate_enqueue(stream, {"waiting for an event", ""}, [=] {
         for (EmulatedStream *alive : streams) /* what a destroyed stream held has run */
             if (alive == state.stream)
                 run_until(state.stream, state.position);
@@ -261,8 +283,10 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsign
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream)
 {
-    for (const std::function<void()> &task : graph->tasks)
-        emulate_enqueue(stream, task);
+    std::lock_guard<std::recursive_mutex> lock(device);
+    recording_check(graph);
+    for (const EmulatedTask &task : graph->tasks)
+        emulate_enqueue(stream, task.work, task.run);
     return cudaSuccess;
 }
 

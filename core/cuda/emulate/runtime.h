@@ -60,4 +60,8 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
 
+/* Not CUDA's: how two recordings of the same work differ, NULL where they do not. The text is good
+ * until the next call. */
+const char *emulate_difference(cudaGraphExec_t before, cudaGraphExec_t now);
+
 #endif
