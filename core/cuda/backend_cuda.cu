@@ -98,6 +98,26 @@ void *queue_memory(Queue *queue, size_t bytes, const char *what)
     return memory;
 }
 
+/* The driver gives memory in pieces of 2 MiB: to take them whole costs nothing and spares moves.
+ * Under emulation it ends where it must, so that what reaches beyond is found. */
+#ifdef CAMBIUM_EMULATE
+static const size_t SCRATCH_PIECE = 1;
+#else
+static const size_t SCRATCH_PIECE = (size_t)2 << 20;
+#endif
+
+size_t scratch_size(size_t bytes)
+{
+    return (bytes + SCRATCH_PIECE - 1) / SCRATCH_PIECE * SCRATCH_PIECE;
+}
+
+/* Recorded graphs hold the address. Those that were recorded before it changes are made anew: that
+ * takes some milliseconds of the host's time when they are next wanted, after each of the few moves
+ * that there are before the largest operation has run once, and there is never more than one block,
+ * which the plan can count. The other ways cost more. Old blocks that stay while a graph holds them
+ * add up: a pass of bfloat16 keeps half as much again beside what its evaluation in float32 wants,
+ * a decoder a block for each number of rows. Address space that is reserved once and mapped as the
+ * scratch grows needs the driver's interface (a dozen calls and their clean-up) for the same. */
 void *queue_scratch(Queue *queue, size_t bytes, const char *what)
 {
     if (queue->failed)
@@ -110,8 +130,10 @@ void *queue_scratch(Queue *queue, size_t bytes, const char *what)
     cudaFree(queue->scratch);
     queue->scratch = NULL;
     queue->scratch_bytes = 0;
+    queue->scratch_moves++;
     char name[96];
     snprintf(name, sizeof name, "the kernel scratch of %s", what);
+    bytes = scratch_size(bytes);
     queue->scratch = queue_memory(queue, bytes, name);
     queue->scratch_bytes = queue->scratch ? bytes : 0;
     return queue->scratch;
@@ -218,6 +240,7 @@ static void cuda_event_wait(Queue *queue, Event *event)
 
 struct Graph {
     cudaGraphExec_t exec;
+    uint64_t scratch_moves; /* the queue's when it was recorded */
 };
 
 static void cuda_capture_begin(Queue *queue)
@@ -233,17 +256,34 @@ static Status cuda_capture_end(Queue *queue, Graph **out, Err *err)
     cudaGraphExec_t exec = NULL;
     queue->capturing = false;
     *out = NULL;
-    if (!queue_check(queue, cudaStreamEndCapture(queue->stream, &recorded), "recording work") ||
-        !queue_check(queue, cudaGraphInstantiate(&exec, recorded, 0), "making a graph"))
+    queue_check(queue, cudaStreamEndCapture(queue->stream, &recorded), "recording work");
+    if (!queue->failed) /* else operations are missing in it */
+        queue_check(queue, cudaGraphInstantiate(&exec, recorded, 0), "making a graph");
+    if (recorded)
+        cudaGraphDestroy(recorded);
+    if (queue->failed)
         return err_set(err, "%s", queue->err.text);
-    cudaGraphDestroy(recorded);
     *out = (Graph *)xcalloc(1, sizeof **out);
     (*out)->exec = exec;
+    (*out)->scratch_moves = queue->scratch_moves;
     return STATUS_OK;
 }
 
+static bool cuda_graph_stale(const Queue *queue, const Graph *graph)
+{
+    return graph->scratch_moves != queue->scratch_moves;
+}
+
+#ifdef CAMBIUM_EMULATE
+static const char *cuda_graph_difference(const Graph *before, const Graph *now)
+{
+    return emulate_difference(before->exec, now->exec);
+}
+#endif
+
 static void cuda_graph_launch(Queue *queue, Graph *graph)
 {
+    CHECK(!cuda_graph_stale(queue, graph), "a stale graph is launched");
     if (!queue->failed)
         queue_check(queue, cudaGraphLaunch(graph->exec, queue->stream), "launching a graph");
 }
@@ -293,6 +333,10 @@ static void fill_table()
     cuda.capture_end = cuda_capture_end;
     cuda.graph_launch = cuda_graph_launch;
     cuda.graph_free = cuda_graph_free;
+    cuda.graph_stale = cuda_graph_stale;
+#ifdef CAMBIUM_EMULATE
+    cuda.graph_difference = cuda_graph_difference;
+#endif
     cuda.memory = cuda_memory;
     cuda.loss_scratch = cuda_loss_scratch;
     cuda.native_stream = cuda_native_stream;

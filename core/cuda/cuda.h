@@ -22,6 +22,7 @@ struct Queue {
     cudaStream_t stream;
     void *scratch;
     size_t scratch_bytes;
+    uint64_t scratch_moves; /* how often the scratch was taken anew */
     bool capturing;
     bool failed;
     Err err; /* the first failure, where `failed` */
@@ -30,8 +31,12 @@ struct Queue {
 };
 
 /* Device memory of the queue, 256-byte aligned, valid until the next call for it: an operation
- * takes all it needs at once. NULL (and a failed queue) when there is none left: return then. */
+ * takes all it needs at once. NULL (and a failed queue) when there is none left: return then.
+ * Graphs recorded before the call that makes it grow are stale (Backend's graph_stale). */
 void *queue_scratch(Queue *queue, size_t bytes, const char *what);
+
+/* What a queue takes from the device where the most that is wanted of its scratch is `bytes`. */
+size_t scratch_size(size_t bytes);
 
 /* Device memory that the caller keeps and frees (cudaFree). NULL, and a failed queue, when there is
  * none left. */

@@ -148,14 +148,25 @@ static size_t own_scratch(const HeadLossArgs *args, int64_t chunk)
     return logits_bytes(args, chunk) + sum_rows_scratch(chunk, tensor_rows(&args->weight));
 }
 
-/* One buffer serves all operations of a queue. Beside the loss's there is what attention backward
- * keeps: what cuDNN wants is known only to its plans, at least the queries' gradient in float32. */
+static size_t whole_scratch(const HeadLossArgs *args)
+{
+    int64_t N = tensor_rows(&args->x), V = tensor_rows(&args->weight);
+    return own_scratch(args, chunk_rows(N, V, logits_type(args)));
+}
+
+/* One buffer serves all operations of a queue. The loss wants most of it, a training pass's or an
+ * evaluation's, whose logits are wider; or it is what attention backward keeps: what cuDNN wants is
+ * known only to its plans, at least the queries' gradient in float32. */
 size_t cuda_loss_scratch(const HeadLossArgs *shapes)
 {
+    HeadLossArgs evaluation = *shapes;
+    evaluation.dx.data = evaluation.dweight.data = evaluation.dbias.data = NULL;
     int64_t N = tensor_rows(&shapes->x), C = tensor_cols(&shapes->x);
-    int64_t chunk = chunk_rows(N, tensor_rows(&shapes->weight), logits_type(shapes));
-    size_t loss = own_scratch(shapes, chunk), attention = (size_t)(N * C) * sizeof(float);
-    return (loss > attention ? loss : attention) + products_workspace();
+    size_t sizes[] = {whole_scratch(shapes), whole_scratch(&evaluation)};
+    size_t most = (size_t)(N * C) * sizeof(float);
+    for (size_t size : sizes)
+        most = size > most ? size : most;
+    return scratch_size(most) + products_workspace();
 }
 
 void cuda_head_loss(Queue *queue, const HeadLossArgs *args)

@@ -33,8 +33,9 @@ const char *backend_hole(const Backend *b)
     if (!b->queue_new || !b->queue_free || !b->queue_wait || !b->event_new || !b->event_free ||
         !b->event_record || !b->event_wait)
         return "a queue or event function";
-    int graphs = !b->capture_begin + !b->capture_end + !b->graph_launch + !b->graph_free;
-    if (graphs != 0 && graphs != 4)
+    int graphs =
+        !b->capture_begin + !b->capture_end + !b->graph_launch + !b->graph_free + !b->graph_stale;
+    if (graphs != 0 && graphs != 5)
         return "a graph function";
 #define CAMBIUM_OP_HOLE(name, Args, f32, bf16)                                                     \
     if (!b->name)                                                                                  \

@@ -5,7 +5,7 @@
 
 #include "core/tensor/ops.h"
 
-enum { BACKEND_ABI = 4 }; /* raised with every change of this file or of ops.h */
+enum { BACKEND_ABI = 5 }; /* raised with every change of this file or of ops.h */
 
 typedef struct Event Event;
 typedef struct Graph Graph;
@@ -37,21 +37,28 @@ typedef struct Backend {
     void (*event_record)(Queue *queue, Event *event);
     void (*event_wait)(Queue *queue, Event *event); /* later work of the queue waits for it */
 
-    /* Recorded work, where replaying it is faster than enqueueing it anew; all four are NULL where
+    /* Recorded work, where replaying it is faster than enqueueing it anew; all five are NULL where
      * it is not. Between begin and end the queue's operations are recorded with the arguments and
-     * addresses they have and are not run; nothing may wait, allocate or use other queues. */
+     * addresses they have and are not run; nothing may wait, allocate, touch the host's memory or
+     * use other queues. What a graph depends on and what may change is told in replay.h. */
     void (*capture_begin)(Queue *queue);
     Status (*capture_end)(Queue *queue, Graph **out, Err *err);
     void (*graph_launch)(Queue *queue, Graph *graph);
     void (*graph_free)(Graph *graph);
+    /* Whether memory that all operations of the queue share has moved since the graph was recorded.
+     * It must not be launched then, but be recorded anew. */
+    bool (*graph_stale)(const Queue *queue, const Graph *graph);
+    /* How two recordings of the same work differ, in words that are good until the next call; NULL
+     * where they do not. Only where recordings are checked (the emulated device), else NULL. */
+    const char *(*graph_difference)(const Graph *before, const Graph *now);
 
     /* Bytes of device memory that nobody uses, and all there are; NULL where the host's memory is
      * the device's. */
     void (*memory)(size_t *free_bytes, size_t *total_bytes);
 
     /* Bytes that a queue keeps beside the arguments of a training pass's operations, libraries'
-     * included, for a pass that ends in this loss: only shapes, types and which gradients are
-     * wanted (a data that is not NULL) are looked at. */
+     * included, for a pass that ends in this loss and for one that evaluates as many rows: only
+     * shapes, types and which gradients are wanted (a data that is not NULL) are looked at. */
     size_t (*loss_scratch)(const HeadLossArgs *shapes);
 
     /* The queue as the device's own libraries know it (cudaStream_t); NULL on the CPU. */
