@@ -34,15 +34,3 @@ void *plugin_symbol(const char *file, const char *symbol, Err *err)
         err_set(err, "%s cannot be opened: %s", file, dlerror());
     return address;
 }
-
-void plugin_close(const char *file)
-{
-    char path[PATH_MAX];
-    if (!beside_program(file, path, sizeof path))
-        return;
-    void *plugin = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
-    if (!plugin)
-        return;
-    dlclose(plugin); /* what this function opened */
-    dlclose(plugin); /* what plugin_symbol did */
-}

@@ -53,8 +53,8 @@ static const Backend *find(const char *name)
     return NULL;
 }
 
-/* Opens the plug-in of the backend `name` and registers what it gives. A plug-in that refuses (no
- * GPU, an old driver) is closed again. */
+/* Opens the plug-in of the backend `name` and registers what it gives. It may refuse (no GPU, an
+ * old driver). */
 static Status open_plugin(const char *name, Err *err)
 {
     char file[64];
@@ -69,10 +69,8 @@ static Status open_plugin(const char *name, Err *err)
         err_set(err, "%s was built for another version of this program: build both anew", file);
         backend = NULL;
     }
-    if (!backend) {
-        plugin_close(file);
+    if (!backend)
         return STATUS_FAIL;
-    }
     backend_register(backend);
     return STATUS_OK;
 }
