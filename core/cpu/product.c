@@ -21,14 +21,15 @@ typedef struct Seat {
 struct ProductPlan {
     Product product;
     ProductCache *cache;
-    int64_t rows; /* that the primitive computes: product_rows(M) */
+    int64_t rows;     /* that the primitive computes: product_rows(M) */
+    int64_t lda, ldc; /* that it sees: a vector's elements lie side by side */
     dnnl_primitive_t primitive;
     dnnl_memory_desc_t a, b, bias, c, scratch;
     Seat *seats;
     int n_seats;
 };
 
-/* A worker's copies of operands whose rows are fewer than the plan's. */
+/* A worker's copies of operands that are not as the primitive takes them. */
 typedef struct Pad {
     void *memory;
     size_t bytes;
@@ -133,6 +134,8 @@ static dnnl_primitive_attr_t attributes(bool accumulate)
     return attr;
 }
 
+/* oneDNN 3.7's AVX-512 kernels overlook the stride of a transposed operand with one row and of a
+ * result with one column: those are copied. */
 static ProductPlan *plan_new(ProductCache *cache, const Product *p)
 {
     ProductPlan *plan = xcalloc(1, sizeof *plan);
@@ -141,9 +144,11 @@ static ProductPlan *plan_new(ProductCache *cache, const Product *p)
     plan->rows = p->M;
     if (!p->a_transposed)
         plan->rows = product_rows(p->M, p->in, p->b_transposed);
-    describe(&plan->a, plan->rows, p->K, p->lda, p->a_transposed, p->in);
+    plan->lda = p->a_transposed && p->M == 1 ? 1 : p->lda;
+    plan->ldc = p->N == 1 ? 1 : p->ldc;
+    describe(&plan->a, plan->rows, p->K, plan->lda, p->a_transposed, p->in);
     describe(&plan->b, p->K, p->N, p->ldb, p->b_transposed, p->in);
-    describe(&plan->c, plan->rows, p->N, p->ldc, false, p->out);
+    describe(&plan->c, plan->rows, p->N, plan->ldc, false, p->out);
     describe(&plan->bias, 1, p->N, p->N, false, DTYPE_F32);
     dnnl_primitive_attr_t attr = attributes(p->accumulate);
     dnnl_primitive_desc_t primitive_desc;
@@ -317,11 +322,39 @@ static void *pad_of(const ProductPlan *plan, int worker, size_t bytes)
     return pad->memory;
 }
 
-/* Of matrices with the same leading dimension. */
-static void copy_rows(void *to, const void *from, int64_t rows, size_t row_bytes, size_t stride)
+static void copy_rows(void *to, size_t to_stride, const void *from, size_t from_stride,
+                      int64_t rows, size_t row_bytes)
 {
     for (int64_t i = 0; i < rows; i++)
-        memcpy((char *)to + (size_t)i * stride, (const char *)from + (size_t)i * stride, row_bytes);
+        memcpy((char *)to + (size_t)i * to_stride, (const char *)from + (size_t)i * from_stride,
+               row_bytes);
+}
+
+static void run_copied(const ProductPlan *plan, int worker, int64_t rows, const void *a,
+                       const void *b, const float *bias, void *c)
+{
+    const Product *p = &plan->product;
+    bool copy_a = rows != plan->rows || plan->lda != p->lda;
+    bool copy_c = rows != plan->rows || plan->ldc != p->ldc;
+    int64_t a_rows = p->a_transposed ? p->K : rows, missing = plan->rows - rows;
+    size_t in = dtype_bytes(p->in), out = dtype_bytes(p->out);
+    size_t a_row = (size_t)(p->a_transposed ? p->M : p->K) * in, c_row = (size_t)p->N * out;
+    size_t a_stride = (size_t)plan->lda * in, c_stride = (size_t)plan->ldc * out;
+    size_t a_bytes = copy_a ? (size_t)(a_rows + missing) * a_stride : 0;
+    a_bytes = (a_bytes + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
+    size_t c_bytes = copy_c ? (size_t)plan->rows * c_stride : 0;
+    char *a_pad = pad_of(plan, worker, a_bytes + c_bytes), *c_pad = a_pad + a_bytes;
+    if (copy_a) {
+        copy_rows(a_pad, a_stride, a, (size_t)p->lda * in, a_rows, a_row);
+        memset(a_pad + (size_t)a_rows * a_stride, 0, (size_t)missing * a_stride);
+    }
+    if (copy_c && p->accumulate) {
+        copy_rows(c_pad, c_stride, c, (size_t)p->ldc * out, rows, c_row);
+        memset(c_pad + (size_t)rows * c_stride, 0, (size_t)missing * c_stride);
+    }
+    execute(plan, worker, copy_a ? a_pad : a, b, bias, copy_c ? c_pad : c);
+    if (copy_c)
+        copy_rows(c, (size_t)p->ldc * out, c_pad, c_stride, rows, c_row);
 }
 
 void product_run_rows(const ProductPlan *plan, int worker, int64_t rows, const void *a,
@@ -331,24 +364,10 @@ void product_run_rows(const ProductPlan *plan, int worker, int64_t rows, const v
     DCHECK(worker < plan->n_seats, "worker %d of a plan for %d", worker, plan->n_seats);
     DCHECK(rows <= p->M && !(rows < p->M && p->a_transposed), "%lld rows of a plan for %lld",
            (long long)rows, (long long)p->M);
-    if (rows == plan->rows) {
+    if (rows == plan->rows && plan->lda == p->lda && plan->ldc == p->ldc)
         execute(plan, worker, a, b, bias, c);
-        return;
-    }
-    size_t a_stride = (size_t)p->lda * dtype_bytes(p->in),
-           a_row = (size_t)p->K * dtype_bytes(p->in);
-    size_t c_stride = (size_t)p->ldc * dtype_bytes(p->out);
-    size_t c_row = (size_t)p->N * dtype_bytes(p->out), n = (size_t)plan->rows;
-    size_t a_bytes = (n * a_stride + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
-    char *a_pad = pad_of(plan, worker, a_bytes + n * c_stride), *c_pad = a_pad + a_bytes;
-    copy_rows(a_pad, a, rows, a_row, a_stride);
-    memset(a_pad + (size_t)rows * a_stride, 0, (n - (size_t)rows) * a_stride);
-    if (p->accumulate) {
-        copy_rows(c_pad, c, rows, c_row, c_stride);
-        memset(c_pad + (size_t)rows * c_stride, 0, (n - (size_t)rows) * c_stride);
-    }
-    execute(plan, worker, a_pad, b, bias, c_pad);
-    copy_rows(c, c_pad, rows, c_row, c_stride);
+    else
+        run_copied(plan, worker, rows, a, b, bias, c);
 }
 
 void product_run(const ProductPlan *plan, int worker, const void *a, const void *b,

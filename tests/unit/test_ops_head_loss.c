@@ -96,6 +96,7 @@ static void head_loss_many_chunks(void **state)
         check(&cases[2], &(HeadShape){130, 24, 5003, types[type], types[type]});
         check(&cases[5], &(HeadShape){150, 16, 1208, types[type], types[type]});
         check(&cases[2], &(HeadShape){70, 16, 1208, types[type], types[type]});
+        check(&cases[1], &(HeadShape){40, 24, 769, types[type], types[type]}); /* 2 x 384 + 1 */
     }
 }
 
