@@ -26,9 +26,12 @@ check "what only reads is free to" "$C" inspect r/model.h5 --verify
 lines=$(wc -l <r/metrics.jsonl)
 sleep 0.2
 check "and the run was not disturbed" [ "$(wc -l <r/metrics.jsonl)" -gt "$lines" ]
-if command -v mpirun >/dev/null && [ -e "$(dirname "$C")/cambium_mpi.so" ]; then
+if [ "$TEST_CONF" = tsan ]; then
+    echo "skip - a lock under mpirun: Open MPI is not built for the thread sanitizer"
+elif command -v mpirun >/dev/null && [ -e "$(dirname "$C")/cambium_mpi.so" ]; then
+    # Open MPI keeps what it allocates.
     check "processes under mpirun hear of it together" fails_with "trains in r" \
-        mpirun --allow-run-as-root --oversubscribe -n 2 "$C" train "${run[@]}" --steps 5 -o r --resume
+        env ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" mpirun --allow-run-as-root --oversubscribe -n 2 "$C" train "${run[@]}" --steps 5 -o r --resume
 else
     echo "skip - a lock under mpirun: no mpirun, or no plug-in"
 fi

@@ -183,12 +183,21 @@ typedef struct Try {
     int status;
 } Try;
 
+/* The answer, which has the status that is wanted. */
+static char *assert_status(const Rig *rig, const Try *t)
+{
+    char *answer = ask(rig, t->line, t->headers, t->body ? t->body : "");
+    if (status_of(answer) != t->status)
+        fail_msg("%s | %s: %.400s", t->line, t->headers, answer);
+    return answer;
+}
+
 static void assert_answers(const Rig *rig, const Try *tries, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const Try *t = &tries[i];
-        char *answer = ask(rig, t->line, t->headers, t->body ? t->body : "");
-        if (status_of(answer) != t->status || (t->status >= 400 && !is_json_error(answer)))
+        char *answer = assert_status(rig, t);
+        if (t->status >= 400 && !is_json_error(answer))
             fail_msg("%s | %s: %.400s", t->line, t->headers, answer);
         free(answer);
     }
@@ -210,17 +219,11 @@ static void heads_that_mean_two_things_are_refused(void **state)
     static const Try tries[] = {
         {GET, HERE, NULL, 200},
         {"GET /v1/models HTTP/1.0", "", NULL, 200},
-        {GET, "", NULL, 400},
-        {GET, HERE HERE, NULL, 400},
         {POST, HERE LENGTH, PROMPT, 200},
-        {POST, HERE LENGTH LENGTH, PROMPT, 400},
-        {POST, HERE LENGTH "Content-Length: 5\r\n", PROMPT, 400},
-        {POST, HERE LENGTH "Transfer-Encoding: chunked\r\n", "1d\r\n" PROMPT "\r\n0\r\n\r\n", 400},
         {POST, HERE "Transfer-Encoding: chunked\r\n", "1d\r\n" PROMPT "\r\n0\r\n\r\n", 200},
         {POST, HERE "Transfer-Encoding: gzip\r\n", PROMPT, 501},
         {POST, HERE LENGTH "Content-Encoding: gzip\r\n", PROMPT, 415},
         {POST, HERE LENGTH "Content-Encoding: identity\r\n", PROMPT, 200},
-        {POST, HERE LENGTH "Transfer-Encoding : chunked\r\n", PROMPT, 400},
         {POST, HERE LENGTH "Expect: 200-ok\r\n", PROMPT, 417},
         {POST, HERE "Content-Length: 5001\r\n", "", 413},
         {"GET /v1/models%00x HTTP/1.1", HERE, NULL, 404},
@@ -236,9 +239,20 @@ static void heads_that_mean_two_things_are_refused(void **state)
         {"OPTIONS * HTTP/1.1", HERE, NULL, 204},
         {"OPTIONS /v1/models HTTP/1.1", HERE, NULL, 204},
     };
+    /* Of these libmicrohttpd 1.0 refuses some itself, with a page of its own. */
+    static const Try unclear[] = {
+        {GET, "", NULL, 400},
+        {GET, HERE HERE, NULL, 400},
+        {POST, HERE LENGTH LENGTH, PROMPT, 400},
+        {POST, HERE LENGTH "Content-Length: 5\r\n", PROMPT, 400},
+        {POST, HERE LENGTH "Transfer-Encoding: chunked\r\n", "1d\r\n" PROMPT "\r\n0\r\n\r\n", 400},
+        {POST, HERE LENGTH "Transfer-Encoding : chunked\r\n", PROMPT, 400},
+    };
     Rig rig;
     rig_start(&rig, "127.0.0.1", &none, &none);
     ANSWERS(&rig, tries);
+    for (size_t i = 0; i < sizeof unclear / sizeof *unclear; i++)
+        free(assert_status(&rig, &unclear[i]));
     StrBuf large = {0};
     for (int status = 414; status <= 431; status += 17) {
         strbuf_reset(&large);
