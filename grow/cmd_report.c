@@ -46,11 +46,11 @@ static Status report_run(const void *opaque, const StringList *paths, Err *err)
     if (status == STATUS_OK) {
         if (report.n_runs > 0)
             report_text(&report, stdout);
-        if (scores.count > 0)
-            log_info("%s: %lld runs, %lld scores", settings->output, (long long)report.n_runs,
-                     (long long)scores.count);
-        else
-            log_info("%s: %lld runs", settings->output, (long long)report.n_runs);
+        log_info("%s: %lld %s", settings->output,
+                 (long long)(report.n_runs ? report.n_runs : scores.count),
+                 report.n_runs ? "runs" : "scores");
+        if (report.n_runs && scores.count)
+            log_info("%s: %lld scores", settings->output, (long long)scores.count);
     }
     strbuf_clear(&page);
     report_clear(&report);
