@@ -12,7 +12,7 @@
 typedef enum Status {
     STATUS_OK = 0,
     STATUS_FAIL = 1,
-    STATUS_STOPPED = 2, /* the user asked to stop (SIGINT, SIGTERM, SIGHUP); everything was saved */
+    STATUS_STOPPED = 2, /* the user asked to stop (SIGINT, SIGTERM, ...); everything was saved */
 } Status;
 
 typedef struct Err {

@@ -68,10 +68,14 @@ static void on_signal(int number)
     signal(number, SIG_DFL); /* the second one is for real */
 }
 
+/* SIGUSR1 is how batch systems say that time is running out, and what mpirun hands on at once. */
+static const int stop_signals[] = {SIGINT, SIGTERM, SIGUSR1};
+enum { STOP_SIGNALS = sizeof stop_signals / sizeof *stop_signals };
+
 void stop_install(void)
 {
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
+    for (int i = 0; i < STOP_SIGNALS; i++)
+        signal(stop_signals[i], on_signal);
     /* The terminal goes away. Whoever starts a program with nohup wants it to go on. */
     if (signal(SIGHUP, on_signal) == SIG_IGN)
         signal(SIGHUP, SIG_IGN);
@@ -79,8 +83,8 @@ void stop_install(void)
 
 void stop_uninstall(void)
 {
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
+    for (int i = 0; i < STOP_SIGNALS; i++)
+        signal(stop_signals[i], SIG_DFL);
     if (signal(SIGHUP, SIG_DFL) == SIG_IGN)
         signal(SIGHUP, SIG_IGN);
 }

@@ -16,8 +16,8 @@ void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 double clock_seconds(void); /* monotonic */
 
-/* SIGINT, SIGTERM and SIGHUP (unless it is ignored: nohup) set a flag that long loops poll; a
- * second signal ends the process at once. */
+/* SIGINT, SIGTERM, SIGUSR1 and SIGHUP (unless it is ignored: nohup) set a flag that long loops
+ * poll; a second signal ends the process at once. */
 void stop_install(void);
 void stop_uninstall(void); /* signals end the process again: while a chat waits for a line */
 bool stop_requested(void);
