@@ -89,8 +89,10 @@ Status ranks_open(Ranks *ranks, Device *device, const RanksWish *wish, Err *err)
         silence(stdout);
     }
     if (threads && launch.size > 1) {
-        if (!ranks->is_first)
-            silence(stderr); /* all say the same */
+        if (!ranks->is_first) { /* all say the same, and mpirun ends all when one has failed */
+            silence(stderr);
+            usleep(500000); /* the first has said it by then */
+        }
         return err_usage(err,
                          "--comm threads, but mpirun started %d processes; leave --comm out, or "
                          "start one process",
