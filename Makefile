@@ -337,6 +337,38 @@ $(OUT)/fuzz/%: $(OUT)/tests/fuzz/%.o $(TEST_SUPPORT) $(LIBRARY)
 bench: build-all ## measure speed against the machine's limits
 	@tests/bench/run $(PROGRAM)
 
+# ---- the bundle for a machine with a GPU ----------------------------------------------------------
+# The programs share one library, and find it and the system's in lib/ beside them. (DT_RPATH, because
+# DT_RUNPATH would not hold for what those libraries need.) What plug-ins need is NVIDIA's and stays
+# where the machine has it.
+BUNDLED := $(OUT)/bundle
+BUNDLE_TESTS := $(basename $(notdir $(wildcard tests/unit/test_ops_*.c \
+                $(foreach t,model_golden decoder trainer lora replay comm,tests/unit/test_$(t).c))))
+BUNDLE_PROGRAMS := $(addprefix $(BUNDLED)/,cambium $(BUNDLE_TESTS))
+BUNDLE_PLUGINS := $(patsubst $(OUT)/%,$(BUNDLED)/%,$(filter-out $(MPI_PLUGIN),$(PLUGINS)))
+BUNDLE_LINK = $(CC) $(OPT) $(CFLAGS) -s -o $@ $^ $(LDFLAGS)
+BUNDLE_PATH := -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/lib' -L$(BUNDLED)/lib
+$(BUNDLED)/lib/libcambium.so: $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(OPT) $(CFLAGS) -s -shared -Wl,-soname,$(@F) -o $@ $(WHOLE) $(LDFLAGS) $(LIBS)
+$(BUNDLED)/cambium: $(OUT)/core/cli/main.o $(BUNDLED)/lib/libcambium.so
+	$(BUNDLE_LINK) $(BUNDLE_PATH)
+$(BUNDLED)/test_%: $(OUT)/tests/unit/test_%.o $(TEST_SUPPORT) $(BUNDLED)/lib/libcambium.so
+	$(BUNDLE_LINK) $(BUNDLE_PATH) $(LIBS) -lcmocka
+$(BUNDLED)/cambium_%.so: $(OUT)/cambium_%.so
+	@mkdir -p $(@D)
+	strip -o $@ $<
+
+# Scripts and golden files keep their places in it: tests run from its root.
+BUNDLE_FILES := $(wildcard tests/gpu/parts/*.sh) tests/gpu/peer_torch.py tests/gpu/table.awk \
+                tests/bench/peer_torch.py tests/golden/model.txt tests/support/flow.sh \
+                tests/cli/cuda.sh tests/cli/cuda_recorded.sh
+build/gpu-bundle.tar.gz: $(BUNDLE_PROGRAMS) $(BUNDLE_PLUGINS) $(BUNDLE_FILES) tests/gpu/run tests/gpu/bundle
+	tests/gpu/bundle $(BUNDLED) build/gpu-bundle "$(if $(CUDA_PLUGIN),$(CUDA_ARCHS))" $(BUNDLE_FILES)
+.PHONY: gpu-bundle
+gpu-bundle: setup ## what a machine with a GPU needs to check and measure (build/gpu-bundle.tar.gz)
+	@$(MAKE) --no-print-directory -j$$(nproc) CONF=release build/gpu-bundle.tar.gz
+
 # ---- the rest -------------------------------------------------------------------------------------
 .PHONY: install
 install: all ## the program and its plug-ins to PREFIX/lib/cambium, and a link in PREFIX/bin

@@ -28,8 +28,8 @@ check "the device is there" bash -c "'$P' info --devices | grep -E '^cuda' | gre
 awk 'BEGIN { for (d = 0; d < 40; d++) { for (i = 0; i < 60; i++) printf "%d ", (d * 7 + i) % 97; printf "\f" } }' >a.txt
 awk 'BEGIN { for (d = 0; d < 40; d++) { for (i = 0; i < 60; i++) { c = (d * 5 + i * 3) % 26
     printf "%c%c ", 97 + c, 97 + (c * 3 + 1) % 26 } printf "\f" } }' >b.txt
-check "a table and packs" bash -c "
-    '$C' embed --corpus a.txt --corpus b.txt --vocab-size 300 --dim 32 -o t.h5 -q &&
+check "a table" flow_table t.h5 --corpus a.txt --corpus b.txt --vocab-size 300 --dim 32
+check "packs" bash -c "
     '$C' pack -t t.h5 a.txt --validation 0.1 -o a.pack -q && '$C' pack -t t.h5 b.txt --validation 0.1 -o b.pack -q"
 
 steps=${CUDA_STEPS:-6}

@@ -15,8 +15,8 @@ fi
 export ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" OMP_NUM_THREADS=1 CAMBIUM_EMULATE_PROCESSORS=132
 cd "$folder" || exit 1
 awk 'BEGIN { for (d = 0; d < 40; d++) { for (i = 0; i < 60; i++) printf "%d ", (d * 7 + i) % 97; printf "\f" } }' >a.txt
-check "a table and a pack" bash -c "
-    '$C' embed --corpus a.txt --vocab-size 300 --dim 32 -o t.h5 -q && '$C' pack -t t.h5 a.txt --validation 0.1 -o a.pack -q"
+check "a table" flow_table t.h5 --corpus a.txt --vocab-size 300 --dim 32
+check "a pack" "$C" pack -t t.h5 a.txt --validation 0.1 -o a.pack -q
 
 run="--batch 2 --context 16 --heads 2 --kv-heads 1 --log-every 1 --eval-tokens 64 --lr 5e-3 -t t.h5 --data a.pack -q"
 train() { # program, device, type, folder

@@ -32,3 +32,9 @@ says() { # text, command...: it is in what the command prints
     shift
     "$@" 2>&1 | grep -qF -- "$text"
 }
+# A small frozen table, made with the program `$C` of corpora; where no font is, FLOW_TABLE names a ready one.
+flow_table() { # file, embed's options...
+    local table=$1
+    shift
+    if [ -n "${FLOW_TABLE:-}" ]; then cp "$FLOW_TABLE" "$table"; else "$C" embed "$@" -o "$table" -q; fi
+}
