@@ -69,7 +69,7 @@ run_bundle() { # exit status that is wanted, options...
     [ $status = "$wanted" ]
 }
 if "${enter[@]}" "${run%/run}/cambium" info --devices | grep -q '^cuda  *none'; then
-    check "the CPU part runs there, and without a GPU that is status 4" run_bundle 4 --short --seconds 100
+    check "the CPU part runs there, and without a GPU that is status 4" run_bundle 4 --short --seconds 400
     check "each line is JSON" bash -c '! grep -vxE "\{\"[a-z_]+\":.*\}" "$1"' - "$folder/lines"
     check "all of it held" grep -q '"end":"all parts".*"failed":0,"skipped":0' "$folder/lines"
     check "report and standard output say the same" cmp "$folder/lines" "$root/tmp/out/report.jsonl"

@@ -11,7 +11,7 @@ part_parity() {
         name=parity-${program#test_}
         [ "$program" != test_replay ] || continue # among the sequences
         while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
-        try "$name" 180 "./$program" &
+        (trap 'kill $(jobs -p); exit' TERM && try "$name" 180 "./$program") &
     done
     wait
     unset OMP_NUM_THREADS TEST_BACKEND

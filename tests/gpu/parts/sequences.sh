@@ -18,13 +18,14 @@ undisturbed() { # verb, options...
 part_sequences() {
     export rows=8 context=128
     [ -z "$short" ] || rows=2 context=16
-    export -f undisturbed
+    export -f undisturbed ask asked_together one_two_one
     every_steps=4 try train-evaluate-train 60 undisturbed train --dtype bfloat16 --layers 2 --steps 12
     every_steps=3 try grow-evaluate-grow 60 undisturbed grow --dtype bfloat16 --stages 1+1 --tokens $((8 * rows * context))
     own_kernels train-evaluate-train
     own_kernels grow-evaluate-grow
     # Decode, score, decode; one client, two, one.
     TEST_BACKEND=$device try decode-score-decode 90 ./test_replay
+    try one-two-one 60 one_two_one
     [ "$device" = cuda ] || return 0
     # The losses of such runs beside the CPU's, and then every verb.
     export CUDA_PROGRAM=$PWD/cambium CAMBIUM=$PWD/cambium CUDA_STEPS=20 FLOW_TABLE=$PWD/ready/table.h5
