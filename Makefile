@@ -364,6 +364,7 @@ BUNDLE_FILES := $(wildcard tests/gpu/parts/*.sh) tests/gpu/peer_torch.py tests/g
                 tests/bench/peer_torch.py tests/golden/model.txt tests/support/flow.sh \
                 tests/cli/cuda.sh tests/cli/cuda_recorded.sh
 build/gpu-bundle.tar.gz: $(BUNDLE_PROGRAMS) $(BUNDLE_PLUGINS) $(BUNDLE_FILES) tests/gpu/run tests/gpu/bundle
+	@rm -rf $(filter-out $(BUNDLE_PROGRAMS) $(BUNDLE_PLUGINS) $(BUNDLED)/lib,$(wildcard $(BUNDLED)/*))
 	tests/gpu/bundle $(BUNDLED) build/gpu-bundle "$(if $(CUDA_PLUGIN),$(CUDA_ARCHS))" $(BUNDLE_FILES)
 .PHONY: gpu-bundle
 gpu-bundle: setup ## what a machine with a GPU needs to check and measure (build/gpu-bundle.tar.gz)

@@ -67,6 +67,9 @@ part_found() {
         # A GPU that is in the machine and cannot be used is a fault, not an absence.
         ! gpu_here || line "{\"check\":\"device\",\"ok\":false,\"said\":$(quoted "$cuda")}"
         ;;
-    *) say "GPU: $cuda" ;;
+    *)
+        say "GPU: $cuda"
+        while IFS= read -r cuda; do not_used found "$cuda"; done < <(sed -nE 's/^ +(.* by .*own kernels.*)/\1/p' "$out/info.log")
+        ;;
     esac
 }
