@@ -194,7 +194,7 @@ $(EMULATED)/test_%: $(OUT)/tests/unit/test_%.o $(TEST_SUPPORT) $(LIBRARY)
 	$(CC) $(OPT) $(EMULATED_SANITIZE) $(CFLAGS) -rdynamic -o $@ $(WHOLE) $(LDFLAGS) $(LIBS) -lcmocka
 # The emulation layer's own test: its kernels are in the test.
 $(EMULATED)/test_emulation: $(EMULATED)/tests/emulate/test_emulation.cc.o \
-                            $(patsubst %,$(EMULATED)/core/cuda/emulate/%.cc.o,kernel recording runtime) $(LIBRARY)
+                            $(patsubst %,$(EMULATED)/core/cuda/emulate/%.cc.o,kernel kernels recording runtime) $(LIBRARY)
 	$(CXX) $(EMULATED_SANITIZE) -o $@ $(filter %.o,$^) $(LIBRARY) -lm -lpthread
 # The program itself with that device: the plug-in beside it is the emulated one.
 $(EMULATED)/cambium: $(OUT)/core/cli/main.o $(LIBRARY)

@@ -42,7 +42,8 @@ static void share_out(PagedParams *p, int queries, bool many, int shared)
     p->head_tiles = (int)ceil_div(group, p->heads);
     p->tokens = many ? queries / p->heads : 1;
     int64_t blocks = ceil_div(p->N, p->tokens) * p->K * p->head_tiles;
-    int64_t places = (int64_t)device_processors() * (shared > 112 * 1024 ? 1 : 2);
+    int64_t places = (int64_t)device_processors() *
+                     (2 * (shared + 1024) > (int64_t)device_processor_shared() ? 1 : 2);
     p->splits = choose_splits(blocks, places, (int64_t)p->max_pages * p->page_size);
 }
 
@@ -71,24 +72,31 @@ static void run(Queue *queue, PagedParams p, const AttnDecodeArgs *args, int sha
         cuda_attn_merge(queue, &merge);
 }
 
-template <typename T, int DP>
+template <typename T, int DP, bool SMALL = false>
 static void run_mma(Queue *queue, PagedParams p, const AttnDecodeArgs *args)
 {
     bool many = p.N > MANY_ROWS, wide = many || p.H / p.K > 16;
-    constexpr int shared = MmaShape<T, DP>::BYTES;
+    constexpr int shared = MmaShape<T, DP, SMALL>::BYTES;
+    if constexpr (shared > BLOCK_SHARED_LEAST)
+        if (shared > device_block_shared())
+            return run_mma<T, DP, true>(queue, p, args);
     share_out(&p, wide ? 16 * PAGED_WARPS : 16, many, shared);
     if (wide)
-        run<attn_decode_mma_kernel<T, DP, true>>(queue, p, args, shared);
+        run<attn_decode_mma_kernel<T, DP, true, SMALL>>(queue, p, args, shared);
     else
-        run<attn_decode_mma_kernel<T, DP, false>>(queue, p, args, shared);
+        run<attn_decode_mma_kernel<T, DP, false, SMALL>>(queue, p, args, shared);
 }
 
-template <typename T, int DP>
+template <typename T, int DP, bool SMALL = false>
 static void run_plain(Queue *queue, PagedParams p, const AttnDecodeArgs *args)
 {
-    constexpr int shared = PlainShape<T, DP>::BYTES;
-    share_out(&p, PlainShape<T, DP>::QUERIES, p.N > MANY_ROWS, shared);
-    run<attn_decode_plain_kernel<T, DP>>(queue, p, args, shared);
+    using Shape = PlainShape<T, DP, SMALL>;
+    constexpr int shared = Shape::BYTES;
+    if constexpr (shared > BLOCK_SHARED_LEAST)
+        if (shared > device_block_shared())
+            return run_plain<T, DP, true>(queue, p, args);
+    share_out(&p, Shape::QUERIES, p.N > MANY_ROWS, shared);
+    run<attn_decode_plain_kernel<T, DP, SMALL>>(queue, p, args, shared);
 }
 
 /* Kernels exist for a few sizes of head; a smaller head leaves out what it does not have. */

@@ -175,20 +175,20 @@ template <typename T, int DP> struct MmaQueries {
 
 /* The block's queries are 16, whose keys the warps share (WIDE false: decoding, where reading the
  * keys is the work), or 64, of which each warp has 16 and sees all keys (prefill). */
-template <typename T, int DP> struct MmaShape {
-    static constexpr int KEYS = 64;
+template <typename T, int DP, bool SMALL> struct MmaShape {
     /* Bytes on their way are what hides the memory's latency: about 64 KB per processor and more.
-     */
-    static constexpr int STAGES = sizeof(T) == 1 ? 4 : 3;
+     * SMALL is for GPUs that have too little shared memory for that. */
+    static constexpr int KEYS = SMALL && DP * sizeof(T) > 256 ? 32 : 64;
+    static constexpr int STAGES = SMALL ? 2 : sizeof(T) == 1 ? 4 : 3;
     using Tiles = PagedTiles<T, DP, KEYS, STAGES>;
     static constexpr int SUMS = PAGED_WARPS * 16 * (DP + 2) * (int)sizeof(float);
     static constexpr int BYTES = Tiles::BYTES > SUMS ? Tiles::BYTES : SUMS;
 };
 
-template <typename T, int DP, bool WIDE>
+template <typename T, int DP, bool WIDE, bool SMALL>
 __global__ void __launch_bounds__(PAGED_THREADS) attn_decode_mma_kernel(PagedParams p)
 {
-    using Shape = MmaShape<T, DP>;
+    using Shape = MmaShape<T, DP, SMALL>;
     unsigned char *shared = shared_memory();
     PagedQueries block(p);
     MmaQueries<T, DP> queries;

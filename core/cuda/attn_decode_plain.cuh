@@ -6,35 +6,39 @@
 
 /* A block has 16 queries, every warp four of them. For the scores, two lanes share a key, each with
  * every other 16 bytes of it; for the weighted values, a lane has every 32nd component. Queries and
- * sums lie in shared memory after the tiles. */
-template <typename T, int DP> struct PlainShape {
-    static constexpr int KEYS = 16, QUERIES = 16, PER_WARP = QUERIES / PAGED_WARPS;
+ * sums lie in shared memory after the tiles. SMALL halves queries and keys for GPUs that have too
+ * little of it: four lanes share a key then. */
+template <typename T, int DP, bool SMALL> struct PlainShape {
+    static constexpr int KEYS = SMALL ? 8 : 16, QUERIES = KEYS;
+    static constexpr int PER_WARP = QUERIES / PAGED_WARPS;
     using Tiles = PagedTiles<T, DP, KEYS, 2>;
     static constexpr int BYTES =
         Tiles::BYTES + (2 * QUERIES * DP + PAGED_WARPS * KEYS) * (int)sizeof(float);
 };
 
-template <typename T>
+template <int KEYS, typename T>
 __device__ __forceinline__ float plain_score(const T *key, const float *query, int columns)
 {
     constexpr int PER = pack_size<T>();
     float sum = 0.0f;
-    for (int d = lane_id() / 16 * PER; d < columns; d += 2 * PER) {
+    for (int d = lane_id() / KEYS * PER; d < columns; d += WARP / KEYS * PER) {
         Pack<T, PER> x = *(const Pack<T, PER> *)(key + d);
         for (int j = 0; j < PER; j++)
             sum += query[d + j] * to_f32(x.at[j]);
     }
-    return sum + __shfl_xor_sync(FULL_WARP, sum, 16);
+    for (int step = KEYS; step < WARP; step *= 2)
+        sum += __shfl_xor_sync(FULL_WARP, sum, step);
+    return sum;
 }
 
-template <typename T, int DP>
+template <typename T, int DP, bool SMALL>
 __global__ void __launch_bounds__(PAGED_THREADS) attn_decode_plain_kernel(PagedParams p)
 {
-    using Shape = PlainShape<T, DP>;
+    using Shape = PlainShape<T, DP, SMALL>;
     constexpr int KEYS = Shape::KEYS;
     unsigned char *shared = shared_memory();
-    float *query = (float *)(shared + Shape::Tiles::BYTES); /* (16, DP), zeros beyond D */
-    float *sums = query + Shape::QUERIES * DP;              /* (16, DP) */
+    float *query = (float *)(shared + Shape::Tiles::BYTES); /* (QUERIES, DP), zeros beyond D */
+    float *sums = query + Shape::QUERIES * DP;              /* (QUERIES, DP) */
     float *weight = sums + Shape::QUERIES * DP + warp_id() * KEYS;
     PagedQueries block(p);
     for (int i = (int)threadIdx.x; i < Shape::QUERIES * DP; i += PAGED_THREADS) {
@@ -63,7 +67,7 @@ __global__ void __launch_bounds__(PAGED_THREADS) attn_decode_plain_kernel(PagedP
                 if (position >= limit || block.at(p, number) < 0)
                     continue;
                 float score =
-                    plain_score(tiles.row(tile, 0, key), query + number * DP, tiles.columns) *
+                    plain_score<KEYS>(tiles.row(tile, 0, key), query + number * DP, tiles.columns) *
                     p.scale * tiles.row_scale(tile, 0, key);
                 score = position + key < limit ? score : -INFINITY;
                 float most = fmaxf(warp_max(score), largest[i]);

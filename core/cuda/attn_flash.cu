@@ -1,10 +1,9 @@
 /* Causal attention of whole sequences, forward: the way of FlashAttention-2 (Dao, 2023). A block
- * holds 64 query rows of one head and meets the keys up to them tile by tile; what it keeps per row
- * is the largest score, the sum of exponentials below it and the output, unnormalised. */
+ * holds TILE query rows of one head and meets the keys up to them tile by tile; what it keeps per
+ * row is the largest score, the sum of exponentials below it and the output, unnormalised. TILE is
+ * 64, or fewer where the GPU has too little shared memory for such rows. */
 #include "core/cuda/attn_fused.h"
 #include "core/cuda/attn_tile.cuh"
-
-enum { TILE = 64, WARPS = TILE / PIECE_ROWS, KEY_PIECES = TILE / PIECE_COLS };
 
 struct FlashParams {
     const void *q, *k, *v;
@@ -33,12 +32,13 @@ static __device__ __forceinline__ float row_sum(float x)
     return x + __shfl_xor_sync(FULL_WARP, x, 2);
 }
 
-/* Turns a warp's scores (16, 64) into exponentials below the rows' new maxima; `shrink` is what the
- * sums and outputs made below the old ones were multiplied by. On the diagonal, row r of the block
- * sees the keys up to r, `first_row` being the warp's. */
-static __device__ __forceinline__ void softmax_step(float scores[KEY_PIECES][4], RowState *state,
-                                                    float shrink[2], float scale, bool diagonal,
-                                                    int first_row)
+/* Turns a warp's scores (16, 8 KEY_PIECES) into exponentials below the rows' new maxima; `shrink`
+ * is what the sums and outputs made below the old ones were multiplied by. On the diagonal, row r
+ * of the block sees the keys up to r, `first_row` being the warp's. */
+template <int KEY_PIECES>
+__device__ __forceinline__ void softmax_step(float scores[KEY_PIECES][4], RowState *state,
+                                             float shrink[2], float scale, bool diagonal,
+                                             int first_row)
 {
     float largest[2] = {-INFINITY, -INFINITY}, total[2] = {0.0f, 0.0f};
 #pragma unroll
@@ -68,16 +68,17 @@ static __device__ __forceinline__ void softmax_step(float scores[KEY_PIECES][4],
         state->sum[r] = state->sum[r] * shrink[r] + row_sum(total[r]);
 }
 
-template <typename T, int DP> constexpr size_t flash_shared()
+template <typename T, int DP, int TILE> constexpr size_t flash_shared()
 {
     return (3 * TILE * tile_stride<T>(DP) + TILE * tile_stride<T>(TILE)) * sizeof(T);
 }
 
 /* grid: tiles of queries, the longest rows first, times (batch, head), heads that share keys side
  * by side. */
-template <typename T, int DP>
-__global__ void __launch_bounds__(WARPS *WARP) flash_kernel(FlashParams p)
+template <typename T, int DP, int TILE>
+__global__ void __launch_bounds__(TILE / PIECE_ROWS * WARP) flash_kernel(FlashParams p)
 {
+    constexpr int KEY_PIECES = TILE / PIECE_COLS;
     constexpr int STRIDE = tile_stride<T>(DP), KEY_STRIDE = tile_stride<T>(TILE);
     constexpr int OUT_PIECES = DP / PIECE_COLS;
     T *q = (T *)shared_memory(), *k = q + TILE * STRIDE, *v = k + TILE * STRIDE;
@@ -110,7 +111,7 @@ __global__ void __launch_bounds__(WARPS *WARP) flash_kernel(FlashParams p)
         if (tile < last)
             tile_load<TILE, DP>(k, keys(p.k, tile + 1));
         copy_commit();
-        softmax_step(scores, &state, shrink, p.scale, tile == last, first_row);
+        softmax_step<KEY_PIECES>(scores, &state, shrink, p.scale, tile == last, first_row);
 #pragma unroll
         for (int n = 0; n < OUT_PIECES; n++)
 #pragma unroll
@@ -142,6 +143,16 @@ __global__ void __launch_bounds__(WARPS *WARP) flash_kernel(FlashParams p)
                          q);
 }
 
+template <typename T, int DP, int TILE> static void launch_flash(Queue *queue, const FlashParams &p)
+{
+    constexpr size_t shared = flash_shared<T, DP, TILE>();
+    if constexpr (shared > BLOCK_SHARED_LEAST)
+        if (shared > device_block_shared())
+            return launch_flash<T, DP, TILE / 2>(queue, p);
+    unsigned blocks = (unsigned)(ceil_div(p.T, TILE) * p.B * p.H);
+    launch<flash_kernel<T, DP, TILE>>(queue, blocks, TILE / PIECE_ROWS * WARP, shared, p);
+}
+
 void cuda_attn(Queue *queue, const AttnArgs *args)
 {
     AttnShape s = attn_check(args);
@@ -160,12 +171,9 @@ void cuda_attn(Queue *queue, const AttnArgs *args)
                      args->scale,
                      rows_aligned(&args->q) && rows_aligned(&args->k) && rows_aligned(&args->v) &&
                          rows_aligned(&args->out)};
-    unsigned blocks = (unsigned)(ceil_div(s.T, TILE) * s.B * s.H);
     with_type(args->q.dtype, [&](auto type) {
         with_width(queue, s.D, [&](auto width) {
-            using T = typename decltype(type)::type;
-            constexpr int DP = decltype(width)::value;
-            launch<flash_kernel<T, DP>>(queue, blocks, WARPS * WARP, flash_shared<T, DP>(), p);
+            launch_flash<typename decltype(type)::type, decltype(width)::value, 64>(queue, p);
         });
     });
 }

@@ -5,7 +5,7 @@
 #include "core/cuda/attn_fused.h"
 #include "core/cuda/attn_tile.cuh"
 
-enum { WARPS = 8 };
+enum { DELTA_WARPS = 8 };
 
 struct BackwardParams {
     const void *q, *k, *v, *out, *dout;
@@ -18,9 +18,13 @@ struct BackwardParams {
 };
 
 /* How a block works: square tiles of TILE rows, its warps side by side on BANDS bands of 16 rows
- * and COLUMNS parts of the columns. Four tiles of float32 rows must fit into shared memory. */
-template <typename T, int DP> struct Shape {
-    static constexpr int TILE = sizeof(T) == 2 ? 64 : 32;
+ * and COLUMNS parts of the columns. Four tiles of rows must fit into shared memory: SMALL is for
+ * GPUs that have too little for the others. */
+template <typename T_, int DP_, bool SMALL> struct Shape {
+    using T = T_;
+    static constexpr int DP = DP_;
+    static constexpr int TILE = (sizeof(T) == 2 ? 64 : 32) / (SMALL ? 2 : 1);
+    static constexpr int WARPS = !SMALL ? 8 : sizeof(T) == 2 ? 4 : 2;
     static constexpr int BANDS = TILE / PIECE_ROWS, COLUMNS = WARPS / BANDS;
     static constexpr int STRIDE = tile_stride<T>(DP), SCORE_STRIDE = tile_stride<T>(TILE);
     static constexpr int SCORE_PIECES = TILE / COLUMNS / PIECE_COLS;
@@ -31,8 +35,8 @@ template <typename T, int DP> struct Shape {
 
 /* The shared memory of a block: q, dout, k, v (TILE, DP); p, ds (TILE queries, TILE keys); lse,
  * delta (TILE). */
-template <typename T, int DP> struct Tiles {
-    using S = Shape<T, DP>;
+template <typename S> struct Tiles {
+    using T = typename S::T;
     T *q, *dout, *k, *v, *p, *ds;
     float *lse, *delta;
     __device__ __forceinline__ Tiles()
@@ -51,7 +55,7 @@ template <typename T, int DP> struct Tiles {
 /* delta (B, H, T) = sum over D of dout * out, both (B, T, H, D): a warp a row. */
 template <typename T> __global__ void delta_kernel(BackwardParams p)
 {
-    int64_t row = (int64_t)blockIdx.x * WARPS + warp_id();
+    int64_t row = (int64_t)blockIdx.x * DELTA_WARPS + warp_id();
     if (row >= (int64_t)p.B * p.T * p.H)
         return;
     const T *out = (const T *)p.out + row * p.D, *dout = (const T *)p.dout + row * p.D;
@@ -65,11 +69,12 @@ template <typename T> __global__ void delta_kernel(BackwardParams p)
 }
 
 /* Starts loading the queries of a tile; rows that do not exist get a weight of zero. */
-template <typename T, int DP>
-__device__ __forceinline__ void load_queries(const Tiles<T, DP> &at, const BackwardParams &p,
-                                             int batch, int head, int tile)
+template <typename S>
+__device__ __forceinline__ void load_queries(const Tiles<S> &at, const BackwardParams &p, int batch,
+                                             int head, int tile)
 {
-    constexpr int TILE = Shape<T, DP>::TILE;
+    using T = typename S::T;
+    constexpr int TILE = S::TILE, DP = S::DP;
     int first = tile * TILE;
     tile_load<TILE, DP>(at.q,
                         head_rows((const T *)p.q, batch, first, head, p.T, p.H, p.D, p.aligned));
@@ -83,11 +88,12 @@ __device__ __forceinline__ void load_queries(const Tiles<T, DP> &at, const Backw
     }
 }
 
-template <typename T, int DP>
-__device__ __forceinline__ void load_keys(const Tiles<T, DP> &at, const BackwardParams &p,
-                                          int batch, int kv_head, int tile)
+template <typename S>
+__device__ __forceinline__ void load_keys(const Tiles<S> &at, const BackwardParams &p, int batch,
+                                          int kv_head, int tile)
 {
-    constexpr int TILE = Shape<T, DP>::TILE;
+    using T = typename S::T;
+    constexpr int TILE = S::TILE, DP = S::DP;
     int first = tile * TILE;
     tile_load<TILE, DP>(at.k,
                         head_rows((const T *)p.k, batch, first, kv_head, p.T, p.K, p.D, p.aligned));
@@ -96,11 +102,11 @@ __device__ __forceinline__ void load_keys(const Tiles<T, DP> &at, const Backward
 }
 
 /* p and ds of the loaded tiles, into shared memory; a barrier lies before and after. */
-template <typename T, int DP>
-__device__ __forceinline__ void make_scores(const Tiles<T, DP> &at, float scale, bool diagonal)
+template <typename S>
+__device__ __forceinline__ void make_scores(const Tiles<S> &at, float scale, bool diagonal)
 {
-    using S = Shape<T, DP>;
-    constexpr int N = S::SCORE_PIECES;
+    using T = typename S::T;
+    constexpr int N = S::SCORE_PIECES, DP = S::DP;
     int row0 = warp_id() % S::BANDS * PIECE_ROWS, col0 = warp_id() / S::BANDS * N * PIECE_COLS;
     float weights[N][4] = {}, ds[N][4] = {};
     product<N, DP>(weights, Operand<T, false>{at.q + row0 * S::STRIDE, S::STRIDE},
@@ -124,26 +130,25 @@ __device__ __forceinline__ void make_scores(const Tiles<T, DP> &at, float scale,
 
 /* Gathers a block's gradient (TILE, DP) in a tile that is no longer read and writes it; a barrier
  * lies before. */
-template <typename T, int DP>
-__device__ __forceinline__ void write_gradient(const float pieces[Shape<T, DP>::GRAD_PIECES][4],
-                                               T *tile, HeadRows<T> to)
+template <typename S>
+__device__ __forceinline__ void write_gradient(const float pieces[S::GRAD_PIECES][4],
+                                               typename S::T *tile, HeadRows<typename S::T> to)
 {
-    using S = Shape<T, DP>;
     const float as_is[2] = {1.0f, 1.0f};
     int row0 = warp_id() % S::BANDS * PIECE_ROWS;
     int col0 = warp_id() / S::BANDS * S::GRAD_PIECES * PIECE_COLS;
     pieces_put<S::GRAD_PIECES>(tile + row0 * S::STRIDE + col0, S::STRIDE, pieces, as_is);
     __syncthreads();
-    tile_store<S::TILE, DP>(to, tile);
+    tile_store<S::TILE, S::DP>(to, tile);
 }
 
 /* dk and dv of one tile of keys: grid of tiles (the first meet the most queries, so they begin)
  * times (batch, KV head). */
-template <typename T, int DP>
-__global__ void __launch_bounds__(WARPS *WARP) backward_keys_kernel(BackwardParams p)
+template <typename S>
+__global__ void __launch_bounds__(S::WARPS *WARP) backward_keys_kernel(BackwardParams p)
 {
-    using S = Shape<T, DP>;
-    Tiles<T, DP> at;
+    using T = typename S::T;
+    Tiles<S> at;
     int pairs = p.B * p.K, pair = (int)(blockIdx.x % (unsigned)pairs);
     int tile = (int)(blockIdx.x / (unsigned)pairs), tiles = (int)(gridDim.x / (unsigned)pairs);
     int batch = pair / p.K, kv_head = pair % p.K, group = p.H / p.K;
@@ -166,18 +171,18 @@ __global__ void __launch_bounds__(WARPS *WARP) backward_keys_kernel(BackwardPara
             __syncthreads();
         }
     int first = tile * S::TILE;
-    write_gradient<T, DP>(dk, at.k,
-                          head_rows((T *)p.dk, batch, first, kv_head, p.T, p.K, p.D, p.aligned));
-    write_gradient<T, DP>(dv, at.v,
-                          head_rows((T *)p.dv, batch, first, kv_head, p.T, p.K, p.D, p.aligned));
+    write_gradient<S>(dk, at.k,
+                      head_rows((T *)p.dk, batch, first, kv_head, p.T, p.K, p.D, p.aligned));
+    write_gradient<S>(dv, at.v,
+                      head_rows((T *)p.dv, batch, first, kv_head, p.T, p.K, p.D, p.aligned));
 }
 
 /* dq of one tile of queries: grid of tiles, the longest rows first, times (batch, head). */
-template <typename T, int DP>
-__global__ void __launch_bounds__(WARPS *WARP) backward_queries_kernel(BackwardParams p)
+template <typename S>
+__global__ void __launch_bounds__(S::WARPS *WARP) backward_queries_kernel(BackwardParams p)
 {
-    using S = Shape<T, DP>;
-    Tiles<T, DP> at;
+    using T = typename S::T;
+    Tiles<S> at;
     int pairs = p.B * p.H, pair = (int)(blockIdx.x % (unsigned)pairs);
     int tile = (int)((gridDim.x - 1 - blockIdx.x) / (unsigned)pairs);
     int batch = pair / p.H, head = pair % p.H;
@@ -197,19 +202,22 @@ __global__ void __launch_bounds__(WARPS *WARP) backward_queries_kernel(BackwardP
             Operand<T, true>{at.k + col0, S::STRIDE});
         __syncthreads();
     }
-    write_gradient<T, DP>(
-        dq, at.q, head_rows((T *)p.dq, batch, tile * S::TILE, head, p.T, p.H, p.D, p.aligned));
+    write_gradient<S>(dq, at.q,
+                      head_rows((T *)p.dq, batch, tile * S::TILE, head, p.T, p.H, p.D, p.aligned));
 }
 
-template <typename T, int DP> static void launch_backward(Queue *queue, const BackwardParams &p)
+template <typename T, int DP, bool SMALL>
+static void launch_backward(Queue *queue, const BackwardParams &p)
 {
-    constexpr size_t shared = Shape<T, DP>::SHARED;
-    int64_t tiles = ceil_div(p.T, Shape<T, DP>::TILE), rows = (int64_t)p.B * p.T * p.H;
-    launch<delta_kernel<T>>(queue, (unsigned)ceil_div(rows, WARPS), WARPS * WARP, 0, p);
-    launch<backward_keys_kernel<T, DP>>(queue, (unsigned)(tiles * p.B * p.K), WARPS * WARP, shared,
-                                        p);
-    launch<backward_queries_kernel<T, DP>>(queue, (unsigned)(tiles * p.B * p.H), WARPS * WARP,
-                                           shared, p);
+    using S = Shape<T, DP, SMALL>;
+    if constexpr (S::SHARED > BLOCK_SHARED_LEAST)
+        if (S::SHARED > device_block_shared())
+            return launch_backward<T, DP, true>(queue, p);
+    int64_t tiles = ceil_div(p.T, S::TILE), rows = (int64_t)p.B * p.T * p.H;
+    unsigned threads = S::WARPS * WARP;
+    launch<delta_kernel<T>>(queue, (unsigned)ceil_div(rows, DELTA_WARPS), DELTA_WARPS * WARP, 0, p);
+    launch<backward_keys_kernel<S>>(queue, (unsigned)(tiles * p.B * p.K), threads, S::SHARED, p);
+    launch<backward_queries_kernel<S>>(queue, (unsigned)(tiles * p.B * p.H), threads, S::SHARED, p);
 }
 
 void cuda_attn_backward(Queue *queue, const AttnBackwardArgs *args)
@@ -239,7 +247,7 @@ void cuda_attn_backward(Queue *queue, const AttnBackwardArgs *args)
                             rows_aligned(&args->dv)};
     with_type(args->q.dtype, [&](auto type) {
         with_width(queue, s.D, [&](auto width) {
-            launch_backward<typename decltype(type)::type, decltype(width)::value>(queue, p);
+            launch_backward<typename decltype(type)::type, decltype(width)::value, false>(queue, p);
         });
     });
 }

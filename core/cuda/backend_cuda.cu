@@ -9,10 +9,21 @@
 
 static char description[512];
 static int processors;
+static size_t block_shared, processor_shared;
 
 int device_processors()
 {
     return processors;
+}
+
+size_t device_block_shared()
+{
+    return block_shared;
+}
+
+size_t device_processor_shared()
+{
+    return processor_shared;
 }
 
 static const char *cuda_description()
@@ -169,6 +180,30 @@ void queue_zero(Queue *queue, void *device, size_t bytes)
 static void *cuda_adopt(const void *, size_t)
 {
     return NULL; /* kernels read the device's own memory only */
+}
+
+/* ---- launches -------------------------------------------------------------------------------- */
+
+bool queue_shared(Queue *queue, const void *kernel, size_t dynamic)
+{
+    cudaFuncAttributes have;
+    if (!queue_check(queue, cudaFuncGetAttributes(&have, kernel), "asking about a kernel"))
+        return false;
+    if (dynamic <= (size_t)have.maxDynamicSharedSizeBytes)
+        return true;
+    size_t most = block_shared - have.sharedSizeBytes;
+    if (dynamic <= most) /* all there is: another thread's launch may want more than this one */
+        return queue_check(
+            queue,
+            cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)most),
+            "giving a kernel shared memory");
+    const char *name = "a kernel";
+    cudaFuncGetName(&name, kernel);
+    queue->failed = true;
+    err_set(&queue->err,
+            "a block of %s needs %zu bytes of shared memory, this GPU has %zu; use --device cpu",
+            name, have.sharedSizeBytes + dynamic, block_shared);
+    return false;
 }
 
 /* ---- queues, events, graphs ------------------------------------------------------------------ */
@@ -385,7 +420,14 @@ extern "C" __attribute__((visibility("default"))) const Backend *cambium_backend
                 p.minor);
         return NULL;
     }
+    if (p.sharedMemPerBlockOptin < BLOCK_SHARED_LEAST) {
+        err_set(err, "%s gives a block %zu KB of shared memory; %zu KB are needed", p.name,
+                p.sharedMemPerBlockOptin / 1024, BLOCK_SHARED_LEAST / 1024);
+        return NULL;
+    }
     processors = p.multiProcessorCount;
+    block_shared = p.sharedMemPerBlockOptin;
+    processor_shared = p.sharedMemPerMultiprocessor;
     snprintf(description, sizeof description,
              "%s, %d processors, %.0f GB, compute capability %d.%d, driver for CUDA %s, built with "
              "CUDA %s",

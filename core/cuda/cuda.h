@@ -52,6 +52,19 @@ bool queue_check(Queue *queue, cudaError_t code, const char *what);
 /* Streaming multiprocessors of the device in use. */
 int device_processors();
 
+/* Shared memory in bytes, a kernel's static share included, that a block may have, and that the
+ * blocks of one processor have together (each takes 1 KB more than it asks for). */
+size_t device_block_shared();
+size_t device_processor_shared();
+
+/* What a block may have on every device that the backend accepts (8.6, 8.9 and 12.0: 99 KB). A
+ * kernel that wants more has a smaller form beside it. */
+static constexpr size_t BLOCK_SHARED_LEAST = 99 * 1024;
+
+/* Lets a kernel have `dynamic` bytes of shared memory besides its static ones. False, and a failed
+ * queue, where the device has fewer. */
+bool queue_shared(Queue *queue, const void *kernel, size_t dynamic);
+
 /* The address of element `index`, or NULL where the tensor is absent. */
 template <typename T> T *device_at(const Tensor *t, int64_t index = 0)
 {
@@ -64,19 +77,15 @@ void launch(Queue *queue, dim3 grid, dim3 block, size_t shared, Args... args)
 {
     if (queue->failed || grid.x == 0 || grid.y == 0 || grid.z == 0)
         return;
+    if (shared > 0 && !queue_shared(queue, (const void *)Kernel, shared))
+        return;
 #ifdef CAMBIUM_EMULATE
-    emulate_launch(
-        queue->stream, __PRETTY_FUNCTION__, grid, block, shared, [=] { Kernel(args...); },
-        emulate_bytes(args...));
+    emulate_launch<Kernel>(
+        queue->stream, grid, block, shared, [=] { Kernel(args...); }, emulate_bytes(args...));
 #else
-    if (shared > 48 * 1024)
-        queue_check(
-            queue,
-            cudaFuncSetAttribute(Kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared),
-            "shared memory of a kernel");
     Kernel<<<grid, block, shared, queue->stream>>>(args...);
-    queue_check(queue, cudaGetLastError(), "launching a kernel");
 #endif
+    queue_check(queue, cudaGetLastError(), "launching a kernel");
 }
 
 static inline int64_t ceil_div(int64_t a, int64_t b)

@@ -22,9 +22,8 @@ static bool recording;
 template <auto Kernel, typename... Args>
 static void run(dim3 grid, dim3 block, size_t shared, Args... args)
 {
-    emulate_launch(
-        stream, __PRETTY_FUNCTION__, grid, block, shared, [=] { Kernel(args...); },
-        emulate_bytes(args...));
+    emulate_launch<Kernel>(
+        stream, grid, block, shared, [=] { Kernel(args...); }, emulate_bytes(args...));
     if (!recording)
         cudaStreamSynchronize(stream);
 }
@@ -127,6 +126,15 @@ template <bool WAIT> __global__ void hasty_kernel(const float *x, float *out)
     if (WAIT)
         copy_wait<0>();
     out[threadIdx.x] = row[4 * threadIdx.x];
+}
+
+/* 1 KB of static shared memory beside the dynamic. */
+__global__ void fixed_kernel(float *out)
+{
+    __shared__ float fixed[256];
+    fixed[threadIdx.x] = (float)threadIdx.x;
+    __syncthreads();
+    out[threadIdx.x] = fixed[threadIdx.x];
 }
 
 /* ---- tests ----------------------------------------------------------------------------------- */
@@ -265,6 +273,48 @@ static void test_recordings()
     cudaFree(out);
 }
 
+static bool launches(size_t shared, float *out)
+{
+    run<fixed_kernel>(1, 32, shared, out);
+    return cudaGetLastError() == cudaSuccess;
+}
+
+static bool may_have(size_t dynamic)
+{
+    return cudaFuncSetAttribute((const void *)fixed_kernel,
+                                cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                (int)dynamic) == cudaSuccess;
+}
+
+/* A block's shared memory is static and dynamic together: 48 KB, or what the device has for those
+ * that ask. */
+static void test_shared_limits()
+{
+    static const struct {
+        const char *capability;
+        size_t most;
+    } devices[] = {{"8.0", 163}, {"8.6", 99}, {"8.9", 99}, {"12.0", 99}, {"9.0", 227}};
+    const size_t fixed = 1024;
+    float *out = device_floats(32, itself);
+    cudaFuncAttributes have;
+    cudaFuncGetAttributes(&have, (const void *)fixed_kernel);
+    check("the static shared memory of a kernel is known", have.sharedSizeBytes == fixed);
+    check("48 KB, static and dynamic, are there without asking, and no more",
+          launches(48 * 1024 - fixed, out) && !launches(48 * 1024 - fixed + 1, out));
+    for (const auto &device : devices) {
+        char what[96];
+        setenv("CAMBIUM_EMULATE_CAPABILITY", device.capability, 1);
+        size_t most = device.most * 1024 - fixed;
+        snprintf(what, sizeof what, "%zu KB for those that ask, compute capability %s", device.most,
+                 device.capability);
+        check(what, !may_have(most + 1) && may_have(most) && launches(most, out) &&
+                        !launches(most + 1, out));
+    }
+    unsetenv("CAMBIUM_EMULATE_CAPABILITY");
+    may_have(48 * 1024 - fixed);
+    cudaFree(out);
+}
+
 int main()
 {
     cudaStreamCreateWithFlags(&stream, 0);
@@ -274,6 +324,7 @@ int main()
     test_tensor_core();
     test_laziness();
     test_recordings();
+    test_shared_limits();
     check("a missing barrier shows in some order",
           !reversal_without_barrier_is_right("forwards") ||
               !reversal_without_barrier_is_right("backwards"));

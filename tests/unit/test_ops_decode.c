@@ -179,6 +179,36 @@ static void prefill_agrees(void **state)
                                .out = types[j][2]});
 }
 
+/* Heads for which a GPU with little shared memory takes smaller tiles, and those that fill what it
+ * has: by one row, and by two rows of more heads than one warp takes. */
+static void decode_of_wide_heads_agrees(void **state)
+{
+    (void)state;
+    const DType types[][2] = {{DTYPE_F32, DTYPE_F32},
+                              {DTYPE_F32, DTYPE_BF16},
+                              {DTYPE_F32, DTYPE_I8},
+                              {DTYPE_BF16, DTYPE_BF16},
+                              {DTYPE_BF16, DTYPE_I8}};
+    const int64_t widths[] = {128, 256, 512};
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 5; j++) {
+            Store store = {.H = 2,
+                           .K = 1,
+                           .D = widths[i],
+                           .page_size = 16,
+                           .R = 1,
+                           .longest = 150,
+                           .queries = 1,
+                           .type = types[j][0],
+                           .pages = types[j][1],
+                           .out = types[j][0]};
+            try_decode(store);
+            store.H = 17;
+            store.queries = 2;
+            try_decode(store);
+        }
+}
+
 /* A sequence gives the same bits alone and among others. */
 static void decode_of_one_is_decode_of_many(void **state)
 {
@@ -380,9 +410,11 @@ static void write_agrees(void **state)
 int main(void)
 {
     backend_cpu_register();
+    cmocka_set_test_filter(getenv("TEST_FILTER"));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decode_agrees),
         cmocka_unit_test(prefill_agrees),
+        cmocka_unit_test(decode_of_wide_heads_agrees),
         cmocka_unit_test(decode_of_one_is_decode_of_many),
         cmocka_unit_test(merge_agrees),
         cmocka_unit_test(pack_agrees),

@@ -73,12 +73,14 @@ static void norm_odd_sizes(void **state)
     }
 }
 
-/* Rows longer than a GPU's shared memory holds, in vectors and one by one. */
+/* Rows longer than a GPU's shared memory holds, in vectors and one by one; and those that fill the
+ * 48 KB that a kernel has without asking, with its other variables and without. */
 static void norm_long_rows(void **state)
 {
     (void)state;
-    static const int64_t lengths[] = {4096, 16384, 16388, 20001, 65536};
-    for (int i = 0; i < 10; i++) {
+    static const int64_t lengths[] = {4096,  16384, 16388, 20001, 65536,
+                                      12256, 12257, 12260, 12288, 12292};
+    for (int i = 0; i < 20; i++) {
         const NormCase *n = &norm_cases[i % 5];
         Parity p;
         parity_begin(&p, "norm case %d, rows of %d", i % 5, (int)lengths[i / 2]);
@@ -150,8 +152,9 @@ static void norm_backward_odd_sizes(void **state)
 static void norm_backward_large_sizes(void **state)
 {
     (void)state;
-    static const int64_t sizes[][2] = {{5, 1024}, {6, 8192}, {5, 8200}, {2, 20001}, {4500, 3}};
-    for (int i = 0; i < 10; i++)
+    static const int64_t sizes[][2] = {{5, 1024}, {6, 8192}, {5, 8200}, {2, 20001}, {4500, 3},
+                                       {5, 6128}, {5, 6129}, {5, 6132}, {5, 6144},  {5, 6148}};
+    for (int i = 0; i < 20; i++)
         check_backward(&backward_cases[i % 3], types[i % 2], sizes[i / 2][0], sizes[i / 2][1]);
 }
 

@@ -9,7 +9,9 @@
  * malloc, so that the address sanitizer finds what reaches beyond. Static shared memory is static.
  * Barriers and collectives that not all threads reach end the program with the kernel's name.
  *
- * The device has 3 processors, or CAMBIUM_EMULATE_PROCESSORS.
+ * The device has 3 processors, or CAMBIUM_EMULATE_PROCESSORS, and is of compute capability 9.0, or
+ * CAMBIUM_EMULATE_CAPABILITY, of which a block's shared memory follows. A launch that wants more,
+ * or more than the 48 KB that nobody has to ask for, fails as it does on the device.
  *
  * Streams are as lazy as the rules allow: nothing of what is enqueued runs before somebody waits,
  * so host memory that is reused or freed too early shows. Recordings are checked when they are
@@ -23,6 +25,7 @@
 
 #include <functional>
 
+#include "core/cuda/emulate/kernels.h"
 #include "core/cuda/emulate/runtime.h"
 #include "core/cuda/emulate/tasks.h"
 
@@ -229,9 +232,24 @@ template <typename T> T max(T a, T b)
 
 /* ---- launching ------------------------------------------------------------------------------- */
 
-/* Enqueues a kernel: `thread` is what each of its threads runs; `name` counts as one kernel;
- * `arguments` are the kernel's, by emulate_bytes. */
-void emulate_launch(cudaStream_t stream, const char *name, dim3 grid, dim3 block, size_t shared,
-                    std::function<void()> thread, const std::string &arguments = "");
+/* Enqueues a kernel: `thread` is what each of its threads runs; `arguments` are the kernel's, by
+ * emulate_bytes. A launch that the device does not allow is the next cudaGetLastError. */
+void emulate_launch_kernel(cudaStream_t stream, const void *kernel, dim3 grid, dim3 block,
+                           size_t shared, std::function<void()> thread,
+                           const std::string &arguments);
+
+template <auto Kernel> struct EmulatedEntry {
+    static bool known;
+};
+template <auto Kernel> bool EmulatedEntry<Kernel>::known = emulate_register((const void *)Kernel);
+
+template <auto Kernel>
+void emulate_launch(cudaStream_t stream, dim3 grid, dim3 block, size_t shared,
+                    std::function<void()> thread, const std::string &arguments = "")
+{
+    (void)&EmulatedEntry<Kernel>::known; /* whatever can be launched is known from the beginning */
+    emulate_launch_kernel(stream, (const void *)Kernel, grid, block, shared, std::move(thread),
+                          arguments);
+}
 
 #endif

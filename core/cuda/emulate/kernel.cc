@@ -6,8 +6,6 @@
 #include <ucontext.h>
 
 #include <algorithm>
-#include <set>
-#include <string>
 #include <vector>
 
 #include "core/cuda/emulate/device.h"
@@ -408,33 +406,24 @@ static void run_block(dim3 size, size_t shared)
     free(block.shared);
 }
 
-/* The part of a launch's signature that names the kernel. */
-static std::string kernel_name(const char *signature)
-{
-    std::string name = signature;
-    size_t at = name.find("Kernel = ");
-    return at == std::string::npos ? name : name.substr(at + 9, name.find("; Args") - at - 9);
-}
-
 /* With CAMBIUM_EMULATE_LOG naming a file, each kernel that ran is added to it as a line. */
-static void note_kernel(const std::string &name)
+static void note_kernel(EmulatedKernel *kernel)
 {
-    static std::set<std::string> known;
     const char *path = getenv("CAMBIUM_EMULATE_LOG");
-    if (!known.insert(name).second || !path)
+    if (kernel->launches++ > 0 || !path)
         return;
     FILE *file = fopen(path, "a");
     if (file) {
-        fprintf(file, "%s\n", name.c_str());
+        fprintf(file, "%s\n", kernel->symbol);
         fclose(file);
     }
 }
 
-static void run_kernel(const std::string &name, dim3 grid, dim3 size, size_t shared,
+static void run_kernel(EmulatedKernel *kernel, dim3 grid, dim3 size, size_t shared,
                        const std::function<void()> &body)
 {
-    note_kernel(name);
-    block.kernel = name.c_str();
+    note_kernel(kernel);
+    block.kernel = kernel->symbol;
     block.body = &body;
     gridDim = grid;
     blockDim = size;
@@ -446,15 +435,19 @@ static void run_kernel(const std::string &name, dim3 grid, dim3 size, size_t sha
             }
 }
 
-void emulate_launch(cudaStream_t stream, const char *name, dim3 grid, dim3 size, size_t shared,
-                    std::function<void()> thread, const std::string &arguments)
+void emulate_launch_kernel(cudaStream_t stream, const void *function, dim3 grid, dim3 size,
+                           size_t shared, std::function<void()> thread,
+                           const std::string &arguments)
 {
     size_t n = (size_t)size.x * size.y * size.z;
-    std::string kernel = kernel_name(name);
-    CHECK(n > 0 && n <= 1024 && n % LANES == 0, "%s: a block of %zu threads", kernel.c_str(), n);
-    CHECK(shared <= 227 * 1024, "%s: %zu bytes of shared memory", kernel.c_str(), shared);
-    CHECK(grid.y < 65536 && grid.z < 65536, "%s: a grid of %u x %u x %u", kernel.c_str(), grid.x,
+    EmulatedKernel *kernel = emulate_kernel(function);
+    CHECK(n > 0 && n <= 1024 && n % LANES == 0, "%s: a block of %zu threads", kernel->symbol, n);
+    CHECK(grid.y < 65536 && grid.z < 65536, "%s: a grid of %u x %u x %u", kernel->symbol, grid.x,
           grid.y, grid.z);
-    emulate_enqueue(stream, {kernel, emulate_bytes(grid, size, shared) + arguments},
+    if (shared > kernel->dynamic_shared || kernel->static_shared + shared > emulate_shared_most()) {
+        emulate_fail(cudaErrorInvalidValue);
+        return;
+    }
+    emulate_enqueue(stream, {kernel->symbol, emulate_bytes(grid, size, shared) + arguments},
                     [=] { run_kernel(kernel, grid, size, shared, thread); });
 }

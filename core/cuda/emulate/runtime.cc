@@ -12,6 +12,7 @@
 #include <set>
 #include <vector>
 
+#include "core/cuda/emulate/kernels.h"
 #include "core/cuda/emulate/recording.h"
 
 extern "C" {
@@ -62,17 +63,29 @@ void emulate_enqueue(EmulatedStream *stream, const EmulatedWork &work, std::func
 
 const char *cudaGetErrorString(cudaError_t code)
 {
-    return code == cudaErrorMemoryAllocation ? "out of memory" : "no error";
+    return code == cudaErrorMemoryAllocation ? "out of memory"
+           : code == cudaErrorInvalidValue   ? "invalid argument"
+                                             : "no error";
+}
+
+static thread_local cudaError_t last_error = cudaSuccess;
+
+void emulate_fail(cudaError_t code)
+{
+    last_error = code;
 }
 
 cudaError_t cudaGetLastError()
 {
-    return cudaSuccess;
+    cudaError_t code = last_error;
+    last_error = cudaSuccess;
+    return code;
 }
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
     *count = 1;
+    emulate_list_kernels();
     return cudaSuccess;
 }
 
@@ -97,7 +110,10 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int)
 {
     memset(properties, 0, sizeof *properties);
     snprintf(properties->name, sizeof properties->name, "emulated on the host");
-    properties->major = 9;
+    emulate_capability(&properties->major, &properties->minor);
+    properties->sharedMemPerBlockOptin = emulate_shared_most();
+    /* The driver keeps 1 KB of each block's. */
+    properties->sharedMemPerMultiprocessor = properties->sharedMemPerBlockOptin + 1024;
     properties->multiProcessorCount = processor_count();
     properties->totalGlobalMem = memory_size();
     return cudaSuccess;

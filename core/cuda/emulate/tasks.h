@@ -33,4 +33,10 @@ template <typename... Args> std::string emulate_bytes(Args... args)
     return bytes;
 }
 
+/* What cudaGetLastError tells this thread next. */
+void emulate_fail(int code);
+
+/* The compute capability that the emulated device has. */
+void emulate_capability(int *major, int *minor);
+
 #endif
