@@ -128,6 +128,13 @@ template <bool WAIT> __global__ void hasty_kernel(const float *x, float *out)
     out[threadIdx.x] = row[4 * threadIdx.x];
 }
 
+/* Every block adds to one place, as if no other did. */
+__global__ void race_kernel(const float *x, float *out)
+{
+    if (threadIdx.x == 0)
+        out[0] += x[blockIdx.x * blockDim.x];
+}
+
 /* 1 KB of static shared memory beside the dynamic. */
 __global__ void fixed_kernel(float *out)
 {
@@ -243,6 +250,43 @@ static cudaGraphExec_t record_sum(const float *x, float *out, unsigned count)
     return exec;
 }
 
+/* What a capture forbids to the thread that makes it. */
+static void check_forbidden(float *x, float *out)
+{
+    cudaStream_t other;
+    cudaEvent_t event;
+    cudaStreamCreateWithFlags(&other, 0);
+    cudaEventCreateWithFlags(&event, 0);
+    cudaEventRecord(event, other);
+    auto capture = [] { cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal); };
+    check("allocating memory in a capture ends the program", dies([=] {
+              void *memory;
+              capture();
+              cudaMalloc(&memory, 64);
+          }));
+    check("freeing memory in a capture ends the program", dies([=] {
+              capture();
+              cudaFree(x);
+          }));
+    check("waiting for another stream in a capture ends the program", dies([=] {
+              capture();
+              cudaStreamSynchronize(other);
+          }));
+    check("waiting in a capture for an event from outside ends the program", dies([=] {
+              capture();
+              cudaStreamWaitEvent(stream, event, 0);
+          }));
+    check("waiting outside for an event of a capture ends the program", dies([=] {
+              capture();
+              cudaEventRecord(event, stream);
+              cudaStreamWaitEvent(other, event, 0);
+          }));
+    check("work of a capture alone is no fault",
+          !dies([=] { cudaGraphExecDestroy(record_sum(x, out, 1)); }));
+    cudaEventDestroy(event);
+    cudaStreamDestroy(other);
+}
+
 static void test_recordings()
 {
     float *x = device_floats(64, itself), *out = device_floats(2, itself);
@@ -262,6 +306,7 @@ static void test_recordings()
               cudaGraphLaunch(behind, stream);
               cudaFree(there);
           }));
+    check_forbidden(x, out);
     check("recording a copy from the host's memory ends the program", dies([=] {
               float host = 1.0f;
               cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
@@ -334,6 +379,10 @@ int main()
     check("a copy that is waited for has come", out[3] == 12.0f);
     run<hasty_kernel<false>>(1, 32, 128 * sizeof(float), (const float *)x, out);
     check("a copy that is not waited for has not", isnan(out[3]));
+    check("blocks that add to one place end the program", dies([=] {
+              out[0] = 0.0f, x[0] = 1e8f, x[32] = -1e8f, x[64] = 1.0f;
+              run<race_kernel>(3, 32, 0, (const float *)x, out);
+          }));
     check("a write beyond shared memory ends the program",
           dies([=] { run<overrun_kernel>(1, 32, 32 * sizeof(float), out, 1); }));
     check("a read beyond global memory ends the program",

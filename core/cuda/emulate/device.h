@@ -1,13 +1,15 @@
 /* CUDA C on the host: what kernels and the backend's host side see in place of cuda_runtime.h when
  * CAMBIUM_EMULATE is defined. Made for proving kernels where there is no GPU, never for speed.
  *
- * A launch runs its blocks one after the other. The threads of a block are contexts of one host
- * thread; each runs until it meets a barrier or a warp's collective and waits there for the others,
- * so a value that should have been waited for is seen too early (or too late) in some order:
- * CAMBIUM_EMULATE_ORDER = forwards (default), backwards or shuffled. Dynamic shared memory has
- * exactly the size asked for, filled with NaN before every block; with device memory it comes from
- * malloc, so that the address sanitizer finds what reaches beyond. Static shared memory is static.
- * Barriers and collectives that not all threads reach end the program with the kernel's name.
+ * A launch runs its blocks one after the other, and most launches once more backwards and once more
+ * shuffled: the results must have the same bits, so that blocks that get in each other's way show.
+ * The threads of a block are contexts of one host thread; each runs until it meets a barrier or a
+ * warp's collective and waits there for the others, so a value that should have been waited for is
+ * seen too early (or too late) in some order: CAMBIUM_EMULATE_ORDER = forwards (default), backwards
+ * or shuffled. Dynamic shared memory has exactly the size asked for, filled with NaN before every
+ * block; with device memory it comes from malloc, so that the address sanitizer finds what reaches
+ * beyond. Static shared memory is static. Barriers and collectives that not all threads reach end
+ * the program with the kernel's name.
  *
  * The device has 3 processors, or CAMBIUM_EMULATE_PROCESSORS, and is of compute capability 9.0, or
  * CAMBIUM_EMULATE_CAPABILITY, of which a block's shared memory follows. A launch that wants more,

@@ -6,10 +6,12 @@
 #include <ucontext.h>
 
 #include <algorithm>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "core/cuda/emulate/device.h"
-#include "core/cuda/emulate/tasks.h"
+#include "core/cuda/emulate/recording.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -419,20 +421,90 @@ static void note_kernel(EmulatedKernel *kernel)
     }
 }
 
+/* ---- blocks in several orders ---------------------------------------------------------------- */
+
+/* Device memory with what it held. */
+typedef std::map<uint64_t, std::string> Memory;
+
+/* The blocks of device memory that a kernel's arguments reach into. */
+static Memory memory_of(const std::string &arguments)
+{
+    Memory memory;
+    for (size_t at = 0; at + sizeof(uint64_t) <= arguments.size(); at += sizeof(uint64_t)) {
+        uint64_t word, begin;
+        memcpy(&word, arguments.data() + at, sizeof word);
+        size_t bytes = emulate_block_range(word, &begin);
+        if (bytes && !memory.count(begin))
+            memory[begin] = std::string((const char *)begin, bytes);
+    }
+    return memory;
+}
+
+static void run_blocks(dim3 size, size_t shared, Order wanted)
+{
+    std::vector<size_t> order((size_t)gridDim.x * gridDim.y * gridDim.z);
+    for (size_t i = 0; i < order.size(); i++)
+        order[i] = i;
+    uint32_t random = 4711;
+    if (wanted == BACKWARDS)
+        std::reverse(order.begin(), order.end());
+    if (wanted == SHUFFLED)
+        shuffle(&order, &random);
+    for (size_t i : order) {
+        blockIdx = {(unsigned)(i % gridDim.x), (unsigned)(i / gridDim.x % gridDim.y),
+                    (unsigned)(i / gridDim.x / gridDim.y)};
+        run_block(size, shared);
+    }
+}
+
+/* Runs the blocks once more in another order, which must leave the same bits. */
+static void run_again(dim3 size, size_t shared, Order order, const Memory &before,
+                      const Memory &after)
+{
+    for (const auto &[begin, bytes] : before)
+        memcpy((void *)begin, bytes.data(), bytes.size());
+    run_blocks(size, shared, order);
+    for (const auto &[begin, bytes] : after)
+        CHECK(memcmp((const void *)begin, bytes.data(), bytes.size()) == 0,
+              "%s: its blocks leave other bits when they run %s", block.kernel,
+              order == BACKWARDS ? "backwards" : "shuffled");
+}
+
+/* Whether this launch of several blocks is also made in other orders: one of more blocks than all
+ * before it is (two that get in each other's way may do so unseen, as a + b = b + a), and so many
+ * of the others that little time goes into them. */
+static bool in_other_orders(EmulatedKernel *kernel, size_t blocks, size_t threads)
+{
+    const size_t largest = 1 << 14, free_threads = 1 << 12, share = 16;
+    size_t cost = 2 * blocks * threads;
+    if (blocks == 1)
+        return false;
+    kernel->threads += blocks * threads;
+    if ((blocks <= kernel->blocks_again || cost > largest) &&
+        cost + kernel->threads_again > free_threads + kernel->threads / share)
+        return false;
+    kernel->blocks_again = std::max(kernel->blocks_again, blocks);
+    kernel->threads_again += cost;
+    return true;
+}
+
 static void run_kernel(EmulatedKernel *kernel, dim3 grid, dim3 size, size_t shared,
-                       const std::function<void()> &body)
+                       const std::function<void()> &body, const std::string &arguments)
 {
     note_kernel(kernel);
     block.kernel = kernel->symbol;
     block.body = &body;
     gridDim = grid;
     blockDim = size;
-    for (unsigned z = 0; z < grid.z; z++)
-        for (unsigned y = 0; y < grid.y; y++)
-            for (unsigned x = 0; x < grid.x; x++) {
-                blockIdx = {x, y, z};
-                run_block(size, shared);
-            }
+    bool again =
+        in_other_orders(kernel, (size_t)grid.x * grid.y * grid.z, (size_t)size.x * size.y * size.z);
+    Memory before = again ? memory_of(arguments) : Memory();
+    run_blocks(size, shared, FORWARDS);
+    if (!again)
+        return;
+    Memory after = memory_of(arguments);
+    run_again(size, shared, BACKWARDS, before, after);
+    run_again(size, shared, SHUFFLED, before, after);
 }
 
 void emulate_launch_kernel(cudaStream_t stream, const void *function, dim3 grid, dim3 size,
@@ -449,5 +521,5 @@ void emulate_launch_kernel(cudaStream_t stream, const void *function, dim3 grid,
         return;
     }
     emulate_enqueue(stream, {kernel->symbol, emulate_bytes(grid, size, shared) + arguments},
-                    [=] { run_kernel(kernel, grid, size, shared, thread); });
+                    [=] { run_kernel(kernel, grid, size, shared, thread, arguments); });
 }

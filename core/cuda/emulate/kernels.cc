@@ -35,7 +35,7 @@ static Kernels &kernels()
 
 bool emulate_register(const void *kernel)
 {
-    kernels()[kernel] = {nullptr, 0, UNASKED, 0};
+    kernels()[kernel] = {nullptr, 0, UNASKED, 0, 0, 0, 0};
     return true;
 }
 

@@ -9,6 +9,8 @@ struct EmulatedKernel {
     size_t static_shared;  /* bytes of its variables that are __shared__ */
     size_t dynamic_shared; /* bytes that a launch may ask for */
     size_t launches;
+    size_t threads, threads_again; /* of launches of several blocks; of those in other orders */
+    size_t blocks_again;           /* the most of them in other orders */
 };
 
 /* Adds a kernel to those known; before main, once for each that some launch names. */

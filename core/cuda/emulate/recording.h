@@ -33,6 +33,8 @@ void recording_check(const EmulatedGraph *graph);
 /* The number of the block with this address, or 0: it is none of the device's memory. Numbers are
  * not used again, as addresses are. */
 uint64_t emulate_block_at(uint64_t address);
+/* Its size in bytes, or 0, and where it begins. */
+size_t emulate_block_range(uint64_t address, uint64_t *begin);
 bool emulate_block_lives(uint64_t number);
 
 #endif

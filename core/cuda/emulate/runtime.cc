@@ -19,10 +19,11 @@ extern "C" {
 #include "core/base/err.h"
 }
 
-/* How far a stream had been filled when an event was recorded. */
+/* How far a stream had been filled when an event was recorded, and into which graph. */
 struct EmulatedEvent {
     EmulatedStream *stream;
     size_t position;
+    const EmulatedGraph *graph;
 };
 
 struct EmulatedStream {
@@ -39,6 +40,16 @@ struct EmulatedStream {
 /* One device: what runs on it runs alone. */
 static std::recursive_mutex device;
 static std::vector<EmulatedStream *> &streams = *new std::vector<EmulatedStream *>;
+
+/* Captures that this thread has begun and not ended. They are thread local: what a capture forbids
+ * is forbidden to the thread that makes it. */
+static thread_local int captures;
+
+/* CUDA fails such a call and spoils the capture. Here the fault ends the program. */
+static void not_in_capture(const char *what)
+{
+    CHECK(captures == 0, "%s while this thread records work", what);
+}
 
 static void run_until(EmulatedStream *stream, size_t position)
 {
@@ -144,13 +155,20 @@ static std::map<uint64_t, Block> &blocks = *new std::map<uint64_t, Block>;
 static std::set<uint64_t> &alive = *new std::set<uint64_t>; /* their numbers */
 static uint64_t last_block;
 
-uint64_t emulate_block_at(uint64_t address)
+size_t emulate_block_range(uint64_t address, uint64_t *begin)
 {
     auto next = blocks.upper_bound(address);
     if (next == blocks.begin())
         return 0;
-    const auto &[begin, block] = *std::prev(next);
-    return address - begin < block.bytes ? block.number : 0;
+    const auto &[at, block] = *std::prev(next);
+    *begin = at;
+    return address - at < block.bytes ? block.bytes : 0;
+}
+
+uint64_t emulate_block_at(uint64_t address)
+{
+    uint64_t begin;
+    return emulate_block_range(address, &begin) ? blocks[begin].number : 0;
 }
 
 bool emulate_block_lives(uint64_t number)
@@ -168,6 +186,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 
 cudaError_t cudaMalloc(void **out, size_t bytes)
 {
+    not_in_capture("allocating memory");
     std::lock_guard<std::recursive_mutex> lock(device);
     if (used + bytes > memory_size() || posix_memalign(out, 256, bytes) != 0)
         return cudaErrorMemoryAllocation;
@@ -181,6 +200,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes)
 /* Like CUDA's, it waits for the whole device. */
 cudaError_t cudaFree(void *data)
 {
+    not_in_capture("freeing memory");
     std::lock_guard<std::recursive_mutex> lock(device);
     for (EmulatedStream *stream : streams)
         run_until(stream, stream->end());
@@ -227,6 +247,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned)
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     std::lock_guard<std::recursive_mutex> lock(device);
+    not_in_capture("waiting for a stream");
     CHECK(!stream->capturing, "waiting for a stream that is being captured");
     run_until(stream, stream->end());
     return cudaSuccess;
@@ -245,7 +266,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned)
 {
-    *out = new EmulatedEvent{nullptr, 0};
+    *out = new EmulatedEvent{nullptr, 0, nullptr};
     return cudaSuccess;
 }
 
@@ -258,13 +279,15 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     std::lock_guard<std::recursive_mutex> lock(device);
-    *event = EmulatedEvent{stream, stream->end()};
+    *event = EmulatedEvent{stream, stream->end(), stream->graph};
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
 {
     EmulatedEvent state = *event; /* as it is recorded now */
+    CHECK(!state.stream || state.graph == stream->graph,
+          "an event is waited for inside a recording but not recorded there, or the reverse");
     emulate_enqueue(stream, {"waiting for an event", ""}, [=] {
         for (EmulatedStream *alive : streams) /* what a destroyed stream held has run */
             if (alive == state.stream)
@@ -277,6 +300,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
 {
+    captures++;
     stream->capturing = true;
     stream->graph = new EmulatedGraph;
     return cudaSuccess;
@@ -284,6 +308,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out)
 {
+    captures--;
     stream->capturing = false;
     *out = stream->graph;
     stream->graph = nullptr;
