@@ -115,7 +115,8 @@ CUDA ?= $(if $(NVCC),on,off)
 CUDA_SOURCES := $(sort $(wildcard core/cuda/*.cu))
 CUDA_HOME = $(patsubst %/bin/,%,$(dir $(realpath $(shell command -v $(NVCC)))))
 CUDA_PLUGIN := $(if $(filter on,$(CUDA)),$(OUT)/cambium_cuda.so)
-NVCC_FLAGS = -std=c++17 -I. -O3 -lineinfo --expt-relaxed-constexpr -MMD -MP \
+NVCC_COMMON := -std=c++17 -I. -O3 --expt-relaxed-constexpr
+NVCC_FLAGS = $(NVCC_COMMON) -lineinfo -MMD -MP \
              $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
              -gencode arch=compute_$(lastword $(CUDA_ARCHS)),code=compute_$(lastword $(CUDA_ARCHS)) \
              -Xcompiler -fPIC,-Wall,-Wextra,-fvisibility=hidden \
@@ -311,6 +312,10 @@ test: build-tests ## build and run every test
 test-isa: build-tests ## what depends on the processor, as one with AVX2 alone runs it, and one without
 	@set -e; for isa in avx2 generic; do echo "== $$isa"; \
 	    CAMBIUM_ISA=$$isa ONLY=isa tests/run $(OUT) $(RUN); done
+
+.PHONY: test-long
+test-long: ## compile the kernels for every GPU that nvcc knows: none may spill registers (minutes)
+	@$(if $(NVCC),tests/spills $(NVCC) $(NVCC_COMMON),echo "skip - there is no nvcc here")
 
 .PHONY: asan tsan
 asan: ## the tests under the address and undefined-behaviour sanitizers
