@@ -19,6 +19,7 @@ struct KvCache {
     KvPages *layers; /* (n_layers) views into memory */
     Tensor page_table;
     int32_t *table; /* (max_sequences, max_pages): the host's copy */
+    int32_t *sent;  /* as it was uploaded last: the device may not have read it yet */
     bool table_changed;
     Sequence *sequences;
     int32_t *page_users; /* (n_pages): sequences that have it */
@@ -83,6 +84,7 @@ Status kv_cache_new(KvCache **out, const Device *device, const KvShape *shape, E
     for (int64_t layer = 0; layer < shape->n_layers; layer++)
         cache->layers[layer].page_table = cache->page_table;
     cache->table = xcalloc((size_t)(shape->max_sequences * cache->max_pages), sizeof(int32_t));
+    cache->sent = xcalloc((size_t)(shape->max_sequences * cache->max_pages), sizeof(int32_t));
     cache->table_changed = true;
     cache->sequences = xcalloc((size_t)shape->max_sequences, sizeof *cache->sequences);
     cache->page_users = xcalloc((size_t)shape->n_pages, sizeof *cache->page_users);
@@ -100,6 +102,7 @@ void kv_cache_free(KvCache *cache)
     cache->device.ops->free(cache->memory);
     free(cache->layers);
     free(cache->table);
+    free(cache->sent);
     free(cache->sequences);
     free(cache->page_users);
     free(cache->free_pages);
@@ -218,8 +221,9 @@ void kv_cache_sync(KvCache *cache)
 {
     if (!cache->table_changed)
         return;
-    cache->device.ops->upload(cache->device.queue, cache->page_table.data, cache->table,
-                              tensor_bytes(&cache->page_table));
+    size_t bytes = tensor_bytes(&cache->page_table);
+    memcpy(cache->sent, cache->table, bytes);
+    cache->device.ops->upload(cache->device.queue, cache->page_table.data, cache->sent, bytes);
     cache->table_changed = false;
 }
 

@@ -42,7 +42,8 @@ void kv_cache_share(KvCache *cache, int64_t sequence, int64_t from, int64_t n_pa
 /* Forgets all positions from `length` on. */
 void kv_cache_truncate(KvCache *cache, int64_t sequence, int64_t length);
 
-/* Brings the page table to the device after kv_cache_extend, before attention. */
+/* Brings the page table to the device after kv_cache_extend, before attention. The queue must have
+ * been waited for since the last call; other calls may come while it is at work. */
 void kv_cache_sync(KvCache *cache);
 KvPages kv_cache_pages(const KvCache *cache, int64_t layer); /* borrowed views */
 

@@ -256,15 +256,15 @@ static void scratch_grows_between_runs(void **state)
 /* ---- the decoder -------------------------------------------------------------------------------
  */
 
-enum { V = 97, STEPS = 9, SEQUENCES = 4, PROMPT = 40 };
+enum { V = 97, STEPS = 9, SEQUENCES = 4, PROMPT = 40, PAGE = 4 };
 
-static Decoder *new_decoder(Ensemble **ensemble, int64_t sequences[SEQUENCES])
+static Decoder *new_decoder(int64_t page_size, Ensemble **ensemble, int64_t sequences[SEQUENCES])
 {
     ModelConfig config = tiny_config();
     Model *model = tiny_model(&config, DTYPE_BF16, 5, 3);
     *ensemble = tiny_ensemble(&model, 1, MERGE_MEAN);
     DecoderOptions options = {
-        .max_sequences = SEQUENCES, .max_positions = 1024, .page_size = 64, .chunk = 64};
+        .max_sequences = SEQUENCES, .max_positions = 1024, .page_size = page_size, .chunk = 64};
     Decoder *decoder;
     Err err = {.text = ""};
     ASSERT_OK(decoder_new(&decoder, *ensemble, &options, &err));
@@ -273,19 +273,31 @@ static Decoder *new_decoder(Ensemble **ensemble, int64_t sequences[SEQUENCES])
     return decoder;
 }
 
-/* One token each for the first n sequences; the logits (V) of the first one. */
-static void decode(Decoder *decoder, const int64_t *sequences, int64_t n, float *logits)
+/* One token each for the first n sequences. */
+static void step(Decoder *decoder, const int64_t *sequences, int64_t n)
 {
     static const int32_t tokens[SEQUENCES] = {7, 31, 2, 90};
     DecodeItem items[SEQUENCES];
-    float all[SEQUENCES * V];
     Err err = {.text = ""};
     for (int64_t i = 0; i < n; i++)
         items[i] = (DecodeItem){sequences[i], &tokens[i], 1};
     ASSERT_OK(decoder_step(decoder, items, n, &err));
+}
+
+/* The logits (V) of the step's first sequence. */
+static void read_logits(const Decoder *decoder, float *logits)
+{
+    float all[SEQUENCES * V];
+    Err err = {.text = ""};
     Tensor out = decoder_logits(decoder);
     ASSERT_OK(device_download(tiny_device(), &out, all, &err));
     memcpy(logits, all, V * sizeof *logits);
+}
+
+static void decode(Decoder *decoder, const int64_t *sequences, int64_t n, float *logits)
+{
+    step(decoder, sequences, n);
+    read_logits(decoder, logits);
 }
 
 /* The logits (STEPS, V) of a sequence that nobody disturbs. */
@@ -293,7 +305,7 @@ static void decode_alone(float *logits)
 {
     Ensemble *ensemble;
     int64_t sequences[SEQUENCES];
-    Decoder *decoder = new_decoder(&ensemble, sequences);
+    Decoder *decoder = new_decoder(64, &ensemble, sequences);
     for (int i = 0; i < STEPS; i++)
         decode(decoder, sequences, 1, logits + i * V);
     decoder_free(decoder);
@@ -319,7 +331,7 @@ static void one_client_then_two_then_one(void **state)
     int64_t sequences[SEQUENCES];
     float alone[STEPS * V], logits[STEPS * V];
     decode_alone(alone);
-    Decoder *decoder = new_decoder(&ensemble, sequences);
+    Decoder *decoder = new_decoder(64, &ensemble, sequences);
     for (int i = 0; i < STEPS; i++)
         decode(decoder, sequences, i / 3 == 1 ? 2 : 1, logits + i * V);
     /* Two rows share a GPU out in another way, whose sums are rounded in another way. */
@@ -348,7 +360,7 @@ static void decode_score_decode(void **state)
     int64_t sequences[SEQUENCES];
     float alone[STEPS * V], logits[STEPS * V];
     decode_alone(alone);
-    Decoder *decoder = new_decoder(&ensemble, sequences);
+    Decoder *decoder = new_decoder(64, &ensemble, sequences);
     for (int i = 0; i < STEPS; i++) {
         if (i > 0 && i % 3 == 0)
             score_another(decoder, sequences[1]);
@@ -357,6 +369,30 @@ static void decode_score_decode(void **state)
     assert_memory_equal(logits, alone, sizeof alone);
     decoder_free(decoder);
     ensemble_free(ensemble);
+}
+
+/* The step is on its way when its sequence's pages go to others: what the host then writes into its
+ * table of pages must not reach the device before the step. */
+static void pages_change_hands_behind_a_step(void **state)
+{
+    (void)state;
+    Ensemble *ensemble;
+    int64_t sequences[SEQUENCES];
+    float logits[2][V], weight = 1.0f;
+    for (int change = 0; change < 2; change++) {
+        Decoder *decoder = new_decoder(PAGE, &ensemble, sequences);
+        Err err = {.text = ""};
+        for (int i = 0; i <= 4 * PAGE; i++) /* the last one needs a new page, and so an upload */
+            step(decoder, sequences, 1);
+        if (change)
+            decoder_reset(decoder, sequences[0]);
+        for (int i = 1; change && i >= 0; i--)
+            ASSERT_OK(decoder_restore(decoder, sequences[i], 4 * PAGE, &weight, &err));
+        read_logits(decoder, logits[change]);
+        decoder_free(decoder);
+        ensemble_free(ensemble);
+    }
+    assert_memory_equal(logits[1], logits[0], sizeof logits[0]);
 }
 
 int main(void)
@@ -370,6 +406,7 @@ int main(void)
         cmocka_unit_test(scratch_grows_between_runs),
         cmocka_unit_test(one_client_then_two_then_one),
         cmocka_unit_test(decode_score_decode),
+        cmocka_unit_test(pages_change_hands_behind_a_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
