@@ -185,6 +185,15 @@ static void checked_builds_compare(void **state)
     assert_non_null(strstr(said, "recorded work has changed: a kernel is another"));
 }
 
+/* A queue that nobody has used: what it keeps grows with what it is given. */
+static Device fresh_device(void)
+{
+    Device device = *tiny_device();
+    Err err = {.text = ""};
+    ASSERT_OK(device.ops->queue_new(&device.queue, &err));
+    return device;
+}
+
 /* ---- scratch that moves ------------------------------------------------------------------------
  */
 
@@ -201,10 +210,10 @@ static void sum_work(void *context)
     sum->device->ops->sum_rows(sum->device->queue, &(SumRowsArgs){.x = sum->x, .out = sum->out});
 }
 
-static Sum new_sum(int64_t rows)
+static Sum new_sum(const Device *device, int64_t rows)
 {
     Err err = {.text = ""};
-    Sum sum = {.device = tiny_device(),
+    Sum sum = {.device = device,
                .x = tensor_2d(NULL, DTYPE_F32, rows, COLUMNS),
                .out = tensor_1d(NULL, DTYPE_F32, COLUMNS)};
     ASSERT_OK(device_tensor(sum.device, &sum.x, "rows", &err));
@@ -238,7 +247,8 @@ static void scratch_grows_between_runs(void **state)
 {
     (void)state;
     Replay few = {0}, many = {0};
-    Sum small = new_sum(ROWS), large = new_sum(MANY);
+    Device device = fresh_device();
+    Sum small = new_sum(&device, ROWS), large = new_sum(&device, MANY);
     for (int i = 1; i < 4; i++)
         check_sum(&few, &small, (float)i);
     for (int i = 1; i < 4; i++)
@@ -247,10 +257,11 @@ static void scratch_grows_between_runs(void **state)
         check_sum(&few, &small, (float)i);
         check_sum(&many, &large, (float)i);
     }
-    replay_clear(&few, small.device);
-    replay_clear(&many, large.device);
+    replay_clear(&few, &device);
+    replay_clear(&many, &device);
     free_sum(&small);
     free_sum(&large);
+    device_close(&device);
 }
 
 /* ---- the decoder -------------------------------------------------------------------------------
@@ -262,6 +273,7 @@ static Decoder *new_decoder(int64_t page_size, Ensemble **ensemble, int64_t sequ
 {
     ModelConfig config = tiny_config();
     Model *model = tiny_model(&config, DTYPE_BF16, 5, 3);
+    model->device = fresh_device();
     *ensemble = tiny_ensemble(&model, 1, MERGE_MEAN);
     DecoderOptions options = {
         .max_sequences = SEQUENCES, .max_positions = 1024, .page_size = page_size, .chunk = 64};
@@ -271,6 +283,14 @@ static Decoder *new_decoder(int64_t page_size, Ensemble **ensemble, int64_t sequ
     for (int i = 0; i < SEQUENCES; i++)
         sequences[i] = decoder_open(decoder);
     return decoder;
+}
+
+static void free_decoder(Decoder *decoder, Ensemble *ensemble)
+{
+    Device device = decoder_device(decoder);
+    decoder_free(decoder);
+    ensemble_free(ensemble);
+    device_close(&device);
 }
 
 /* One token each for the first n sequences. */
@@ -289,8 +309,9 @@ static void read_logits(const Decoder *decoder, float *logits)
 {
     float all[SEQUENCES * V];
     Err err = {.text = ""};
+    Device device = decoder_device(decoder);
     Tensor out = decoder_logits(decoder);
-    ASSERT_OK(device_download(tiny_device(), &out, all, &err));
+    ASSERT_OK(device_download(&device, &out, all, &err));
     memcpy(logits, all, V * sizeof *logits);
 }
 
@@ -308,8 +329,7 @@ static void decode_alone(float *logits)
     Decoder *decoder = new_decoder(64, &ensemble, sequences);
     for (int i = 0; i < STEPS; i++)
         decode(decoder, sequences, 1, logits + i * V);
-    decoder_free(decoder);
-    ensemble_free(ensemble);
+    free_decoder(decoder, ensemble);
 }
 
 static void assert_near(const float *a, const float *b, int n, double limit)
@@ -336,8 +356,7 @@ static void one_client_then_two_then_one(void **state)
         decode(decoder, sequences, i / 3 == 1 ? 2 : 1, logits + i * V);
     /* Two rows share a GPU out in another way, whose sums are rounded in another way. */
     assert_near(logits, alone, STEPS * V, 0.05);
-    decoder_free(decoder);
-    ensemble_free(ensemble);
+    free_decoder(decoder, ensemble);
 }
 
 static void score_another(Decoder *decoder, int64_t sequence)
@@ -367,8 +386,7 @@ static void decode_score_decode(void **state)
         decode(decoder, sequences, 1, logits + i * V);
     }
     assert_memory_equal(logits, alone, sizeof alone);
-    decoder_free(decoder);
-    ensemble_free(ensemble);
+    free_decoder(decoder, ensemble);
 }
 
 /* The step is on its way when its sequence's pages go to others: what the host then writes into its
@@ -389,8 +407,7 @@ static void pages_change_hands_behind_a_step(void **state)
         for (int i = 1; change && i >= 0; i--)
             ASSERT_OK(decoder_restore(decoder, sequences[i], 4 * PAGE, &weight, &err));
         read_logits(decoder, logits[change]);
-        decoder_free(decoder);
-        ensemble_free(ensemble);
+        free_decoder(decoder, ensemble);
     }
     assert_memory_equal(logits[1], logits[0], sizeof logits[0]);
 }
