@@ -23,6 +23,7 @@ struct Http {
     struct MHD_Daemon *daemon;
     Clients *clients;
     int listener, port;
+    bool refuses;
 };
 
 /* One request on a connection. */
@@ -356,8 +357,8 @@ void http_stop(Http *http)
     if (!http)
         return;
     if (http->daemon)
-        MHD_stop_daemon(http->daemon); /* closes the listener */
-    else if (http->listener >= 0)
+        MHD_stop_daemon(http->daemon); /* closes the listener unless it was taken from it */
+    if ((!http->daemon || http->refuses) && http->listener >= 0)
         close(http->listener);
     clients_free(http->clients);
     free(http);
@@ -407,9 +408,10 @@ void http_watch(Http *http, int milliseconds)
 
 void http_refuse(Http *http)
 {
-    int fd = MHD_quiesce_daemon(http->daemon);
-    if (fd >= 0)
-        close(fd);
+    if (http->refuses || MHD_quiesce_daemon(http->daemon) < 0)
+        return;
+    http->refuses = true;
+    shutdown(http->listener, SHUT_RDWR); /* the daemon's threads may still look at it */
 }
 
 int64_t http_busy(const Http *http)
