@@ -17,7 +17,7 @@ typedef struct MergeSettings {
     char *out, *rule, *weights, *tune, *table;
     double forget;
     int64_t tune_tokens, adapter_top, adapter_hidden, seed;
-    char *device;
+    char *device, *require;
     CorpusSettings corpus;
     bool verify, json;
 } MergeSettings;
@@ -47,8 +47,8 @@ static const Option merge_options[] = {
     {"seed", OPTION_INT, AT(seed), "S", "1", "adapter: its start", NULL, 0, NULL},
     {"table", OPTION_INPUT, AT(table), "FILE", NULL,
      "the substrate, for experts whose files left it out", NULL, 0, NULL},
-    {"device", OPTION_TEXT, AT(device), "NAME", "auto",
-     "where weights are fitted and the result is verified: auto, cpu or cuda", NULL, 0, NULL},
+    DEVICE_OPTIONS(AT(device), AT(require),
+                   "where weights are fitted and the result is verified: auto, cpu or cuda", NULL),
     {"verify", OPTION_FLAG, AT(verify), NULL, "true",
      "compare the merged model with the rule applied to its parts (--no-verify)", NULL, 0, NULL},
     {"json", OPTION_FLAG, AT(json), NULL, NULL, "print JSON", NULL, 0, NULL},
@@ -132,6 +132,7 @@ static Status load_merged(const Job *job, LoadedModel *model, Err *err)
 {
     char exact[] = "float32";
     LoadSettings load = {.device = job->settings->device,
+                         .require = job->settings->require,
                          .weights = exact,
                          .kv = exact,
                          .table = job->settings->table};

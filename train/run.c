@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/cli/load_model.h"
+#include "core/tensor/libraries.h"
 #include "train/run_options.h"
 #include "train/run_sample.h"
 #include "train/run_impl.h"
@@ -169,11 +170,22 @@ static Status check_settings(const RunSettings *s, Err *err)
     return STATUS_OK;
 }
 
+/* What computes, before it does. */
+static void tell_device(const Run *run)
+{
+    StrBuf workers = {0};
+    backend_workers_text(run->device.ops, run->compute, &workers);
+    log_info("computing on %s in %s%s%s", run->device.ops->name, dtype_name(run->compute),
+             workers.size > 0 ? ": " : "", workers.data);
+    strbuf_clear(&workers);
+}
+
 Status run_open(Run *run, const RunSettings *settings, json_t *options, Err *err)
 {
     *run = (Run){.settings = settings, .options = options, .history = json_array()};
     RanksWish wish = {.kind = settings->comm,
                       .device = settings->device,
+                      .require = settings->require,
                       .count = settings->ranks,
                       .count_given = options_given("ranks")};
     TRY(ranks_open(&run->ranks, &run->device, &wish, err));
@@ -189,7 +201,12 @@ Status run_open(Run *run, const RunSettings *settings, json_t *options, Err *err
         run->resumes = settings->resume && file_exists(run->model_path);
     }
     TRY(run_read_source(run, err));
-    return settings->dry_run ? STATUS_OK : open_folder(run, err);
+    if (settings->dry_run)
+        return STATUS_OK;
+    TRY(open_folder(run, err));
+    if (run->ranks.is_first)
+        tell_device(run);
+    return STATUS_OK;
 }
 
 Status run_close(Run *run, Status status, Err *err)

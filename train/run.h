@@ -5,7 +5,7 @@
 #define CAMBIUM_TRAIN_RUN_H
 
 #include "core/base/file_lock.h"
-#include "core/cli/options.h"
+#include "core/cli/device_options.h"
 #include "core/io/checkpoint.h"
 #include "core/comm/ranks.h"
 #include "train/model_options.h"
@@ -13,7 +13,7 @@
 
 /* Options that both verbs have. */
 typedef struct RunSettings {
-    char *out, *table, *init, *device, *dtype, *prompt, *comm, *data_from;
+    char *out, *table, *init, *device, *require, *dtype, *prompt, *comm, *data_from;
     StringList data;
     int64_t batch, micro_batch, row, seed, ranks;
     int64_t eval_every, eval_tokens, save_every, sample_every, log_every;
@@ -90,9 +90,8 @@ typedef struct RunSettings {
          "auto|threads|mpi|nccl",                                                                  \
          0,                                                                                        \
          NULL},                                                                                    \
-        {"device", OPTION_TEXT, RUN_OPTION(Settings, field, device),                               \
-         "NAME",   "auto",      "where to compute: auto, cpu or cuda",                             \
-         NULL,     0,           NULL},                                                             \
+        DEVICE_OPTIONS(RUN_OPTION(Settings, field, device), RUN_OPTION(Settings, field, require),  \
+                       "where to compute: auto, cpu or cuda", NULL),                               \
         {"deterministic",                                                                          \
          OPTION_FLAG,                                                                              \
          RUN_OPTION(Settings, field, deterministic),                                               \

@@ -10,9 +10,9 @@
 /* Where results go, what is said on the way, what other checks compare (the table and the first
  * model by their hashes), and what changes nothing but the order of sums. */
 static const char *const free_options[] = {
-    "output", "table",     "init",        "resume",     "dry-run",      "device",
-    "ranks",  "comm",      "json",        "eval-every", "save-every",   "sample-every",
-    "prompt", "log-every", "eval-tokens", "plan",       "cache-prefix", "deterministic"};
+    "output",      "table", "init",         "resume",        "dry-run",      "device", "ranks",
+    "comm",        "json",  "eval-every",   "save-every",    "sample-every", "prompt", "log-every",
+    "eval-tokens", "plan",  "cache-prefix", "deterministic", "require"};
 
 json_t *run_options_that_decide(json_t *options, DType compute)
 {

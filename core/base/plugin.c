@@ -4,6 +4,7 @@
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 /* The path of a file beside the program; false when the system does not say where that is. */
@@ -30,7 +31,12 @@ void *plugin_symbol(const char *file, const char *symbol, Err *err)
     }
     void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     void *address = plugin ? dlsym(plugin, symbol) : NULL;
-    if (!address)
-        err_set(err, "%s cannot be opened: %s", file, dlerror());
+    if (!address) {
+        const char *why = dlerror();
+        /* Of a library that it needs; it itself is there. */
+        bool missing = strstr(why, "cannot open shared object file") != NULL;
+        err_set(err, "%s cannot be opened: %s%s", file, why,
+                missing ? " (set LD_LIBRARY_PATH to the library's folder)" : "");
+    }
     return address;
 }

@@ -3,12 +3,13 @@
 #include <string.h>
 
 #include "core/cli/bench.h"
+#include "core/cli/device_options.h"
 #include "core/cli/load_model.h"
-#include "core/cli/options.h"
+#include "core/tensor/libraries.h"
 
 typedef struct BenchSettings {
     bool json, list;
-    char *device, *dtype, *model, *grid, *kv;
+    char *device, *require, *dtype, *model, *grid, *kv;
     double seconds;
     int64_t context, fill_kv, batch, ranks;
 } BenchSettings;
@@ -23,8 +24,8 @@ static const Option bench_options[] = {
     {"dtype", OPTION_CHOICE, offsetof(BenchSettings, dtype), NULL, "auto",
      "type of products (auto: bfloat16 where the processor has it)", "auto|float32|bfloat16", 0,
      NULL},
-    {"device", OPTION_TEXT, offsetof(BenchSettings, device), "NAME", "auto",
-     "where to compute: auto, cpu or cuda", NULL, 0, NULL},
+    DEVICE_OPTIONS(offsetof(BenchSettings, device), offsetof(BenchSettings, require),
+                   "where to compute: auto, cpu or cuda", NULL),
     {"model", OPTION_INPUT, offsetof(BenchSettings, model), "FILE", NULL,
      "the model, for measurements that take one", NULL, 0, NULL},
     {"context", OPTION_INT, offsetof(BenchSettings, context), "N", "0",
@@ -61,13 +62,47 @@ static const Bench *find(const char *name, const char *names[NAMES_MAX], int *co
     return NULL;
 }
 
+typedef struct BenchWorkers {
+    Worker of[WORK_KINDS];
+} BenchWorkers;
+
+static BenchWorkers workers_now(const BenchRun *how)
+{
+    BenchWorkers now = {0};
+    const Backend *ops = how->device.ops;
+    for (int work = 0; work < WORK_KINDS && ops->worker; work++)
+        ops->worker((Work)work, how->dtype, &now.of[work]);
+    return now;
+}
+
+/* By kind of work, who did it since `before`; work that was not done is left out. */
+static json_t *workers_json(const BenchRun *how, const BenchWorkers *before)
+{
+    BenchWorkers now = workers_now(how);
+    json_t *object = json_object();
+    for (int work = 0; work < WORK_KINDS; work++) {
+        StrBuf text = {0};
+        Worker *w = &now.of[work];
+        w->by_library -= before->of[work].by_library;
+        w->refused -= before->of[work].refused;
+        if (w->by_library + w->refused == 0)
+            continue;
+        worker_text(w, &text);
+        json_object_set_new(object, work_name((Work)work), json_string(text.data));
+        strbuf_clear(&text);
+    }
+    return object;
+}
+
 static void print_result(const char *name, const BenchRun *how, const BenchResult *result,
-                         bool json)
+                         json_t *workers, bool json)
 {
     if (json) {
         json_t *line = json_pack("{s:s, s:s, s:s}", "name", name, "device", how->device.ops->name,
                                  "dtype", dtype_name(how->dtype));
         json_object_update(line, result->values);
+        if (json_object_size(workers) > 0)
+            json_object_set(line, "made_by", workers);
         json_dumpf(line, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
         printf("\n");
         json_decref(line);
@@ -79,6 +114,8 @@ static void print_result(const char *name, const BenchRun *how, const BenchResul
     json_object_foreach(result->values, key, value)
         printf("    %-28s %12.6g %s\n", key, json_number_value(value),
                json_string_value(json_object_get(result->units, key)));
+    json_object_foreach(workers, key, value)
+        printf("    %s by %s\n", key, json_string_value(value));
 }
 
 static Status measure(const char *name, const BenchRun *how, bool json, Err *err)
@@ -92,10 +129,13 @@ static Status measure(const char *name, const BenchRun *how, bool json, Err *err
                          name, near ? "; did you mean '" : "", near ? near : "", near ? "'" : "");
     }
     BenchResult result = {json_object(), json_object()};
+    BenchWorkers before = workers_now(how);
     Status status = bench->run(how, &result, err);
+    json_t *workers = workers_json(how, &before);
     if (status == STATUS_OK)
-        print_result(name, how, &result, json);
+        print_result(name, how, &result, workers, json);
     fflush(stdout);
+    json_decref(workers);
     json_decref(result.values);
     json_decref(result.units);
     return status;
@@ -126,8 +166,8 @@ static Status bench_run(const void *settings, const StringList *positionals, Err
                     .grid = s->grid};
     TRY(device_open(&how.device, s->device, err));
     how.dtype = dtype_for_device(&how.device);
-    Status status = STATUS_OK;
-    if (strcmp(s->dtype, "auto") != 0)
+    Status status = backend_require(how.device.ops, s->require, err);
+    if (status == STATUS_OK && strcmp(s->dtype, "auto") != 0)
         status = err_of_usage(dtype_parse(s->dtype, &how.dtype, err), err);
     for (int64_t i = 0; i < positionals->count && status == STATUS_OK; i++)
         status = measure(positionals->items[i], &how, s->json, err);

@@ -4,7 +4,7 @@
 #include "core/base/parallel.h"
 #include "core/cli/options.h"
 #include "core/comm/comm.h"
-#include "core/tensor/backend.h"
+#include "core/tensor/libraries.h"
 
 typedef struct InfoSettings {
     bool devices;
@@ -26,6 +26,14 @@ static void print_device(const char *name)
         return;
     }
     printf("%-10s %s\n", name, backend->description());
+    for (int work = 0; work < WORK_KINDS && backend->worker; work++) {
+        StrBuf text = {0};
+        Worker worker;
+        backend->worker((Work)work, DTYPE_BF16, &worker);
+        worker_text(&worker, &text);
+        printf("%-10s %s by %s\n", "", work_name((Work)work), text.data);
+        strbuf_clear(&text);
+    }
     if (!backend->memory)
         return;
     size_t free_bytes, total;

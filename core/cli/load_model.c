@@ -4,6 +4,7 @@
 
 #include "core/base/isa.h"
 #include "core/io/checkpoint.h"
+#include "core/tensor/libraries.h"
 
 DType dtype_for_device(const Device *device)
 {
@@ -27,6 +28,11 @@ Status load_model(LoadedModel *model, const char *path, const LoadSettings *sett
     Device device;
     *model = (LoadedModel){0};
     TRY(device_open(&device, settings->device, err));
+    Status status = backend_require(device.ops, settings->require, err);
+    if (status != STATUS_OK) {
+        device_close(&device);
+        return status;
+    }
     return load_model_on(model, path, settings, &device, NULL, err);
 }
 

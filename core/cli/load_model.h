@@ -2,7 +2,7 @@
 #ifndef CAMBIUM_CORE_CLI_LOAD_MODEL_H
 #define CAMBIUM_CORE_CLI_LOAD_MODEL_H
 
-#include "core/cli/options.h"
+#include "core/cli/device_options.h"
 #include "core/model/context_extension.h"
 #include "core/model/ensemble.h"
 #include "core/model/shard.h"
@@ -10,6 +10,7 @@
 
 typedef struct LoadSettings {
     char *device;          /* auto, cpu, cuda */
+    char *require;         /* libraries, or NULL */
     char *weights;         /* auto, float32, bfloat16, int8 */
     char *kv;              /* auto, float32, bfloat16, int8 */
     char *table;           /* for checkpoints that left the table out */
@@ -18,9 +19,9 @@ typedef struct LoadSettings {
 
 /* Rows of a verb's option table; `field` is its LoadSettings. */
 #define LOAD_OPTIONS(Settings, field)                                                              \
-    {"device", OPTION_TEXT, offsetof(Settings, field) + offsetof(LoadSettings, device),            \
-     "NAME",   "auto",      "where to compute: auto, cpu or cuda",                                 \
-     NULL,     0,           "Model"},                                                              \
+    DEVICE_OPTIONS(offsetof(Settings, field) + offsetof(LoadSettings, device),                     \
+                   offsetof(Settings, field) + offsetof(LoadSettings, require),                    \
+                   "where to compute: auto, cpu or cuda", "Model"),                                \
         {"weights",                                                                                \
          OPTION_CHOICE,                                                                            \
          offsetof(Settings, field) + offsetof(LoadSettings, weights),                              \

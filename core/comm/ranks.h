@@ -11,9 +11,10 @@
 #include "core/comm/comm.h"
 
 typedef struct RanksWish {
-    const char *kind;   /* "auto", "threads", "mpi" or "nccl" */
-    const char *device; /* of --device */
-    int64_t count;      /* of --ranks */
+    const char *kind;    /* "auto", "threads", "mpi" or "nccl" */
+    const char *device;  /* of --device */
+    const char *require; /* of --require, or NULL */
+    int64_t count;       /* of --ranks */
     bool count_given;
 } RanksWish;
 

@@ -5,6 +5,8 @@
  * statistics are natural, max + log(sum of exponentials), which is our log-sum-exp. */
 #include "core/cuda/attn_fused.h"
 
+#include "core/cuda/libraries.h"
+
 #if __has_include(<cudnn_graph.h>)
 #include <float.h>
 
@@ -184,19 +186,44 @@ static void build_backward(CudnnGraph *g, const AttnShape &s)
 
 /* ---- plans ----------------------------------------------------------------------------------- */
 
-/* Says once for each direction what does the work. */
-static void tell(bool backward, const char *why)
+/* Why the library cannot be used, or NULL. */
+static const char *library_refuses()
 {
-    static int told[2][2];
-    if (__sync_lock_test_and_set(&told[backward][why != NULL], 1))
+    const Cudnn *api = cudnn_open();
+    if (api->why[0])
+        return api->why;
+    return api->cudnnGetVersion() < OLDEST_VERSION ? "cuDNN is older than 9.1" : NULL;
+}
+
+/* cuDNN compiles a plan's kernels with NVRTC, which it looks for itself. */
+static const char *compiler_version(char *text, size_t size)
+{
+    int major = 0, minor = 0;
+    char name[32];
+    snprintf(name, sizeof name, "libnvrtc.so.%d", CUDART_VERSION / 1000);
+    void *file = dlopen(name, RTLD_LAZY | RTLD_LOCAL);
+    int (*version)(int *, int *) = file ? (int (*)(int *, int *))dlsym(file, "nvrtcVersion") : NULL;
+    if (!version || version(&major, &minor) != 0)
+        return NULL;
+    snprintf(text, size, "NVRTC %d.%d", major, minor);
+    return text;
+}
+
+void attn_fused_library(Worker *out)
+{
+    const char *why = library_refuses(), *compiler;
+    char text[32];
+    if (why) {
+        snprintf(out->why, sizeof out->why, "%s", why);
         return;
-    const char *what = backward ? "attention's gradient" : "attention";
-    size_t version = why ? 0 : cudnn_open()->cudnnGetVersion();
-    if (why)
-        log_info("%s: own kernel, because %s", what, why);
-    else
-        log_info("%s: cuDNN %zu.%zu.%zu", what, version / 10000, version / 100 % 100,
-                 version % 100);
+    }
+    size_t version = cudnn_open()->cudnnGetVersion();
+    compiler = compiler_version(text, sizeof text);
+    snprintf(out->version, sizeof out->version, "cuDNN %zu.%zu.%zu%s%s", version / 10000,
+             version / 100 % 100, version % 100, compiler ? " with " : "", compiler ? text : "");
+    if (!compiler)
+        snprintf(out->why, sizeof out->why,
+                 "NVRTC, which cuDNN compiles its kernels with, was not found (%s)", dlerror());
 }
 
 static FusedCache *cache_new(Queue *queue)
@@ -204,11 +231,9 @@ static FusedCache *cache_new(Queue *queue)
     FusedCache *cache = (FusedCache *)xcalloc(1, sizeof *cache);
     const Cudnn *api = cudnn_open();
     cudnnStatus_t status = CUDNN_STATUS_SUCCESS;
-    if (api->why[0]) {
-        snprintf(cache->why, sizeof cache->why, "%s", api->why);
-    } else if (api->cudnnGetVersion() < OLDEST_VERSION) {
-        snprintf(cache->why, sizeof cache->why, "cuDNN %zu is too old",
-                 (size_t)api->cudnnGetVersion());
+    const char *why = library_refuses();
+    if (why) {
+        snprintf(cache->why, sizeof cache->why, "%s", why);
     } else if ((status = api->cudnnCreate(&cache->handle)) != CUDNN_STATUS_SUCCESS ||
                (status = api->cudnnSetStream(cache->handle, queue->stream)) !=
                    CUDNN_STATUS_SUCCESS) {
@@ -310,12 +335,13 @@ static bool run(Queue *queue, const AttnShape &s, bool backward, Bindings *b, fl
                 bool aligned)
 {
     const char *why = "a tensor is not aligned to 16 bytes";
+    Work work = backward ? WORK_ATTENTION_GRADIENT : WORK_ATTENTION;
     bool with_lse = false;
     for (int i = 0; i < b->count; i++)
         with_lse = with_lse || b->ids[i] == ID_LSE;
     Plan *plan = aligned ? plan_get(queue, s, backward, with_lse, &why) : NULL;
     if (!plan) {
-        tell(backward, why);
+        library_refused(queue, work, why);
         return false;
     }
     void *workspace = queue_scratch(queue, (size_t)plan->graph.workspace, "attention by cuDNN");
@@ -327,7 +353,10 @@ static bool run(Queue *queue, const AttnShape &s, bool backward, Bindings *b, fl
     if (backward)
         bind(b, ID_ONE, &one);
     bool done = graph_run(&plan->graph, b->ids, b->data, b->count, workspace);
-    tell(backward, done ? NULL : plan->graph.why);
+    if (done)
+        library_did(work);
+    else
+        library_refused(queue, work, plan->graph.why);
     return done;
 }
 
@@ -353,17 +382,26 @@ bool attn_fused_backward(Queue *queue, const AttnBackwardArgs *args)
 
 #else /* built without cuDNN's headers */
 
+static const char *const not_built = "this program was built without cuDNN's headers";
+
+void attn_fused_library(Worker *out)
+{
+    snprintf(out->why, sizeof out->why, "%s", not_built);
+}
+
 void attn_fused_free(FusedCache *)
 {
 }
 
-bool attn_fused_forward(Queue *, const AttnArgs *)
+bool attn_fused_forward(Queue *queue, const AttnArgs *)
 {
+    library_refused(queue, WORK_ATTENTION, not_built);
     return false;
 }
 
-bool attn_fused_backward(Queue *, const AttnBackwardArgs *)
+bool attn_fused_backward(Queue *queue, const AttnBackwardArgs *)
 {
+    library_refused(queue, WORK_ATTENTION_GRADIENT, not_built);
     return false;
 }
 

@@ -5,6 +5,7 @@
 
 #include "core/cuda/attn_fused.h"
 #include "core/cuda/cuda.h"
+#include "core/cuda/libraries.h"
 #include "core/cuda/products.h"
 
 static char description[512];
@@ -374,6 +375,8 @@ static void fill_table()
 #endif
     cuda.memory = cuda_memory;
     cuda.loss_scratch = cuda_loss_scratch;
+    cuda.worker = cuda_worker;
+    cuda.require = cuda_require;
     cuda.native_stream = cuda_native_stream;
 #define CUDA_FIELD(name, Args, f32, bf16) cuda.name = cuda_##name;
     CAMBIUM_OPS(CUDA_FIELD)

@@ -1,10 +1,12 @@
 /* Matrix products through cuBLASLt. It counts columns first, so a row-major c = a b is asked for as
  * c^T = b^T a^T: b is its A, a its B, and its D has N rows and M columns. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cublasLt.h>
 
+#include "core/cuda/libraries.h"
 #include "core/cuda/products.h"
 
 enum { PLANS = 256, WORKSPACE = 32 << 20 }; /* bytes: what NVIDIA recommends for Hopper */
@@ -65,12 +67,11 @@ void products_free(LtCache *cache)
     free(cache);
 }
 
-/* Our own kernel is far slower, so its use is told, once. */
-static void tell_refusal(const char *why)
+void products_library(Worker *out)
 {
-    static int told;
-    if (!__atomic_exchange_n(&told, 1, __ATOMIC_RELAXED))
-        log_info("cuBLASLt %s: Cambium's own, slower kernel makes such products", why);
+    size_t version = cublasLtGetVersion(); /* linked: without it there is no plug-in */
+    snprintf(out->version, sizeof out->version, "cuBLASLt %zu.%zu.%zu", version / 10000,
+             version / 100 % 100, version % 100);
 }
 
 /* The queue's cache, made by its first product; NULL, and a failed queue, where there is no memory
@@ -85,10 +86,8 @@ static LtCache *cache_of(Queue *queue)
         return NULL;
     LtCache *cache = (LtCache *)xcalloc(1, sizeof *cache);
     cache->workspace = workspace;
-    if (!done(cublasLtCreate(&cache->handle))) {
+    if (!done(cublasLtCreate(&cache->handle)))
         cache->handle = NULL;
-        tell_refusal("did not start");
-    }
     queue->products = cache;
     return cache;
 }
@@ -216,9 +215,13 @@ static Plan *plan_of(LtCache *cache, const PlanKey *key)
     plan->key = *key;
     plan->used = true;
     plan->refused = !describe(plan, key) || !choose_algorithm(cache, plan, key);
-    if (plan->refused)
-        tell_refusal("has no way to do a product");
     return plan;
+}
+
+static bool refused(Queue *queue, const char *why)
+{
+    library_refused(queue, WORK_PRODUCTS, why);
+    return false;
 }
 
 bool products_run(Queue *queue, const GemmArgs *args)
@@ -229,21 +232,24 @@ bool products_run(Queue *queue, const GemmArgs *args)
     if (d.M == 0 || d.N == 0 || d.K == 0 || queue->failed)
         return false;
     LtCache *cache = cache_of(queue);
-    if (!cache || !cache->handle)
+    if (!cache)
         return false;
+    if (!cache->handle)
+        return refused(queue, "cuBLASLt did not start");
     PlanKey key = key_of(args, d);
     Plan *plan = plan_of(cache, &key);
     if (plan->refused)
-        return false;
+        return refused(queue, "cuBLASLt has no way to do a product of this shape");
     const void *bias = args->bias.data;
     if (bias && !set(plan->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias))
-        return false;
+        return refused(queue, "cuBLASLt takes no bias");
     float one = 1.0f, beta = args->accumulate ? 1.0f : 0.0f;
     plan->refused = !done(cublasLtMatmul(cache->handle, plan->product, &one, args->b.data, plan->a,
                                          args->a.data, plan->b, &beta, args->c.data, plan->d,
                                          args->c.data, plan->d, &plan->algorithm, cache->workspace,
                                          WORKSPACE, queue->stream));
     if (plan->refused)
-        tell_refusal("could not launch a product");
-    return !plan->refused;
+        return refused(queue, "cuBLASLt could not launch a product");
+    library_did(WORK_PRODUCTS);
+    return true;
 }

@@ -33,6 +33,8 @@ const char *backend_hole(const Backend *b)
     if (!b->queue_new || !b->queue_free || !b->queue_wait || !b->event_new || !b->event_free ||
         !b->event_record || !b->event_wait)
         return "a queue or event function";
+    if (!b->worker != !b->require)
+        return "a function of libraries";
     int graphs =
         !b->capture_begin + !b->capture_end + !b->graph_launch + !b->graph_free + !b->graph_stale;
     if (graphs != 0 && graphs != 5)

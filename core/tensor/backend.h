@@ -10,6 +10,16 @@ enum { BACKEND_ABI = 5 }; /* raised with every change of this file or of ops.h *
 typedef struct Event Event;
 typedef struct Graph Graph;
 
+/* Kinds of work that a device may leave to a library. */
+typedef enum Work { WORK_PRODUCTS, WORK_ATTENTION, WORK_ATTENTION_GRADIENT, WORK_KINDS } Work;
+
+/* Who does a kind of work; see core/tensor/libraries.h. */
+typedef struct Worker {
+    char version[80];            /* "cuBLASLt 13.1.0"; empty: own kernels do it all */
+    char why[300];               /* why the library cannot, or last refused; may be empty */
+    int64_t by_library, refused; /* operations since the program began: done, and not taken */
+} Worker;
+
 typedef struct Backend {
     uint32_t abi;
     const char *name;                 /* "cpu", "cuda" */
@@ -60,6 +70,13 @@ typedef struct Backend {
      * included, for a pass that ends in this loss and for one that evaluates as many rows: only
      * shapes, types and which gradients are wanted (a data that is not NULL) are looked at. */
     size_t (*loss_scratch)(const HeadLossArgs *shapes);
+
+    /* Who does a kind of work on tensors of a type. Opens the library when it is first asked. NULL,
+     * and so is `require`, where no library can be missing. */
+    void (*worker)(Work work, DType type, Worker *out);
+    /* Fails where the library of this name cannot be used, with a remedy. From then on a queue
+     * fails when that library refuses work. */
+    Status (*require)(const char *library, Err *err);
 
     /* The queue as the device's own libraries know it (cudaStream_t); NULL on the CPU. */
     void *(*native_stream)(Queue *queue);

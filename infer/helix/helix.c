@@ -270,6 +270,7 @@ Status helix_open(Helix **out, const char *path, const LoadSettings *load,
     *out = h;
     RanksWish wish = {.kind = settings->comm,
                       .device = load->device,
+                      .require = load->require,
                       .count = settings->ranks,
                       .count_given = settings->ranks != 1};
     TRY(ranks_open(&h->ranks, &h->device, &wish, err));

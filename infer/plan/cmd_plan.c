@@ -5,12 +5,13 @@
 
 #include "core/base/log.h"
 #include "core/base/parallel.h"
-#include "core/cli/options.h"
+#include "core/cli/device_options.h"
+#include "core/tensor/libraries.h"
 #include "infer/plan/plan_report.h"
 #include "infer/plan/quantity.h"
 
 typedef struct PlanSettings {
-    char *model, *hardware, *ttl, *weights, *kv, *svg, *save_hardware, *device;
+    char *model, *hardware, *ttl, *weights, *kv, *svg, *save_hardware, *device, *require;
     int64_t context, gpus, ranks, batch;
     double seconds;
     bool hopb, literal, json;
@@ -48,8 +49,8 @@ static const Option plan_options[] = {
      NULL, 0, NULL},
     {"save-hardware", OPTION_OUTPUT, offsetof(PlanSettings, save_hardware), "FILE", NULL,
      "write the hardware's description to FILE, for --hardware", NULL, 0, NULL},
-    {"device", OPTION_TEXT, offsetof(PlanSettings, device), "NAME", "auto",
-     "what to measure: auto, cpu or cuda", NULL, 0, "With --hardware this"},
+    DEVICE_OPTIONS(offsetof(PlanSettings, device), offsetof(PlanSettings, require),
+                   "what to measure: auto, cpu or cuda", "With --hardware this"),
     {"seconds", OPTION_REAL, offsetof(PlanSettings, seconds), "S", "6",
      "about how long to measure rates", NULL, 0, NULL},
     {0},
@@ -101,6 +102,9 @@ static Status get_hardware(const PlanSettings *s, PlanHardware *out, Err *err)
     }
     int64_t ranks = s->ranks ? s->ranks : s->gpus ? s->gpus : parallel_cores();
     log_info("measuring this machine with up to %lld ranks", (long long)ranks);
+    const Backend *ops;
+    TRY(backend_open(s->device, &ops, err));
+    TRY(backend_require(ops, s->require, err));
     return plan_hardware_measure(s->device, ranks, s->seconds, out, err);
 }
 

@@ -184,6 +184,8 @@ static Status start_scheduler(const ServeSettings *s, Helix *helix, Service *ser
                  ": what follows may be poor (--rope-scaling stretches a context)",
                  sizes.context, trained);
     service->protocol.context = sizes.context;
+    const Model *first = model->ensemble->experts[0];
+    metrics_device(service->metrics, first->device.ops, first->compute);
     return scheduler_new(&service->scheduler, model->ensemble, model->tokenizer, &sizes,
                          service->metrics, err);
 }

@@ -6,6 +6,7 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/tensor/libraries.h"
 
 enum { BUCKETS = 16, JOB_END_KINDS = JOB_FAILED + 1 };
 
@@ -28,6 +29,8 @@ struct Metrics {
     double window_started;
     int64_t window_tokens;
     double rate;
+    const Backend *backend; /* NULL: not said */
+    DType type;
 };
 
 static const double window_seconds = 1.0;
@@ -46,6 +49,12 @@ void metrics_free(Metrics *m)
         return;
     pthread_mutex_destroy(&m->lock);
     free(m);
+}
+
+void metrics_device(Metrics *m, const Backend *backend, DType type)
+{
+    m->backend = backend;
+    m->type = type;
 }
 
 void metrics_load(Metrics *m, const Load *load)
@@ -133,6 +142,38 @@ static void print_histogram(StrBuf *out, const char *name, const char *help,
                   (long long)running);
 }
 
+/* A label's value, with what the format escapes. */
+static void print_label(StrBuf *out, const char *name, const char *value)
+{
+    strbuf_printf(out, "%s=\"", name);
+    for (const char *p = value; *p; p++) {
+        if (*p == '"' || *p == '\\')
+            strbuf_putc(out, '\\');
+        strbuf_putc(out, *p == '\n' ? ' ' : *p);
+    }
+    strbuf_putc(out, '"');
+}
+
+/* Which libraries compute: one line for each kind of work, where one could be missing. */
+static void print_workers(StrBuf *out, const Metrics *m)
+{
+    if (!m->backend || !m->backend->worker)
+        return;
+    print_head(out, "made_by_info", "gauge", "Who does a kind of work on the device.");
+    for (int work = 0; work < WORK_KINDS; work++) {
+        StrBuf text = {0};
+        Worker worker;
+        m->backend->worker((Work)work, m->type, &worker);
+        worker_text(&worker, &text);
+        strbuf_puts(out, "cambium_made_by_info{");
+        print_label(out, "work", work_name((Work)work));
+        strbuf_putc(out, ',');
+        print_label(out, "by", text.data);
+        strbuf_puts(out, "} 1\n");
+        strbuf_clear(&text);
+    }
+}
+
 /* Memory of the process that is in RAM, or 0 where the system does not say. */
 static double resident_bytes(void)
 {
@@ -178,6 +219,7 @@ void metrics_print(Metrics *m, StrBuf *out)
     print_number(out, "kv_positions_running", "gauge", "Positions in pages of running jobs.",
                  (double)load->kv_running);
     print_number(out, "resident_bytes", "gauge", "Memory of the process.", resident_bytes());
+    print_workers(out, &now);
     for (int i = 0; i < COUNT_KINDS; i++)
         print_number(out, counts[i].name, "counter", counts[i].help, (double)now.counts[i]);
     print_head(out, "jobs_total", "counter", "Texts that ended, by how.");

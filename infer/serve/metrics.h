@@ -3,12 +3,16 @@
 #define CAMBIUM_INFER_SERVE_METRICS_H
 
 #include "core/base/strbuf.h"
+#include "core/tensor/backend.h"
 #include "infer/serve/job.h"
 
 typedef struct Metrics Metrics;
 
 Metrics *metrics_new(void);
 void metrics_free(Metrics *metrics);
+
+/* What the model computes on, and the type of its tensors; borrowed. Before the server starts. */
+void metrics_device(Metrics *metrics, const Backend *backend, DType type);
 
 /* What the scheduler holds after a step: plain numbers that replace the ones before. */
 typedef struct Load {

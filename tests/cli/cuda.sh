@@ -93,7 +93,30 @@ same_answers() {
 }
 check "a task's questions are answered the same on both" same_answers
 
+# Which library did the work is said, and --require makes its absence an error.
+emulated_libraries() {
+    check "info names the library of each kind of work, or why there is none" bash -c "
+        '$P' info --devices >said; cat said; grep -q 'products by emulated cuBLASLt 0.0.0' said &&
+        grep -q 'attention by own kernels (cuDNN 9 was not found' said"
+    check "and so does a run's first line" bash -c "
+        '$P' train --device cuda --dtype bfloat16 --steps 1 --data a.pack -o told ${run% -q} 2>&1 | head -n 1 >said; cat said
+        grep -q 'computing on cuda in bfloat16: products by emulated cuBLASLt 0.0.0, attention by own kernels (cuDNN' said"
+    check "and a measurement" says '"made_by":{"products":"emulated cuBLASLt 0.0.0"}' \
+        "$P" bench int8-error --model ab.h5 --device cuda --dtype float32 --seconds 0.01 --json
+    trains() { # shellcheck disable=SC2086
+        "$P" train --device cuda --steps 1 --data a.pack $run "$@"
+    }
+    check "a library that is there can be required" trains -o required --require cublaslt
+    check "one that is not is an error with a remedy" fails_with "set LD_LIBRARY_PATH" trains -o r1 --require cublaslt,cudnn
+    check "and names it" fails_with "--require cudnn: cuDNN 9 was not found" "$P" infer ab.h5 --device cuda --require cudnn --prompt a
+    check "work that it refuses is an error, too" fails_with "products by cuBLASLt is required, but the emulated cuBLASLt takes multiples of 4" \
+        trains -o r2 --d-ff 66 --require cublaslt
+    check "a required library on the CPU is an error" fails_with "the device in use is cpu" \
+        "$P" bench products --device cpu --require cublaslt
+    check "one that does not exist is a wrong use" misused_with "not 'blas'" "$P" bench products --device cuda --require blas
+}
 if "$P" info --devices | grep -q emulated; then
+    emulated_libraries
     # shellcheck disable=SC2086
     check "too little memory is an error with a remedy" env CAMBIUM_EMULATE_MEMORY=400000 bash -c "
         . '$OLDPWD/tests/support/flow.sh'; fails_with 'use a smaller' '$P' train --device cuda --layers 2 --tokens 64 --data a.pack -o small $run ||

@@ -444,6 +444,33 @@ static int64_t jobs_ended(Rig *rig, const char *how)
     return n;
 }
 
+static void pretended_worker(Work work, DType type, Worker *out)
+{
+    (void)type;
+    *out = (Worker){.version = "cuBLASLt 13.1.0"};
+    if (work != WORK_PRODUCTS)
+        *out = (Worker){.why = "no \"libcudnn\""};
+}
+
+static void metrics_name_the_libraries(void **state)
+{
+    (void)state;
+    const Backend backend = {.worker = pretended_worker};
+    Metrics *metrics = metrics_new();
+    StrBuf text = {0};
+    metrics_print(metrics, &text);
+    assert_null(strstr(text.data, "made_by"));
+    metrics_device(metrics, &backend, DTYPE_BF16);
+    strbuf_reset(&text);
+    metrics_print(metrics, &text);
+    assert_non_null(strstr(text.data, "cambium_made_by_info{work=\"products\","
+                                      "by=\"cuBLASLt 13.1.0\"} 1\n"));
+    assert_non_null(strstr(text.data, "cambium_made_by_info{work=\"attention\",by=\"own kernels "
+                                      "(no \\\"libcudnn\\\")\"} 1\n"));
+    strbuf_clear(&text);
+    metrics_free(metrics);
+}
+
 #define TEXT "{\"prompt\":\"a\",\"max_tokens\":%d,\"ignore_eos\":true%s}"
 
 static void put_text(int fd, const char *version, int tokens, const char *members)
@@ -507,6 +534,7 @@ int main(void)
         cmocka_unit_test(only_its_own_names_are_answered),
         cmocka_unit_test(pages_of_allowed_origins_ask_first),
         cmocka_unit_test(what_is_no_name_or_origin_is_refused),
+        cmocka_unit_test(metrics_name_the_libraries),
         cmocka_unit_test(a_client_that_sends_no_more_is_answered),
         cmocka_unit_test(a_client_that_is_gone_is_not_written_for),
     };

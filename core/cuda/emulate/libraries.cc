@@ -2,7 +2,10 @@
  * own kernels do it. */
 #include "core/cuda/attn_fused.h"
 #include "core/cuda/emulate/tasks.h"
+#include "core/cuda/libraries.h"
 #include "core/cuda/products.h"
+
+#include <stdio.h>
 
 size_t products_workspace()
 {
@@ -11,6 +14,11 @@ size_t products_workspace()
 
 void products_free(LtCache *)
 {
+}
+
+void products_library(Worker *out)
+{
+    snprintf(out->version, sizeof out->version, "emulated cuBLASLt 0.0.0");
 }
 
 /* A product as cuBLASLt makes it, on the host. It refuses sizes that are not multiples of four, so
@@ -42,22 +50,34 @@ bool products_run(Queue *queue, const GemmArgs *args)
     GemmDims d = gemm_dims(args);
     CHECK(args->act == ACT_NONE && (!args->bias.data || args->c.dtype == DTYPE_F32),
           "not a product of cuBLASLt's");
-    if (d.N % 4 != 0 || d.K % 4 != 0 || d.K == 0)
+    if (d.N % 4 != 0 || d.K % 4 != 0 || d.K == 0) {
+        library_refused(queue, WORK_PRODUCTS, "the emulated cuBLASLt takes multiples of 4");
         return false;
+    }
     emulate_enqueue(queue->stream, {"a product", emulate_bytes(copy)}, [=] { product(copy, d); });
+    library_did(WORK_PRODUCTS);
     return true;
+}
+
+static const char *const no_cudnn = "cuDNN 9 was not found (it is not emulated)";
+
+void attn_fused_library(Worker *out)
+{
+    snprintf(out->why, sizeof out->why, "%s", no_cudnn);
 }
 
 void attn_fused_free(FusedCache *)
 {
 }
 
-bool attn_fused_forward(Queue *, const AttnArgs *)
+bool attn_fused_forward(Queue *queue, const AttnArgs *)
 {
+    library_refused(queue, WORK_ATTENTION, no_cudnn);
     return false;
 }
 
-bool attn_fused_backward(Queue *, const AttnBackwardArgs *)
+bool attn_fused_backward(Queue *queue, const AttnBackwardArgs *)
 {
+    library_refused(queue, WORK_ATTENTION_GRADIENT, no_cudnn);
     return false;
 }
