@@ -16,7 +16,7 @@ Status run_dry_data(const StringList *list, RunData *opened, const RunData **dat
     return STATUS_OK;
 }
 
-static void print_plan(const TrainPlan *plan, const DryStage *stage, FILE *out)
+static void print_plan(const Run *run, const TrainPlan *plan, const DryStage *stage, FILE *out)
 {
     fprintf(out,
             "parameters  %" PRId64 " in all, %" PRId64 " train, %" PRId64 " are frozen\n"
@@ -25,6 +25,8 @@ static void print_plan(const TrainPlan *plan, const DryStage *stage, FILE *out)
             ((double)plan->bytes + (double)stage->prefix_memory) / 1e6,
             (double)plan->bytes_weights / 1e6, (double)plan->bytes_grads / 1e6,
             (double)plan->bytes_moments / 1e6, (double)plan->bytes_activations / 1e6);
+    if (run->device.ops->memory)
+        fprintf(out, ", libraries and kernels %.0f", (double)plan->bytes_scratch / 1e6);
     if (stage->prefix_memory > 0)
         fprintf(out, ", cached prefix %.0f", (double)stage->prefix_memory / 1e6);
     if (stage->prefix_file > 0)
@@ -89,7 +91,7 @@ Status run_dry_stage(const Run *run, const DryStage *stage, FILE *out, Err *err)
     TrainTime time;
     TRY(train_plan(&run->device, stage->config, run->compute, DTYPE_F32, stage->trained,
                    stage->train, &plan, err));
-    print_plan(&plan, stage, out);
+    print_plan(run, &plan, stage, out);
     fflush(out); /* what follows takes a while */
     TRY(train_time(&run->device, stage->config, run->compute, stage->trained, stage->train, &time,
                    err));

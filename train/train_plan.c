@@ -73,14 +73,16 @@ static int64_t smaller(int64_t a, int64_t b)
 }
 
 /* What the device keeps beside the arguments of a pass over `rows` tokens. */
-static int64_t loss_scratch(const Backend *ops, const ModelConfig *c, DType compute, int64_t rows)
+static int64_t loss_scratch(const Backend *ops, const ModelConfig *c, DType compute, int64_t rows,
+                            int64_t context, bool attends)
 {
+    AttnShape attn = {rows / context, context, c->n_heads, c->n_kv_heads, c->head_dim};
     static char wanted; /* marks the gradients; nobody reads it */
     HeadLossArgs shapes = {.x = tensor_2d(NULL, compute, rows, c->d_model),
                            .weight = tensor_2d(NULL, compute, c->vocab_size, c->d_model),
                            .dx = tensor_2d(&wanted, DTYPE_F32, rows, c->d_model),
                            .dweight = tensor_2d(&wanted, DTYPE_F32, c->vocab_size, c->d_model)};
-    return (int64_t)ops->loss_scratch(&shapes);
+    return (int64_t)ops->loss_scratch(&shapes, attends ? &attn : NULL);
 }
 
 /* A checkpoint's values pass through memory in pieces, with everything else still there. */
@@ -125,9 +127,9 @@ Status train_plan(const Device *device, const ModelConfig *config, DType compute
     out->flops_per_token = (double)config->n_layers * block + f.head + backward;
     out->flops_per_token_cached = (double)(config->n_layers - lowest) * block + f.head + backward;
     int64_t rows = train->micro_batch ? train->micro_batch : train->batch / train->ranks;
-    out->bytes_scratch =
-        (size_t)(train_own_ranks(train) *
-                 loss_scratch(device->ops, config, compute, rows * train->context));
+    out->bytes_scratch = (size_t)(train_own_ranks(train) *
+                                  loss_scratch(device->ops, config, compute, rows * train->context,
+                                               train->context, lowest < config->n_layers));
     if (!device->ops->memory) /* what the host holds counts where it computes, too */
         out->bytes_scratch += process_bytes + (size_t)saving_bytes(config);
     out->bytes = out->bytes_weights + out->bytes_grads + out->bytes_moments +

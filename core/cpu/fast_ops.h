@@ -2,7 +2,7 @@
 #ifndef CAMBIUM_CORE_CPU_FAST_OPS_H
 #define CAMBIUM_CORE_CPU_FAST_OPS_H
 
-#include "core/tensor/ops.h"
+#include "core/tensor/attn_check.h"
 
 void cpu_gemm(Queue *queue, const GemmArgs *args);
 void cpu_sum_rows(Queue *queue, const SumRowsArgs *args);
@@ -10,7 +10,8 @@ void cpu_act(Queue *queue, const ActArgs *args);
 void cpu_act_backward(Queue *queue, const ActBackwardArgs *args);
 
 void cpu_head_loss(Queue *queue, const HeadLossArgs *args);
-size_t cpu_loss_scratch(const HeadLossArgs *shapes); /* as Backend's loss_scratch */
+/* As Backend's loss_scratch. */
+size_t cpu_loss_scratch(const HeadLossArgs *shapes, const AttnShape *attn);
 void cpu_adamw(Queue *queue, const AdamwArgs *args);
 void cpu_grad_norm(Queue *queue, const GradNormArgs *args);
 void cpu_norm(Queue *queue, const NormArgs *args);

@@ -14,11 +14,20 @@ enum {
     LEAST_KEYS = 128 /* a shorter split costs more in the merge than it saves */
 };
 
+/* Splits are made for so many blocks as fill the GPU a few times. */
+enum { ROUNDS = 4, BLOCKS = 2, MOST_QUERIES = 16 * PAGED_WARPS };
+
+size_t attn_decode_scratch(int64_t head_dim)
+{
+    int64_t rows = (int64_t)ROUNDS * BLOCKS * device_processors() * MOST_QUERIES;
+    return (size_t)(rows * (head_dim + 1)) * sizeof(float);
+}
+
 /* The least number of splits that leaves hardly more processors idle in the last round than the
  * best number does; `blocks` without splits, `places` for blocks at a time. */
 static int choose_splits(int64_t blocks, int64_t places, int64_t keys)
 {
-    int64_t most = ceil_div(keys, LEAST_KEYS), bound = 4 * places / blocks;
+    int64_t most = ceil_div(keys, LEAST_KEYS), bound = ROUNDS * places / blocks;
     most = most < bound ? most : bound;
     auto busy = [&](int64_t splits) {
         int64_t rounds = ceil_div(blocks * splits, places);
@@ -43,7 +52,7 @@ static void share_out(PagedParams *p, int queries, bool many, int shared)
     p->tokens = many ? queries / p->heads : 1;
     int64_t blocks = ceil_div(p->N, p->tokens) * p->K * p->head_tiles;
     int64_t places = (int64_t)device_processors() *
-                     (2 * (shared + 1024) > (int64_t)device_processor_shared() ? 1 : 2);
+                     (2 * (shared + 1024) > (int64_t)device_processor_shared() ? 1 : BLOCKS);
     p->splits = choose_splits(blocks, places, (int64_t)p->max_pages * p->page_size);
 }
 

@@ -5,6 +5,7 @@
  * statistics are natural, max + log(sum of exponentials), which is our log-sum-exp. */
 #include "core/cuda/attn_fused.h"
 
+#include "core/cuda/attn_groups.h"
 #include "core/cuda/libraries.h"
 
 #if __has_include(<cudnn_graph.h>)
@@ -13,7 +14,9 @@
 #include "core/cuda/cudnn_graph.cuh"
 
 enum { OLDEST_VERSION = 90100, PLANS = 32, TENSORS = 16 };
-static const int64_t MOST_WORKSPACE = (int64_t)1 << 30;
+/* What a forward plan may take, and a backward one beyond what its pieces are expected to take;
+ * the smallest piece may be large, and is still faster than our own kernel. */
+static const int64_t SPARE_WORKSPACE = (int64_t)64 << 20, MOST_WORKSPACE = (int64_t)4 << 30;
 
 /* The tensors that a graph meets from outside. */
 enum {
@@ -32,8 +35,13 @@ enum {
     ID_DV
 };
 
+/* What one plan does: heads of a tensor that has `splits` times as many. */
+struct Piece : AttnShape {
+    int64_t splits;
+};
+
 typedef struct Plan {
-    AttnShape shape;
+    Piece shape;
     bool backward, with_lse;
     CudnnGraph graph; /* failed: cuDNN refuses the shape */
 } Plan;
@@ -47,49 +55,51 @@ struct FusedCache {
 
 /* ---- graphs ---------------------------------------------------------------------------------- */
 
-/* A (B, T, heads, D) tensor as (B, heads, T, D), or (B, heads, D, T) where transposed. */
-static Descriptor rows(CudnnGraph *g, int64_t id, const AttnShape &s, int64_t heads,
+/* Some heads of a (B, T, heads * splits, D) tensor as (B, heads, T, D), or (B, heads, D, T) where
+ * transposed. */
+static Descriptor rows(CudnnGraph *g, int64_t id, const Piece &s, int64_t heads,
                        bool transposed = false)
 {
     Extent dims = {{s.B, heads, s.T, s.D}};
-    Extent strides = {{s.T * heads * s.D, s.D, heads * s.D, 1}};
+    int64_t position = heads * s.splits * s.D;
+    Extent strides = {{s.T * position, s.D, position, 1}};
     if (transposed) {
         dims = {{s.B, heads, s.D, s.T}};
-        strides = {{s.T * heads * s.D, s.D, 1, heads * s.D}};
+        strides = {{s.T * position, s.D, 1, position}};
     }
     return graph_tensor(g, TENSOR_STORED, id, CUDNN_DATA_BFLOAT16, dims, strides);
 }
 
-static Extent statistic_dims(const AttnShape &s)
+static Extent statistic_dims(const Piece &s)
 {
     return {{s.B, s.H, s.T, 1}};
 }
 
-static Extent statistic_strides(const AttnShape &s)
+static Extent statistic_strides(const Piece &s)
 {
-    return {{s.H * s.T, s.T, 1, 1}};
+    return {{s.H * s.splits * s.T, s.T, 1, 1}};
 }
 
 /* A value a query row: (B, H, T) float32, or on the way to another operation. */
-static Descriptor statistic(CudnnGraph *g, int64_t id, const AttnShape &s)
+static Descriptor statistic(CudnnGraph *g, int64_t id, const Piece &s)
 {
     return graph_tensor(g, TENSOR_STORED, id, CUDNN_DATA_FLOAT, statistic_dims(s),
                         statistic_strides(s));
 }
 
-static Descriptor row_values(CudnnGraph *g, const AttnShape &s)
+static Descriptor row_values(CudnnGraph *g, const Piece &s)
 {
     return graph_virtual(g, CUDNN_DATA_FLOAT, statistic_dims(s), statistic_strides(s));
 }
 
 /* A value a query and key, (B, H, T, T), on its way. */
-static Descriptor scores(CudnnGraph *g, const AttnShape &s, cudnnDataType_t type = CUDNN_DATA_FLOAT)
+static Descriptor scores(CudnnGraph *g, const Piece &s, cudnnDataType_t type = CUDNN_DATA_FLOAT)
 {
     return graph_virtual(g, type, {{s.B, s.H, s.T, s.T}}, {{s.H * s.T * s.T, s.T * s.T, s.T, 1}});
 }
 
-static Descriptor score_op(CudnnGraph *g, const AttnShape &s, cudnnPointwiseMode_t mode,
-                           Descriptor x, Descriptor b = NULL)
+static Descriptor score_op(CudnnGraph *g, const Piece &s, cudnnPointwiseMode_t mode, Descriptor x,
+                           Descriptor b = NULL)
 {
     Descriptor y = scores(g, s);
     graph_pointwise(g, mode, CUDNN_DATA_FLOAT, y, x, b);
@@ -97,7 +107,7 @@ static Descriptor score_op(CudnnGraph *g, const AttnShape &s, cudnnPointwiseMode
 }
 
 /* Scores of keys behind the query become the lowest number. */
-static Descriptor causal(CudnnGraph *g, const AttnShape &s, Descriptor x)
+static Descriptor causal(CudnnGraph *g, const Piece &s, Descriptor x)
 {
     Descriptor row = scores(g, s, CUDNN_DATA_INT32), col = scores(g, s, CUDNN_DATA_INT32);
     Descriptor seen = scores(g, s, CUDNN_DATA_BOOLEAN), y = scores(g, s);
@@ -110,7 +120,7 @@ static Descriptor causal(CudnnGraph *g, const AttnShape &s, Descriptor x)
 }
 
 /* out = softmax(causal(scale q k^T)) v, lse = max + log(sum). */
-static void build_forward(CudnnGraph *g, const AttnShape &s, bool with_lse)
+static void build_forward(CudnnGraph *g, const Piece &s, bool with_lse)
 {
     Descriptor products = scores(g, s);
     graph_matmul(g, products, rows(g, ID_Q, s, s.H), rows(g, ID_K, s, s.K, true));
@@ -132,7 +142,7 @@ static void build_forward(CudnnGraph *g, const AttnShape &s, bool with_lse)
 
 /* The gradient of keys or values, weights^T x; where query heads share them, of every query head
  * first and then summed. */
-static void build_key_gradient(CudnnGraph *g, const AttnShape &s, int64_t id, Descriptor weights,
+static void build_key_gradient(CudnnGraph *g, const Piece &s, int64_t id, Descriptor weights,
                                Descriptor x)
 {
     Descriptor transposed = graph_virtual(g, CUDNN_DATA_BFLOAT16, {{s.B, s.H, s.T, s.T}},
@@ -152,7 +162,7 @@ static void build_key_gradient(CudnnGraph *g, const AttnShape &s, int64_t id, De
 /* With delta = rowsum(dout * out) and p = exp(causal(scale q k^T - lse)): dv = p^T dout,
  * ds = scale (dout v^T - delta) p, dk = ds^T q, dq = ds k. That ds k goes to dq directly, not to a
  * sum in float32 beside it, is what asks for the engine whose sums have one order. */
-static void build_backward(CudnnGraph *g, const AttnShape &s)
+static void build_backward(CudnnGraph *g, const Piece &s)
 {
     Descriptor q = rows(g, ID_Q, s, s.H), k = rows(g, ID_K, s, s.K, true);
     Descriptor dout = rows(g, ID_DOUT, s, s.H), scale = graph_value(g, ID_SCALE);
@@ -259,7 +269,7 @@ void attn_fused_free(FusedCache *cache)
 }
 
 /* What cuDNN's engines ask of a shape before they are asked. */
-static const char *shape_refused(const AttnShape &s, bool backward)
+static const char *shape_refused(const Piece &s, bool backward)
 {
     if (s.D % 8 != 0)
         return "heads are no multiple of 8";
@@ -268,13 +278,13 @@ static const char *shape_refused(const AttnShape &s, bool backward)
     return NULL;
 }
 
-static Plan *plan_find(FusedCache *cache, const AttnShape &s, bool backward, bool with_lse)
+static Plan *plan_find(FusedCache *cache, const Piece &s, bool backward, bool with_lse)
 {
     for (int i = 0; i < cache->n_plans; i++) {
         Plan *plan = cache->plans[i];
-        const AttnShape &p = plan->shape;
+        const Piece &p = plan->shape;
         if (p.B == s.B && p.T == s.T && p.H == s.H && p.K == s.K && p.D == s.D &&
-            plan->backward == backward && plan->with_lse == with_lse)
+            p.splits == s.splits && plan->backward == backward && plan->with_lse == with_lse)
             return plan;
     }
     return NULL;
@@ -282,8 +292,7 @@ static Plan *plan_find(FusedCache *cache, const AttnShape &s, bool backward, boo
 
 /* The plan for a shape, made when it is first met. It stays as long as the queue, because recorded
  * graphs run its kernels. NULL, with `why`, where there is none. */
-static Plan *plan_get(Queue *queue, const AttnShape &s, bool backward, bool with_lse,
-                      const char **why)
+static Plan *plan_get(Queue *queue, const Piece &s, bool backward, bool with_lse, const char **why)
 {
     if (!queue->fused)
         queue->fused = cache_new(queue);
@@ -308,7 +317,8 @@ static Plan *plan_get(Queue *queue, const AttnShape &s, bool backward, bool with
             build_backward(&plan->graph, s);
         else
             build_forward(&plan->graph, s, with_lse);
-        graph_plan(&plan->graph, MOST_WORKSPACE);
+        int64_t most = (int64_t)(backward ? attn_groups_bytes(&s) : 0) + SPARE_WORKSPACE;
+        graph_plan(&plan->graph, most < MOST_WORKSPACE ? most : MOST_WORKSPACE);
     }
     *why = plan->graph.why;
     return plan->graph.failed ? NULL : plan;
@@ -331,8 +341,7 @@ static bool bind(Bindings *b, int64_t id, void *data)
     return (uintptr_t)data % 16 == 0;
 }
 
-static bool run(Queue *queue, const AttnShape &s, bool backward, Bindings *b, float scale,
-                bool aligned)
+static bool run(Queue *queue, const Piece &s, bool backward, Bindings *b, float scale, bool aligned)
 {
     const char *why = "a tensor is not aligned to 16 bytes";
     Work work = backward ? WORK_ATTENTION_GRADIENT : WORK_ATTENTION;
@@ -366,10 +375,10 @@ bool attn_fused_forward(Queue *queue, const AttnArgs *args)
     bool aligned = bind(&b, ID_Q, args->q.data) && bind(&b, ID_K, args->k.data) &&
                    bind(&b, ID_V, args->v.data) && bind(&b, ID_OUT, args->out.data) &&
                    (!args->lse.data || bind(&b, ID_LSE, args->lse.data));
-    return run(queue, attn_check(args), false, &b, args->scale, aligned);
+    return run(queue, {attn_check(args), 1}, false, &b, args->scale, aligned);
 }
 
-bool attn_fused_backward(Queue *queue, const AttnBackwardArgs *args)
+static bool backward_piece(Queue *queue, const Piece &s, const AttnBackwardArgs *args)
 {
     Bindings b = {};
     bool aligned = bind(&b, ID_Q, args->q.data) && bind(&b, ID_K, args->k.data) &&
@@ -377,7 +386,20 @@ bool attn_fused_backward(Queue *queue, const AttnBackwardArgs *args)
                    bind(&b, ID_LSE, args->lse.data) && bind(&b, ID_DOUT, args->dout.data) &&
                    bind(&b, ID_DELTA, args->scratch.data) && bind(&b, ID_DQ, args->dq.data) &&
                    bind(&b, ID_DK, args->dk.data) && bind(&b, ID_DV, args->dv.data);
-    return run(queue, attn_backward_check(args), true, &b, args->scale, aligned);
+    return run(queue, s, true, &b, args->scale, aligned);
+}
+
+/* Where a later piece fails, our own kernel does all anew. */
+bool attn_fused_backward(Queue *queue, const AttnBackwardArgs *args)
+{
+    AttnShape whole = attn_backward_check(args);
+    AttnGroups groups = attn_groups(&whole);
+    for (int64_t piece = 0; piece < groups.count; piece++) {
+        AttnBackwardArgs part = attn_groups_piece(&groups, args, piece);
+        if (!backward_piece(queue, {groups.part, groups.splits}, &part))
+            return false;
+    }
+    return true;
 }
 
 #else /* built without cuDNN's headers */

@@ -375,6 +375,7 @@ static void fill_table()
 #endif
     cuda.memory = cuda_memory;
     cuda.loss_scratch = cuda_loss_scratch;
+    cuda.decode_scratch = cuda_decode_scratch;
     cuda.worker = cuda_worker;
     cuda.require = cuda_require;
     cuda.native_stream = cuda_native_stream;

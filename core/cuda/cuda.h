@@ -135,7 +135,12 @@ static inline bool aligned_to(const void *address, size_t bytes)
     return (uintptr_t)address % bytes == 0;
 }
 
-size_t cuda_loss_scratch(const HeadLossArgs *shapes); /* as Backend's loss_scratch */
+/* Bytes that operations take at most: products with int8 weights, decode attention. */
+size_t gemm_i8_scratch();
+size_t attn_decode_scratch(int64_t head_dim);
+/* As Backend's. */
+size_t cuda_loss_scratch(const HeadLossArgs *shapes, const AttnShape *attn);
+size_t cuda_decode_scratch(const HeadLossArgs *scoring, int64_t head_dim, DType weights);
 
 /* The operations, as the table wants them: cuda_gemm(queue, args) and so on. */
 #define CUDA_OP(name, Args, f32, bf16) void cuda_##name(Queue *queue, const Args *args);

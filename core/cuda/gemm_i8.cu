@@ -191,11 +191,18 @@ __global__ void scale_kernel(const float *sums, const float *scales, const float
     }
 }
 
+enum { PIECE_BYTES = 64 << 20 }; /* of weights, and of sums */
+
+size_t gemm_i8_scratch()
+{
+    return 2 * (size_t)PIECE_BYTES;
+}
+
 /* Piece by piece, so that the scratch stays small: the weights as they are become the compute type,
  * which holds them exactly, and scale and bias come after the product. */
 static void many_rows(Queue *queue, const GemmI8Args *args)
 {
-    enum { PIECE_BYTES = 64 << 20, ALIGN = 128, THREADS = 256 };
+    enum { ALIGN = 128, THREADS = 256 };
     int64_t M = args->a.shape[0], K = args->a.shape[1], N = args->w.shape[0];
     DType type = args->a.dtype;
     int64_t w_bytes = K * (int64_t)dtype_bytes(type), sum_bytes = M * (int64_t)sizeof(float);

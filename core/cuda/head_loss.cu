@@ -1,4 +1,6 @@
 /* Fused head, softmax and cross-entropy: logits are made for some rows at a time. */
+#include "core/cuda/attn_groups.h"
+#include "core/cuda/libraries.h"
 #include "core/cuda/map.cuh"
 #include "core/cuda/products.h"
 #include "core/cuda/row.cuh"
@@ -154,19 +156,44 @@ static size_t whole_scratch(const HeadLossArgs *args)
     return own_scratch(args, chunk_rows(N, V, logits_type(args)));
 }
 
-/* One buffer serves all operations of a queue. The loss wants most of it, a training pass's or an
- * evaluation's, whose logits are wider; or it is what attention backward keeps: what cuDNN wants is
- * known only to its plans, at least the queries' gradient in float32. */
-size_t cuda_loss_scratch(const HeadLossArgs *shapes)
+/* Beside what is asked for: kernels, which are loaded when they are first run, and recorded graphs.
+ */
+#ifdef CAMBIUM_EMULATE
+static const size_t LOADED_BYTES = 0;
+#else
+static const size_t LOADED_BYTES = 256 << 20;
+#endif
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* What cuDNN takes for attention's backward; our own kernel takes nothing. */
+static size_t attention_scratch(const AttnShape *attn, DType type)
+{
+    Worker worker = {};
+    cuda_worker(WORK_ATTENTION_GRADIENT, type, &worker);
+    return attn && worker.version[0] ? attn_groups(attn).workspace : 0;
+}
+
+/* One buffer serves all operations of a queue: the largest wish counts. That is the loss's, a
+ * training pass's or an evaluation's, whose logits are wider, or that of attention's backward. */
+size_t cuda_loss_scratch(const HeadLossArgs *shapes, const AttnShape *attn)
 {
     HeadLossArgs evaluation = *shapes;
     evaluation.dx.data = evaluation.dweight.data = evaluation.dbias.data = NULL;
-    int64_t N = tensor_rows(&shapes->x), C = tensor_cols(&shapes->x);
-    size_t sizes[] = {whole_scratch(shapes), whole_scratch(&evaluation)};
-    size_t most = (size_t)(N * C) * sizeof(float);
-    for (size_t size : sizes)
-        most = size > most ? size : most;
-    return scratch_size(most) + products_workspace();
+    size_t most = larger(whole_scratch(shapes), whole_scratch(&evaluation));
+    most = larger(most, attention_scratch(attn, shapes->x.dtype));
+    return scratch_size(most) + products_workspace() + LOADED_BYTES;
+}
+
+size_t cuda_decode_scratch(const HeadLossArgs *scoring, int64_t head_dim, DType weights)
+{
+    size_t most = larger(whole_scratch(scoring), attn_decode_scratch(head_dim));
+    if (weights == DTYPE_I8)
+        most = larger(most, gemm_i8_scratch());
+    return scratch_size(most) + products_workspace() + LOADED_BYTES;
 }
 
 void cuda_head_loss(Queue *queue, const HeadLossArgs *args)

@@ -62,13 +62,31 @@ static bool learns(const Ensemble *ensemble)
     return ensemble->n_experts > 1 && ensemble->rule == MERGE_BAYES;
 }
 
+/* What the device takes for itself; all experts share it. */
+static size_t device_scratch(const Ensemble *ensemble, const DecoderOptions *o)
+{
+    size_t most = 0;
+    for (int64_t e = 0; e < ensemble->n_experts; e++) {
+        const Model *model = ensemble->experts[e];
+        const ModelConfig *c = &model->config;
+        if (!model->device.ops->decode_scratch)
+            continue;
+        HeadLossArgs scoring = {.x = tensor_2d(NULL, model->compute, o->chunk, c->d_model),
+                                .weight =
+                                    tensor_2d(NULL, model->compute, c->vocab_size, c->d_model)};
+        size_t bytes = model->device.ops->decode_scratch(&scoring, c->head_dim, model->weights);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
 size_t decoder_bytes(const Ensemble *ensemble, const DecoderOptions *options)
 {
     DecoderOptions o = decoder_options_complete(options);
     Arena arena;
     arena_init(&arena, NULL, 0);
     place(ensemble, &o, &arena, NULL);
-    return arena.used +
+    return arena.used + device_scratch(ensemble, &o) +
            (o.source ? o.source->bytes(o.source, &o) : runner_local_bytes(ensemble, &o));
 }
 

@@ -3,9 +3,9 @@
 #ifndef CAMBIUM_CORE_TENSOR_BACKEND_H
 #define CAMBIUM_CORE_TENSOR_BACKEND_H
 
-#include "core/tensor/ops.h"
+#include "core/tensor/attn_check.h"
 
-enum { BACKEND_ABI = 6 }; /* raised with every change of this file or of ops.h */
+enum { BACKEND_ABI = 7 }; /* raised with every change of this file or of ops.h */
 
 typedef struct Event Event;
 typedef struct Graph Graph;
@@ -67,9 +67,14 @@ typedef struct Backend {
     void (*memory)(size_t *free_bytes, size_t *total_bytes);
 
     /* Bytes that a queue keeps beside the arguments of a training pass's operations, libraries'
-     * included, for a pass that ends in this loss and for one that evaluates as many rows: only
-     * shapes, types and which gradients are wanted (a data that is not NULL) are looked at. */
-    size_t (*loss_scratch)(const HeadLossArgs *shapes);
+     * included, for a pass that ends in this loss, and for its evaluations: only shapes, types and
+     * which gradients are wanted (a data that is not NULL) are looked at. `attn` is the attention
+     * that runs backward in it, NULL where none does. */
+    size_t (*loss_scratch)(const HeadLossArgs *shapes, const AttnShape *attn);
+    /* The same for decoding: `scoring` is the largest loss that is asked for, `head_dim` the size
+     * of a head, `weights` the type of the matrices. NULL where the host's memory is the device's.
+     */
+    size_t (*decode_scratch)(const HeadLossArgs *scoring, int64_t head_dim, DType weights);
 
     /* Who does a kind of work on tensors of a type. Opens the library when it is first asked. NULL,
      * and so is `require`, where no library can be missing. */

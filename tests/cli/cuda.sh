@@ -111,6 +111,10 @@ emulated_libraries() {
     check "and names it" fails_with "--require cudnn: cuDNN 9 was not found" "$P" infer ab.h5 --device cuda --require cudnn --prompt a
     check "work that it refuses is an error, too" fails_with "products by cuBLASLt is required, but the emulated cuBLASLt takes multiples of 4" \
         trains -o r2 --d-ff 66 --require cublaslt
+    with_cudnn() { CAMBIUM_EMULATE_CUDNN=1 "$@"; }
+    check "training with both libraries" with_cudnn train "$P" cuda bfloat16 cudnn --require cublaslt,cudnn
+    check "gives the CPU's losses" near cpu-bfloat16 cudnn 1e-2
+    check "and its plan counts what they take" with_cudnn says ", libraries and kernels " trains --dry-run
     check "a required library on the CPU is an error" fails_with "the device in use is cpu" \
         "$P" bench products --device cpu --require cublaslt
     check "one that does not exist is a wrong use" misused_with "not 'blas'" "$P" bench products --device cuda --require blas

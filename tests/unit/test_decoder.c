@@ -461,6 +461,41 @@ static void a_context_beyond_the_memory_is_refused(void **state)
     ensemble_free(ensemble);
 }
 
+/* What the device takes for itself (workspaces, scratch) is counted: where the memory is as large
+ * as the decoder says, it runs. On the emulated GPU, whose memory has any size. */
+static void a_decoder_that_fits_can_run(void **state)
+{
+    (void)state;
+    Ensemble *ensemble = two_models(MERGE_BAYES);
+    const Device *device = tiny_device();
+    DecoderOptions options = {.max_sequences = 2, .max_positions = 64, .chunk = 32};
+    size_t free_bytes, total;
+    char text_size[32];
+    Err err;
+    if (!device->ops->memory || !strstr(device->ops->description(), "emulated")) {
+        ensemble_free(ensemble);
+        skip();
+    }
+    device->ops->memory(&free_bytes, &total);
+    snprintf(text_size, sizeof text_size, "%zu",
+             total - free_bytes + decoder_bytes(ensemble, &options));
+    setenv("CAMBIUM_EMULATE_MEMORY", text_size, 1);
+    MemoryBudget budget = {.bytes = device_free_bytes(device), .ranks = 1};
+    options.budget = &budget;
+    Decoder *decoder;
+    assert_int_equal(decoder_new(&decoder, ensemble, &options, &err), STATUS_OK);
+    int64_t a = decoder_open(decoder), b = decoder_open(decoder);
+    float score[LENGTH], *scores[] = {score};
+    step(decoder, (DecodeItem[]){{a, text[0], LENGTH - 2}, {b, text[1], 5}}, 2);
+    step(decoder, (DecodeItem[]){{a, &text[0][LENGTH - 2], 1}, {b, &text[1][5], 1}}, 2);
+    step(decoder, &(DecodeItem){a, &text[0][LENGTH - 1], 1}, 1);
+    if (decoder_score(decoder, &(DecodeItem){b, text[2], LENGTH}, 1, scores, &err) != STATUS_OK)
+        fail_msg("%s", err.text);
+    decoder_free(decoder);
+    unsetenv("CAMBIUM_EMULATE_MEMORY");
+    ensemble_free(ensemble);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -476,6 +511,7 @@ int main(void)
         cmocka_unit_test(documents_are_scored_in_windows),
         cmocka_unit_test(generations_do_not_know_their_neighbours),
         cmocka_unit_test(a_context_beyond_the_memory_is_refused),
+        cmocka_unit_test(a_decoder_that_fits_can_run),
     };
     return cmocka_run_group_tests(tests, make_texts, NULL);
 }

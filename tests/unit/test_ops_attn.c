@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "core/cpu/cpu.h"
+#include "tests/support/assert_ok.h"
 #include "tests/support/parity.h"
 
 typedef struct Shape {
@@ -117,6 +118,81 @@ static void attn_of_wide_heads_agrees(void **state)
     }
 }
 
+/* The emulated GPU, or NULL: there cuDNN can be emulated, too. */
+static const Backend *emulated(void)
+{
+    const Backend *ops;
+    Err err;
+    const char *name = getenv("TEST_BACKEND");
+    if (!name || backend_open(name, &ops, &err) != STATUS_OK ||
+        !strstr(ops->description(), "emulated"))
+        return NULL;
+    return ops;
+}
+
+/* cuDNN's way, in pieces: rows of the batch, and groups of heads. */
+static void attn_agrees_with_a_library(void **state)
+{
+    (void)state;
+    const Shape more[] = {{4, 65, 2, 2, 8}, {1, 130, 8, 4, 8}, {2, 17, 12, 6, 8}, {6, 3, 1, 1, 8}};
+    if (!emulated())
+        skip();
+    setenv("CAMBIUM_EMULATE_CUDNN", "1", 1);
+    attn_agrees(state);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        try_backward(shapes[i], DTYPE_BF16);
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+        try_backward(more[i], DTYPE_BF16);
+    unsetenv("CAMBIUM_EMULATE_CUDNN");
+}
+
+/* Bytes that a queue keeps after a gradient; the inputs' contents do not matter. */
+static size_t kept_by_gradient(const Backend *ops, Shape s)
+{
+    Tensor t[11];
+    Err err;
+    Device device = {.ops = ops};
+    size_t before, after, total;
+    ASSERT_OK(ops->queue_new(&device.queue, &err));
+    for (int i = 0; i < 10; i++) {
+        bool keys = i == 1 || i == 2 || i == 7 || i == 8, statistic = i == 4 || i == 9;
+        t[i] = statistic ? tensor_3d(NULL, DTYPE_F32, s.B, s.H, s.T)
+                         : heads(&s, keys ? s.K : s.H, DTYPE_BF16);
+        ASSERT_OK(device_tensor(&device, &t[i], "a test", &err));
+        ops->zero(device.queue, t[i].data, tensor_bytes(&t[i]));
+    }
+    ops->memory(&before, &total);
+    AttnBackwardArgs args = {t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8], t[9], 1.0f};
+    ops->attn_backward(device.queue, &args);
+    ASSERT_OK(ops->queue_wait(device.queue, &err));
+    ops->memory(&after, &total);
+    for (int i = 0; i < 10; i++)
+        ops->free(t[i].data);
+    device_close(&device);
+    return before - after;
+}
+
+static void what_a_library_takes_is_planned(void **state)
+{
+    (void)state;
+    const Backend *ops = emulated();
+    static char wanted;
+    if (!ops)
+        skip();
+    setenv("CAMBIUM_EMULATE_CUDNN", "1", 1);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        Shape s = shapes[i];
+        AttnShape attn = {s.B, s.T, s.H, s.K, s.D};
+        HeadLossArgs loss = {.x = tensor_2d(NULL, DTYPE_BF16, s.B * s.T, s.H * s.D),
+                             .weight = tensor_2d(NULL, DTYPE_BF16, 16, s.H * s.D),
+                             .dx = tensor_2d(&wanted, DTYPE_F32, s.B * s.T, s.H * s.D)};
+        size_t kept = kept_by_gradient(ops, s), planned = ops->loss_scratch(&loss, &attn);
+        if (kept > planned || kept == 0)
+            fail_msg("shape %zu: %zu bytes kept, %zu planned", i, kept, planned);
+    }
+    unsetenv("CAMBIUM_EMULATE_CUDNN");
+}
+
 /* With loss = <out, dout>, the reference's dq, dk and dv are its derivatives. */
 static void attn_backward_is_the_gradient(void **state)
 {
@@ -179,6 +255,8 @@ int main(void)
         cmocka_unit_test(attn_agrees),
         cmocka_unit_test(attn_backward_agrees),
         cmocka_unit_test(attn_of_wide_heads_agrees),
+        cmocka_unit_test(attn_agrees_with_a_library),
+        cmocka_unit_test(what_a_library_takes_is_planned),
         cmocka_unit_test(attn_backward_is_the_gradient),
         cmocka_unit_test(rope_agrees),
     };

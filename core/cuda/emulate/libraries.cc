@@ -1,19 +1,41 @@
-/* Stand-ins for NVIDIA's libraries: products are made on the host, all else is refused, so that our
- * own kernels do it. */
-#include "core/cuda/attn_fused.h"
+/* A stand-in for cuBLASLt: products are made on the host. */
 #include "core/cuda/emulate/tasks.h"
 #include "core/cuda/libraries.h"
 #include "core/cuda/products.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+
+enum { WORKSPACE = 64 << 10 };
+
+/* The workspace is nobody's but takes memory, like the real one. */
+struct LtCache {
+    void *workspace;
+};
 
 size_t products_workspace()
 {
-    return 0;
+    return WORKSPACE;
 }
 
-void products_free(LtCache *)
+void products_free(LtCache *cache)
 {
+    if (cache)
+        cudaFree(cache->workspace);
+    free(cache);
+}
+
+static bool have_workspace(Queue *queue)
+{
+    if (queue->products)
+        return true;
+    CHECK(!queue->capturing, "a queue's first product while work is being recorded");
+    void *workspace = queue_memory(queue, WORKSPACE, "the workspace of matrix products");
+    if (!workspace)
+        return false;
+    queue->products = (LtCache *)xcalloc(1, sizeof *queue->products);
+    queue->products->workspace = workspace;
+    return true;
 }
 
 void products_library(Worker *out)
@@ -50,6 +72,8 @@ bool products_run(Queue *queue, const GemmArgs *args)
     GemmDims d = gemm_dims(args);
     CHECK(args->act == ACT_NONE && (!args->bias.data || args->c.dtype == DTYPE_F32),
           "not a product of cuBLASLt's");
+    if (queue->failed || !have_workspace(queue))
+        return false;
     if (d.N % 4 != 0 || d.K % 4 != 0 || d.K == 0) {
         library_refused(queue, WORK_PRODUCTS, "the emulated cuBLASLt takes multiples of 4");
         return false;
@@ -57,27 +81,4 @@ bool products_run(Queue *queue, const GemmArgs *args)
     emulate_enqueue(queue->stream, {"a product", emulate_bytes(copy)}, [=] { product(copy, d); });
     library_did(WORK_PRODUCTS);
     return true;
-}
-
-static const char *const no_cudnn = "cuDNN 9 was not found (it is not emulated)";
-
-void attn_fused_library(Worker *out)
-{
-    snprintf(out->why, sizeof out->why, "%s", no_cudnn);
-}
-
-void attn_fused_free(FusedCache *)
-{
-}
-
-bool attn_fused_forward(Queue *queue, const AttnArgs *)
-{
-    library_refused(queue, WORK_ATTENTION, no_cudnn);
-    return false;
-}
-
-bool attn_fused_backward(Queue *queue, const AttnBackwardArgs *)
-{
-    library_refused(queue, WORK_ATTENTION_GRADIENT, no_cudnn);
-    return false;
 }
