@@ -197,6 +197,11 @@ $(EMULATED)/test_%: $(OUT)/tests/unit/test_%.o $(TEST_SUPPORT) $(LIBRARY)
 $(EMULATED)/test_emulation: $(EMULATED)/tests/emulate/test_emulation.cc.o \
                             $(patsubst %,$(EMULATED)/core/cuda/emulate/%.cc.o,kernel kernels recording runtime) $(LIBRARY)
 	$(CXX) $(EMULATED_SANITIZE) -o $@ $(filter %.o,$^) $(LIBRARY) -lm -lpthread
+# The NCCL communicator, which the test includes, on stand-ins for NCCL and CUDA.
+$(EMULATED)/test_nccl: tests/emulate/test_nccl.c core/comm/nccl/comm_nccl.c $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) -isystem tests/emulate/nccl $(filter-out -MMD -MP,$(BASE_FLAGS)) $(EMULATED_SANITIZE) $(CFLAGS) -rdynamic -o $@ $< \
+	    -Wl,--whole-archive $(LIBRARY) -Wl,--no-whole-archive $(LDFLAGS) $(LIBS) -lcmocka
 # The program itself with that device: the plug-in beside it is the emulated one.
 $(EMULATED)/cambium: $(OUT)/core/cli/main.o $(LIBRARY)
 	@mkdir -p $(@D)
@@ -294,7 +299,7 @@ build-all: setup
 build-tests: setup
 	@$(MAKE) --no-print-directory -j$$(nproc) all test-programs
 .PHONY: test-programs
-test-programs: all $(TEST_PROGRAMS) $(if $(EMULATED_TESTS),$(EMULATED_TESTS) $(EMULATED)/test_emulation \
+test-programs: all $(TEST_PROGRAMS) $(if $(EMULATED_TESTS),$(EMULATED_TESTS) $(EMULATED)/test_emulation $(EMULATED)/test_nccl \
                $(EMULATED)/cambium_cuda.so $(EMULATED)/cambium) \
                $(patsubst $(OUT)/%,$(OUT)/tests/%,$(PLUGINS))
 

@@ -233,6 +233,15 @@ static Status cuda_queue_new(Queue **out, Err *err)
     return STATUS_OK;
 }
 
+/* Whoever waits for the queue comes to look after this: its stream has not ended yet. */
+static void cuda_queue_fail(Queue *queue, const char *why)
+{
+    if (__atomic_load_n(&queue->failed, __ATOMIC_ACQUIRE))
+        return;
+    err_set(&queue->err, "%s", why);
+    __atomic_store_n(&queue->failed, true, __ATOMIC_RELEASE);
+}
+
 static Status cuda_queue_wait(Queue *queue, Err *err)
 {
     queue_check(queue, cudaStreamSynchronize(queue->stream), "running what was enqueued");
@@ -361,6 +370,7 @@ static void fill_table()
     cuda.queue_new = cuda_queue_new;
     cuda.queue_free = cuda_queue_free;
     cuda.queue_wait = cuda_queue_wait;
+    cuda.queue_fail = cuda_queue_fail;
     cuda.event_new = cuda_event_new;
     cuda.event_free = cuda_event_free;
     cuda.event_record = cuda_event_record;

@@ -5,7 +5,7 @@
 
 #include "core/tensor/attn_check.h"
 
-enum { BACKEND_ABI = 7 }; /* raised with every change of this file or of ops.h */
+enum { BACKEND_ABI = 8 }; /* raised with every change of this file or of ops.h */
 
 typedef struct Event Event;
 typedef struct Graph Graph;
@@ -42,6 +42,9 @@ typedef struct Backend {
     Status (*queue_new)(Queue **out, Err *err);
     void (*queue_free)(Queue *queue);
     Status (*queue_wait)(Queue *queue, Err *err); /* all done; reports what failed on the device */
+    /* From any thread: queue_wait fails with this from now on. NULL where operations are done when
+     * their call returns. */
+    void (*queue_fail)(Queue *queue, const char *why);
     Status (*event_new)(Event **out, Err *err);
     void (*event_free)(Event *event);
     void (*event_record)(Queue *queue, Event *event);

@@ -3,27 +3,55 @@
  * Collectives run on a stream of the communicator's own. It waits for the caller's queue at the
  * start of each, and the caller's queue waits for it at the wait, by events: the host is never
  * stopped, and what is enqueued in between runs beside. Numbers on the host, and the identifier
- * that NCCL's ranks find each other by, go over another communicator. */
+ * that NCCL's ranks find each other by, go over another communicator.
+ *
+ * A rank that died leaves the others' kernels waiting for it, and their hosts for those kernels. So
+ * a thread watches how long collectives take on the device; one that takes too long, or of which
+ * NCCL knows that it failed, ends the communicator: its kernels stop, and the queues that wait for
+ * them have failed. NCCL's own calls do not block; what they have begun is waited for as long. */
 #include <cuda_runtime.h>
 #include <nccl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/comm/plugins.h"
+
+/* A collective that is on its way. */
+typedef struct Flight {
+    cudaEvent_t begin, end; /* what it waits for; its own end */
+    CollectiveKind kind;
+    Queue *queue;
+} Flight;
 
 typedef struct NcclComm {
     Comm comm;
     Comm *over;
     bool owns_over; /* made by split */
-    bool aborted;
     ncclComm_t nccl;
     cudaStream_t stream;
-    cudaEvent_t begin, ends[COMM_IN_FLIGHT]; /* of what a collective waits for; of each in flight */
-    void *token;                             /* what barriers sum: one float */
+    Flight flights[COMM_IN_FLIGHT];
+    void *token; /* what barriers sum: one float */
     uint64_t started, finished;
+    double patience; /* seconds */
+    /* The thread that watches, and what it shares with the caller. */
+    pthread_mutex_t lock;
+    pthread_cond_t work;
+    pthread_t watcher;
+    bool watches, ends;
+    bool aborted;
+    Err why;       /* where aborted */
+    uint64_t done; /* collectives that the device has finished */
+    double since;  /* when the oldest one that it has not finished was seen to run; 0: not yet */
 } NcclComm;
+
+/* Long beside what ranks may differ by, as when one of them saves or evaluates. */
+static const double patience_seconds = 600.0;
+static const double look_seconds = 0.02;
 
 static const CommTable nccl_table;
 
@@ -47,22 +75,163 @@ static Status nccl_check(const NcclComm *self, ncclResult_t code, const char *wh
                    tells ? ", " : "", tells ? more : "");
 }
 
+/* ---- waiting, but not for ever --------------------------------------------------------------- */
+
+static const char *const kind_names[] = {"an all-reduce", "a reduce-scatter", "an all-gather",
+                                         "an all-to-all", "a broadcast",      "a barrier"};
+
+static double patience(void)
+{
+    const char *text = getenv("CAMBIUM_PATIENCE");
+    double seconds = text ? strtod(text, NULL) : 0.0;
+    return seconds > 0.0 ? seconds : patience_seconds;
+}
+
+static void pause_a_little(double seconds)
+{
+    struct timespec time = {.tv_nsec = (long)(seconds * 1e9)};
+    nanosleep(&time, NULL);
+}
+
+static void too_long(const NcclComm *self, const char *what, Err *err)
+{
+    err_set(err,
+            "rank %d of %d: %s did not end within %g s: another rank is dead or stuck; look for "
+            "its error, and start the run again (--resume)",
+            self->comm.rank, self->comm.size, what, self->patience);
+}
+
+static Status is_aborted(NcclComm *self, Err *err)
+{
+    pthread_mutex_lock(&self->lock);
+    bool aborted = self->aborted;
+    if (aborted)
+        *err = self->why;
+    pthread_mutex_unlock(&self->lock);
+    return aborted ? STATUS_FAIL : STATUS_OK;
+}
+
+/* Ends the communicator once, for this reason; everything that waits for it has failed. */
+static void give_up(NcclComm *self, const Err *why)
+{
+    pthread_mutex_lock(&self->lock);
+    bool first = !self->aborted;
+    if (first)
+        self->why = *why;
+    self->aborted = true;
+    for (uint64_t i = self->done; first && i < self->started; i++)
+        self->comm.ops->queue_fail(self->flights[i % COMM_IN_FLIGHT].queue, why->text);
+    pthread_mutex_unlock(&self->lock);
+    if (first && self->nccl)
+        ncclCommAbort(self->nccl);
+}
+
+/* What a call of NCCL's has begun, up to its end. */
+static Status settle(NcclComm *self, ncclResult_t code, const char *what, Err *err)
+{
+    double end = clock_seconds() + self->patience;
+    while (code == ncclInProgress) {
+        ncclResult_t asked = ncclCommGetAsyncError(self->nccl, &code);
+        if (asked != ncclSuccess)
+            code = asked;
+        if (code == ncclInProgress && clock_seconds() > end) {
+            char text[64];
+            snprintf(text, sizeof text, "its try to %s", what);
+            too_long(self, text, err);
+            give_up(self, err);
+            return STATUS_FAIL;
+        }
+        if (code == ncclInProgress)
+            pause_a_little(1e-4);
+    }
+    return nccl_check(self, code, what, err);
+}
+
+/* With the lock held: goes past what the device has finished. Whether the oldest collective that it
+ * has not takes too long, or failed; `why` says so. */
+static bool has_failed(NcclComm *self, Err *why)
+{
+    while (self->done < self->started) {
+        const Flight *flight = &self->flights[self->done % COMM_IN_FLIGHT];
+        if (cudaEventQuery(flight->end) == cudaSuccess) {
+            self->done++;
+            self->since = 0.0;
+            continue;
+        }
+        ncclResult_t found = ncclSuccess;
+        ncclCommGetAsyncError(self->nccl, &found);
+        if (found != ncclSuccess && found != ncclInProgress) {
+            err_set(why, "rank %d of %d: %s failed: %s", self->comm.rank, self->comm.size,
+                    kind_names[flight->kind], ncclGetErrorString(found));
+            return true;
+        }
+        if (cudaEventQuery(flight->begin) != cudaSuccess)
+            return false; /* this rank is not there yet */
+        if (self->since == 0.0)
+            self->since = clock_seconds();
+        if (clock_seconds() - self->since <= self->patience)
+            return false;
+        too_long(self, kind_names[flight->kind], why);
+        return true;
+    }
+    return false;
+}
+
+static void *watch(void *context)
+{
+    NcclComm *self = context;
+    pthread_mutex_lock(&self->lock);
+    while (!self->ends && !self->aborted) {
+        Err why;
+        if (self->done == self->started) {
+            pthread_cond_wait(&self->work, &self->lock);
+            continue;
+        }
+        bool failed = has_failed(self, &why);
+        pthread_mutex_unlock(&self->lock);
+        if (failed)
+            give_up(self, &why);
+        pause_a_little(look_seconds);
+        pthread_mutex_lock(&self->lock);
+    }
+    pthread_mutex_unlock(&self->lock);
+    return NULL;
+}
+
+static void watch_stop(NcclComm *self)
+{
+    if (!self->watches)
+        return;
+    pthread_mutex_lock(&self->lock);
+    self->ends = true;
+    pthread_cond_signal(&self->work);
+    pthread_mutex_unlock(&self->lock);
+    pthread_join(self->watcher, NULL);
+    self->watches = false;
+}
+
 /* ---- making and freeing --------------------------------------------------------------------- */
 
 static void release(NcclComm *self)
 {
-    if (self->nccl && !self->aborted)
+    Err lost;
+    watch_stop(self);
+    if (self->nccl && !self->aborted &&
+        settle(self, ncclCommFinalize(self->nccl), "end", &lost) == STATUS_OK)
         ncclCommDestroy(self->nccl);
-    for (int i = 0; i < COMM_IN_FLIGHT; i++)
-        if (self->ends[i])
-            cudaEventDestroy(self->ends[i]);
-    if (self->begin)
-        cudaEventDestroy(self->begin);
+    for (int i = 0; i < COMM_IN_FLIGHT; i++) {
+        if (self->flights[i].end)
+            cudaEventDestroy(self->flights[i].end);
+        if (self->flights[i].begin)
+            cudaEventDestroy(self->flights[i].begin);
+    }
     if (self->stream)
         cudaStreamDestroy(self->stream);
     cudaFree(self->token);
     if (self->owns_over)
         comm_free(self->over);
+    pthread_cond_destroy(&self->work);
+    pthread_mutex_destroy(&self->lock);
     free(self);
 }
 
@@ -77,11 +246,12 @@ static Status make_stream(NcclComm *self, Err *err)
     TRY(cuda_check(cudaGetDeviceCount(&count), "be found", err));
     TRY(cuda_check(cudaStreamCreateWithFlags(&self->stream, cudaStreamNonBlocking), "make a stream",
                    err));
-    TRY(cuda_check(cudaEventCreateWithFlags(&self->begin, cudaEventDisableTiming), "make an event",
-                   err));
-    for (int i = 0; i < COMM_IN_FLIGHT; i++)
-        TRY(cuda_check(cudaEventCreateWithFlags(&self->ends[i], cudaEventDisableTiming),
-                       "make an event", err));
+    for (int i = 0; i < COMM_IN_FLIGHT; i++) {
+        cudaEvent_t *events[] = {&self->flights[i].begin, &self->flights[i].end};
+        for (int k = 0; k < 2; k++)
+            TRY(cuda_check(cudaEventCreateWithFlags(events[k], cudaEventDisableTiming),
+                           "make an event", err));
+    }
     return cuda_check(cudaMalloc(&self->token, sizeof(float)), "give memory", err);
 }
 
@@ -125,8 +295,13 @@ static Status join(NcclComm *self, Err *err)
         status = nccl_check(self, ncclGetUniqueId(&id), "make an identifier", err);
     TRY(all_well(self->over, status, err));
     TRY(share_bytes(self->over, &id, sizeof id, err));
-    return nccl_check(self, ncclCommInitRank(&self->nccl, self->comm.size, id, self->comm.rank),
-                      "join the ranks", err);
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    TRY(settle(self,
+               ncclCommInitRankConfig(&self->nccl, self->comm.size, id, self->comm.rank, &config),
+               "join the ranks", err));
+    self->watches = pthread_create(&self->watcher, NULL, watch, self) == 0;
+    return self->watches ? STATUS_OK : err_set(err, "no thread can be made that watches NCCL");
 }
 
 static Status make(Comm *over, const Backend *ops, Comm **out, Err *err)
@@ -134,6 +309,9 @@ static Status make(Comm *over, const Backend *ops, Comm **out, Err *err)
     NcclComm *self = xcalloc(1, sizeof *self);
     *out = NULL;
     self->over = over;
+    self->patience = patience();
+    pthread_mutex_init(&self->lock, NULL);
+    pthread_cond_init(&self->work, NULL);
     self->comm = (Comm){.table = &nccl_table, .ops = ops, .rank = over->rank, .size = over->size};
     Status status = join(self, err);
     if (status == STATUS_OK)
@@ -173,9 +351,9 @@ static Status nccl_split(Comm *comm, int color, Comm **out, Err *err)
 static void nccl_abort(Comm *comm)
 {
     NcclComm *self = (NcclComm *)comm;
-    if (!self->aborted)
-        ncclCommAbort(self->nccl);
-    self->aborted = true;
+    Err why;
+    err_set(&why, "another rank failed");
+    give_up(self, &why);
     comm_abort(self->over);
 }
 
@@ -261,28 +439,34 @@ static Status nccl_start(Comm *comm, CommRequest *request, Err *err)
     NcclComm *self = (NcclComm *)comm;
     CHECK(self->started - self->finished < COMM_IN_FLIGHT, "more than %d collectives in flight",
           COMM_IN_FLIGHT);
-    if (self->aborted)
-        return err_set(err, "another rank failed");
-    request->number = self->started++;
-    cudaEvent_t end = self->ends[request->number % COMM_IN_FLIGHT];
-    TRY(cuda_check(cudaEventRecord(self->begin, stream_of(comm, request->queue)), "record an event",
-                   err));
-    TRY(cuda_check(cudaStreamWaitEvent(self->stream, self->begin, 0), "wait for an event", err));
-    TRY(nccl_check(self, launch(self, &request->what), "start a collective", err));
-    return cuda_check(cudaEventRecord(end, self->stream), "record an event", err);
+    TRY(is_aborted(self, err));
+    request->number = self->started;
+    Flight *flight = &self->flights[request->number % COMM_IN_FLIGHT];
+    TRY(cuda_check(cudaEventRecord(flight->begin, stream_of(comm, request->queue)),
+                   "record an event", err));
+    TRY(cuda_check(cudaStreamWaitEvent(self->stream, flight->begin, 0), "wait for an event", err));
+    TRY(settle(self, launch(self, &request->what), "start a collective", err));
+    TRY(cuda_check(cudaEventRecord(flight->end, self->stream), "record an event", err));
+    pthread_mutex_lock(&self->lock);
+    flight->kind = request->what.kind;
+    flight->queue = request->queue;
+    self->started++;
+    pthread_cond_signal(&self->work);
+    pthread_mutex_unlock(&self->lock);
+    return is_aborted(self, err);
 }
 
 static Status nccl_wait(Comm *comm, CommRequest *request, Err *err)
 {
     NcclComm *self = (NcclComm *)comm;
     CHECK(request->number == self->finished, "collectives are waited for in the order of start");
-    if (self->aborted)
-        return err_set(err, "another rank failed");
+    TRY(is_aborted(self, err));
     self->finished++;
-    cudaEvent_t end = self->ends[request->number % COMM_IN_FLIGHT];
+    cudaEvent_t end = self->flights[request->number % COMM_IN_FLIGHT].end;
     ncclResult_t found = ncclSuccess;
     TRY(nccl_check(self, ncclCommGetAsyncError(self->nccl, &found), "be asked for errors", err));
-    TRY(nccl_check(self, found, "finish a collective", err));
+    TRY(nccl_check(self, found == ncclInProgress ? ncclSuccess : found, "finish a collective",
+                   err));
     return cuda_check(cudaStreamWaitEvent(stream_of(comm, request->queue), end, 0),
                       "wait for an event", err);
 }
