@@ -136,7 +136,7 @@ EMULATED_FLAGS := -std=c++17 -x c++ -I. -O1 -g1 -fPIC -fvisibility=hidden -fno-o
 # with the address sanitizer.)
 EMULATED_TESTS := $(if $(filter tsan fuzz,$(CONF)),,$(addprefix $(EMULATED)/,\
                   $(basename $(notdir $(wildcard tests/unit/test_ops_*.c))) \
-                  test_model_golden test_decoder test_lora test_comm test_replay))
+                  test_model_golden test_decoder test_lora test_comm test_replay test_stopwatch))
 
 # ---- communicators: plug-ins beside the program ---------------------------------------------------
 # Open MPI: on where mpicc is found; `make MPI=off` goes without.

@@ -28,6 +28,7 @@ typedef struct HopbRank {
     Device device;
     Exchange exchange;
     ExchangeRun run;
+    Stopwatch watch;
     void *memory;
 } HopbRank;
 
@@ -97,11 +98,14 @@ static Status hopb_measure(HopbBench *bench, HopbRank *r, Comm *comm, Err *err)
     double end = clock_seconds() + bench->how->seconds / 6.0, more = 1.0;
     for (int step = 0; more > 0.0; step++) {
         TRY(comm_barrier(comm, err));
-        r->run.attention = 0.0;
+        r->watch.seconds[LAP_ATTENTION] = 0.0;
         double started = clock_seconds();
         TRY(exchange_run(&r->exchange, &r->run, err));
+        TRY(r->device.ops->queue_wait(r->device.queue, err));
         TRY(comm_barrier(comm, err));
-        double seconds = clock_seconds() - started, attention = r->run.attention;
+        double seconds = clock_seconds() - started;
+        stopwatch_read(&r->watch);
+        double attention = r->watch.seconds[LAP_ATTENTION];
         /* The slower rank's attention is what a step waits for. */
         TRY(comm_max_host(comm, &attention, 1, err));
         if (comm->rank == 0 && step > 1) {
@@ -127,13 +131,15 @@ static Status hopb_rank(void *context, Comm *comm, Err *err)
     if (status == STATUS_OK) {
         arena_init(&arena, r.memory, bytes);
         hopb_place(&r, bench->how->dtype, &arena);
-        r.run.device = r.device;
+        r.run.device = r.watch.device = r.device;
+        r.run.watch = &r.watch;
         status = hopb_fill(&r, err);
     }
     if (status == STATUS_OK)
         status = hopb_measure(bench, &r, comm, err);
     if (comm->rank == 0)
         bench->received = (double)tensor_bytes(&r.exchange.received) / HOPB_REQUESTS;
+    stopwatch_clear(&r.watch);
     if (r.memory)
         comm->ops->free(r.memory);
     device_close(&r.device);

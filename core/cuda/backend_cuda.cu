@@ -254,16 +254,37 @@ struct Event {
     cudaEvent_t event;
 };
 
-static Status cuda_event_new(Event **out, Err *err)
+static Status make_event(Event **out, unsigned flags, Err *err)
 {
     Event *event = (Event *)xcalloc(1, sizeof *event);
-    cudaError_t code = cudaEventCreateWithFlags(&event->event, cudaEventDisableTiming);
+    cudaError_t code = cudaEventCreateWithFlags(&event->event, flags);
     if (code != cudaSuccess) {
         free(event);
         return err_set(err, "the GPU gave no event: %s", cudaGetErrorString(code));
     }
     *out = event;
     return STATUS_OK;
+}
+
+static Status cuda_event_new(Event **out, Err *err)
+{
+    return make_event(out, cudaEventDisableTiming, err);
+}
+
+static Status cuda_timer_new(Event **out, Err *err)
+{
+    return make_event(out, cudaEventDefault, err);
+}
+
+/* 0 where the queue has failed: its events were not passed. */
+static double cuda_timer_seconds(const Event *begin, const Event *end)
+{
+    float milliseconds = 0.0f;
+    if (cudaEventElapsedTime(&milliseconds, begin->event, end->event) != cudaSuccess) {
+        cudaGetLastError(); /* the next call must not see this failure */
+        return 0.0;
+    }
+    return (double)milliseconds * 1e-3;
 }
 
 static void cuda_event_free(Event *event)
@@ -375,6 +396,8 @@ static void fill_table()
     cuda.event_free = cuda_event_free;
     cuda.event_record = cuda_event_record;
     cuda.event_wait = cuda_event_wait;
+    cuda.timer_new = cuda_timer_new;
+    cuda.timer_seconds = cuda_timer_seconds;
     cuda.capture_begin = cuda_capture_begin;
     cuda.capture_end = cuda_capture_end;
     cuda.graph_launch = cuda_graph_launch;

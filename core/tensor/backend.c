@@ -31,7 +31,8 @@ const char *backend_hole(const Backend *b)
         !b->zero || !b->adopt || !b->loss_scratch)
         return "a memory function";
     if (!b->queue_new || !b->queue_free || !b->queue_wait || !b->event_new || !b->event_free ||
-        !b->event_record || !b->event_wait || !b->queue_fail != b->synchronous)
+        !b->event_record || !b->event_wait || !b->queue_fail != b->synchronous ||
+        !b->timer_new != b->synchronous || !b->timer_seconds != b->synchronous)
         return "a queue or event function";
     if (!b->worker != !b->require)
         return "a function of libraries";

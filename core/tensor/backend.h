@@ -5,7 +5,7 @@
 
 #include "core/tensor/attn_check.h"
 
-enum { BACKEND_ABI = 8 }; /* raised with every change of this file or of ops.h */
+enum { BACKEND_ABI = 9 }; /* raised with every change of this file or of ops.h */
 
 typedef struct Event Event;
 typedef struct Graph Graph;
@@ -49,6 +49,11 @@ typedef struct Backend {
     void (*event_free)(Event *event);
     void (*event_record)(Queue *queue, Event *event);
     void (*event_wait)(Queue *queue, Event *event); /* later work of the queue waits for it */
+    /* Events that tell when they were passed, and the seconds between two that were recorded on
+     * queues which have been waited for; see core/tensor/stopwatch.h. NULL where the host's clock
+     * tells. */
+    Status (*timer_new)(Event **out, Err *err);
+    double (*timer_seconds)(const Event *begin, const Event *end);
 
     /* Recorded work, where replaying it is faster than enqueueing it anew; all five are NULL where
      * it is not. Between begin and end the queue's operations are recorded with the arguments and

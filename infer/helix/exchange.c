@@ -1,6 +1,5 @@
 #include "infer/helix/exchange.h"
 
-#include "core/base/log.h"
 #include "core/tensor/attn_check.h"
 
 void exchange_plan(Exchange *x, const ExchangeShape *shape, int kvp, Arena *arena)
@@ -29,9 +28,9 @@ static void attend(const Exchange *x, ExchangeRun *run, int64_t begin, int64_t c
                            .scale = x->shape.scale};
     if (lse)
         args.lse = tensor_slice(lse, begin, count);
-    double started = clock_seconds();
+    stopwatch_begin(run->watch, LAP_ATTENTION);
     run->device.ops->attn_decode(run->device.queue, &args);
-    run->attention += clock_seconds() - started;
+    stopwatch_end(run->watch, LAP_ATTENTION);
 }
 
 /* One group of rows on its way. */
@@ -64,9 +63,9 @@ static Status send_group(const Exchange *x, ExchangeRun *run, Flight *flight, Er
                            tensor_slice(&x->received, kvp * begin * s->own, kvp * count * s->own),
                        .send_rows = flight->send_rows,
                        .recv_rows = flight->recv_rows};
-    double started = clock_seconds();
+    stopwatch_begin(run->watch, LAP_EXPOSED);
     Status status = comm_start(run->comm, run->device.queue, &what, &flight->request, err);
-    run->exposed += clock_seconds() - started;
+    stopwatch_end(run->watch, LAP_EXPOSED);
     return status;
 }
 
@@ -77,9 +76,9 @@ static Status receive_group(const Exchange *x, ExchangeRun *run, Flight *flight,
     int kvp = run->comm->size;
     int64_t count = flight->count, first = kvp * flight->begin * s->own,
             rows = kvp * count * s->own;
-    double started = clock_seconds();
+    stopwatch_begin(run->watch, LAP_EXPOSED);
     TRY(comm_wait(run->comm, &flight->request, err));
-    run->exposed += clock_seconds() - started;
+    stopwatch_end(run->watch, LAP_EXPOSED);
     if (rows == 0)
         return STATUS_OK; /* this rank owns no head */
     Tensor parts = tensor_slice(&x->parts, first, rows);

@@ -7,6 +7,7 @@
 
 #include "core/base/mem.h"
 #include "core/comm/comm.h"
+#include "core/tensor/stopwatch.h"
 #include "infer/helix/grid.h"
 
 /* Shapes of one model's attention on one rank: T query heads here, own of them after the exchange.
@@ -38,9 +39,11 @@ typedef struct ExchangeRun {
     Tensor merged;         /* (n, own, D): out */
     const int64_t *groups; /* (n_groups + 1): rows that are exchanged together, from 0 to n */
     int64_t n_groups;
-    double attention,
-        exposed; /* seconds of the host, added to: attending, and waiting for others */
+    Stopwatch *watch; /* laps of the kinds below */
 } ExchangeRun;
+
+/* What a step's time goes to: attending, waiting for what others send, sums over ranks. */
+enum { LAP_ATTENTION, LAP_EXPOSED, LAP_REDUCE };
 
 Status exchange_run(Exchange *exchange, ExchangeRun *run, Err *err);
 

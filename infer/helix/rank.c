@@ -43,7 +43,8 @@ struct HelixRank {
     Tensor gathered; /* EP > 1: (chunk * the sum of C of a round's experts) float32 */
     Words words;
     int64_t groups[GROUPS + 1], n_groups;
-    HelixTimes times;
+    double steps; /* seconds */
+    Stopwatch watch;
 };
 
 /* ---- buffers -------------------------------------------------------------------------------- */
@@ -140,6 +141,7 @@ static HelixRank *describe(const HelixRankSetup *setup)
     r->setup = *setup;
     r->rank = setup->world->rank;
     r->device = setup->ensemble->experts[0]->device;
+    r->watch.device = r->device;
     r->n_experts = setup->ensemble->n_experts;
     r->experts = xcalloc((size_t)r->n_experts, sizeof *r->experts);
     for (int64_t i = 0; i < r->n_experts; i++) {
@@ -207,6 +209,7 @@ void helix_rank_free(HelixRank *r)
         kv_cache_free(r->experts[i].cache);
     if (r->memory)
         r->device.ops->free(r->memory);
+    stopwatch_clear(&r->watch);
     free(r->experts);
     free(r->lengths);
     free(r->host);
@@ -215,7 +218,11 @@ void helix_rank_free(HelixRank *r)
 
 HelixTimes helix_rank_times(const HelixRank *r)
 {
-    return r->times;
+    const double *seconds = r->watch.seconds;
+    return (HelixTimes){.steps = r->steps,
+                        .attention = seconds[LAP_ATTENTION],
+                        .exposed = seconds[LAP_EXPOSED],
+                        .reduce = seconds[LAP_REDUCE]};
 }
 
 /* ---- sequences ------------------------------------------------------------------------------ */
@@ -376,9 +383,9 @@ static Status all_reduce(HelixRank *r, Comm *comm, const Tensor *partial, Err *e
     if (comm->size == 1)
         return STATUS_OK;
     Collective sum = {.kind = COLLECTIVE_ALL_REDUCE, .send = *partial, .recv = *partial};
-    double started = clock_seconds();
+    stopwatch_begin(&r->watch, LAP_REDUCE);
     Status status = comm_run(comm, r->device.queue, &sum, err);
-    r->times.reduce += clock_seconds() - started;
+    stopwatch_end(&r->watch, LAP_REDUCE);
     return status;
 }
 
@@ -409,10 +416,9 @@ static Status attention_phase(HelixRank *r, HelixExpert *e, int64_t layer, int64
                        .kv = kv,
                        .merged = forward_heads(&b.attn, e->own.count, c->head_dim),
                        .groups = r->groups,
-                       .n_groups = r->n_groups};
+                       .n_groups = r->n_groups,
+                       .watch = &r->watch};
     TRY(exchange_run(&e->exchange, &run, err));
-    r->times.attention += run.attention;
-    r->times.exposed += run.exposed;
     if (e->own.count > 0)
         forward_attn_out(e->model, layer, &b, &partial);
     else
@@ -457,9 +463,9 @@ static Status gather_round(HelixRank *r, int64_t first, int64_t layer, int64_t n
                          .send = send,
                          .recv = tensor_1d(r->gathered.data, DTYPE_F32, total),
                          .recv_rows = counts};
-    double started = clock_seconds();
+    stopwatch_begin(&r->watch, LAP_REDUCE);
     TRY(comm_run(r->setup.ep, r->device.queue, &gather, err));
-    r->times.reduce += clock_seconds() - started;
+    stopwatch_end(&r->watch, LAP_REDUCE);
     for (int g = 0; g < grid->ep; at += counts[g++]) {
         Tensor from = tensor_slice(&r->gathered, at, counts[g]);
         if (counts[g] > 0 && g != own)
@@ -509,7 +515,8 @@ Status helix_rank_run(HelixRank *r, const RunnerRows *rows, Err *err)
         forward_final_norm(e->model, &e->stream, &y, NULL, NULL, NULL);
     }
     Status status = r->device.ops->queue_wait(r->device.queue, err);
-    r->times.steps += clock_seconds() - started;
+    stopwatch_read(&r->watch);
+    r->steps += clock_seconds() - started;
     return status;
 }
 

@@ -52,7 +52,7 @@ Status helix_rank_logits(HelixRank *rank, int64_t expert, int64_t begin, int64_t
 Status helix_rank_target_logprobs(HelixRank *rank, int64_t expert, const int32_t *targets,
                                   int64_t n, float *logp, Err *err);
 
-/* Seconds of this rank's host since it was made, where the device is synchronous. */
+/* Seconds of this rank since it was made: of steps by its host, of their parts by its device. */
 typedef struct HelixTimes {
     double steps, attention, exposed, reduce; /* exposed: waiting for the exchange; reduce: in sums
                                                  over ranks */

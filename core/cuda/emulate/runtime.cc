@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <functional>
+#include <memory>
 #include <map>
 #include <mutex>
 #include <set>
@@ -17,6 +18,7 @@
 
 extern "C" {
 #include "core/base/err.h"
+#include "core/base/log.h"
 }
 
 /* How far a stream had been filled when an event was recorded, and into which graph. */
@@ -24,6 +26,7 @@ struct EmulatedEvent {
     EmulatedStream *stream;
     size_t position;
     const EmulatedGraph *graph;
+    std::shared_ptr<double> passed; /* when the stream came to it; NULL: not timed */
 };
 
 struct EmulatedStream {
@@ -264,9 +267,11 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
     return cudaSuccess;
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned)
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags)
 {
-    *out = new EmulatedEvent{nullptr, 0, nullptr};
+    *out = new EmulatedEvent{nullptr, 0, nullptr, nullptr};
+    if (!(flags & cudaEventDisableTiming))
+        (*out)->passed = std::make_shared<double>(0.0);
     return cudaSuccess;
 }
 
@@ -276,10 +281,28 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
     return cudaSuccess;
 }
 
+/* A timed event is work of its own: it notes when the stream came to it. */
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     std::lock_guard<std::recursive_mutex> lock(device);
-    *event = EmulatedEvent{stream, stream->end(), stream->graph};
+    std::shared_ptr<double> passed = event->passed;
+    if (passed) {
+        *passed = 0.0;
+        emulate_enqueue(stream, {"an event", ""}, [=] { *passed = clock_seconds(); });
+    }
+    event->stream = stream;
+    event->position = stream->end();
+    event->graph = stream->graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end)
+{
+    std::lock_guard<std::recursive_mutex> lock(device);
+    CHECK(begin->passed && end->passed, "the time of an event that was made without");
+    if (*begin->passed == 0.0 || *end->passed == 0.0)
+        return cudaErrorNotReady;
+    *milliseconds = (float)((*end->passed - *begin->passed) * 1e3);
     return cudaSuccess;
 }
 
