@@ -170,13 +170,14 @@ static Status check_settings(const RunSettings *s, Err *err)
     return STATUS_OK;
 }
 
-/* What computes, before it does. */
+/* Whose work it is, before it begins, where the device has libraries that it may lack. */
 static void tell_device(const Run *run)
 {
     StrBuf workers = {0};
     backend_workers_text(run->device.ops, run->compute, &workers);
-    log_info("computing on %s in %s%s%s", run->device.ops->name, dtype_name(run->compute),
-             workers.size > 0 ? ": " : "", workers.data);
+    if (workers.size > 0)
+        log_info("computing on %s in %s: %s", run->device.ops->name, dtype_name(run->compute),
+                 workers.data);
     strbuf_clear(&workers);
 }
 
