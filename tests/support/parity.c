@@ -149,7 +149,9 @@ static void run(Parity *p, const Device *device, ParityCall *call, const void *c
     for (int i = 0; i < p->count; i++) {
         tensors[i] = p->items[i].shape;
         size_t bytes = tensor_bytes(&tensors[i]);
-        must(ops->alloc(&tensors[i].data, bytes + guarded, "a test tensor", &err), &err);
+        must(ops->alloc(&tensors[i].data, p->offset + bytes + guarded, "a test tensor", &err),
+             &err);
+        tensors[i].data = (char *)tensors[i].data + p->offset;
         ops->upload(device->queue, tensors[i].data, p->items[i].host, bytes);
         ops->upload(device->queue, (char *)tensors[i].data + bytes, guard, guarded);
     }
@@ -164,7 +166,7 @@ static void run(Parity *p, const Device *device, ParityCall *call, const void *c
             fail_msg("%s, %s: the guard after tensor %d was overwritten (TEST_SEED=%llu)", p->label,
                      where, i, (unsigned long long)p->seed);
         outcome->host[i] = host;
-        ops->free(tensors[i].data);
+        ops->free((char *)tensors[i].data - p->offset);
     }
 }
 

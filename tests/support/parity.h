@@ -26,6 +26,7 @@ typedef struct Parity {
     uint64_t seed;
     Rng rng;
     int count;
+    size_t offset; /* bytes that tensors lie behind an aligned address; set after parity_begin */
     ParityTensor items[PARITY_TENSORS];
 } Parity;
 

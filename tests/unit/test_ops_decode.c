@@ -275,14 +275,14 @@ static void merge_agrees(void **state)
 {
     (void)state;
     for (int i = 0; i < 5; i++)
-        for (int j = 0; j < 2; j++) {
+        for (int j = 0; j < 3; j++) {
             DType type = j ? DTYPE_BF16 : DTYPE_F32;
             int64_t S = parity_sizes[i] % 20 + 1, N = 1 + i, H = 3, D = parity_sizes[4 - i];
             Parity p;
             parity_begin(&p, "attn_merge S %d N %d D %d", (int)S, (int)N, (int)D);
             parity_normal(&p, tensor_4d(NULL, type, S, N, H, D), 0.1, 1.0);
             parity_normal(&p, tensor_3d(NULL, DTYPE_F32, S, N, H), 3.0, 4.0);
-            parity_output(&p, tensor_3d(NULL, j ? DTYPE_BF16 : DTYPE_F32, N, H, D));
+            parity_output(&p, tensor_3d(NULL, j == 1 ? DTYPE_BF16 : DTYPE_F32, N, H, D));
             parity_output(&p, tensor_2d(NULL, DTYPE_F32, N, H));
             float *lse = p.items[1].host;
             for (int64_t row = 0; row < S * N * H; row++)

@@ -15,6 +15,7 @@ static const DType types[2] = {DTYPE_F32, DTYPE_BF16};
 typedef struct GemmCase {
     bool a_transposed, b_transposed, accumulate, bias, pre;
     Activation act;
+    int bias_at; /* elements of its tensor before it */
 } GemmCase;
 
 static void call_gemm(const Device *device, const Tensor *t, const void *context)
@@ -28,18 +29,20 @@ static void call_gemm(const Device *device, const Tensor *t, const void *context
                      .accumulate = g->accumulate,
                      .act = g->act};
     if (g->bias)
-        args.bias = t[3];
+        args.bias = tensor_1d((float *)t[3].data + g->bias_at, DTYPE_F32, args.c.shape[1]);
     if (g->pre)
         args.pre = t[4];
     device->ops->gemm(device->queue, &args);
 }
 
-static void check_gemm(const GemmCase *g, DType type, DType out, int64_t M, int64_t N, int64_t K)
+static void check_gemm_at(size_t offset, const GemmCase *g, DType type, DType out, int64_t M,
+                          int64_t N, int64_t K)
 {
     Parity p;
     parity_begin(&p, "gemm %s to %s %lldx%lldx%lld ta %d tb %d acc %d bias %d pre %d act %d",
                  dtype_name(type), dtype_name(out), (long long)M, (long long)N, (long long)K,
                  g->a_transposed, g->b_transposed, g->accumulate, g->bias, g->pre, (int)g->act);
+    p.offset = offset;
     Tensor a = g->a_transposed ? tensor_2d(NULL, type, K, M) : tensor_2d(NULL, type, M, K);
     Tensor b = g->b_transposed ? tensor_2d(NULL, type, N, K) : tensor_2d(NULL, type, K, N);
     parity_normal(&p, a, 0, 1);
@@ -49,10 +52,15 @@ static void check_gemm(const GemmCase *g, DType type, DType out, int64_t M, int6
         parity_normal(&p, c, 0, 1);
     else
         parity_output(&p, c);
-    parity_normal(&p, tensor_1d(NULL, DTYPE_F32, N), 0, 1);
+    parity_normal(&p, tensor_1d(NULL, DTYPE_F32, g->bias_at + N), 0, 1);
     parity_output(&p, g->pre ? c : tensor_1d(NULL, out, 1));
     parity_check(&p, "gemm", type, call_gemm, g);
     parity_end(&p);
+}
+
+static void check_gemm(const GemmCase *g, DType type, DType out, int64_t M, int64_t N, int64_t K)
+{
+    check_gemm_at(0, g, type, out, M, N, K);
 }
 
 static const GemmCase gemm_cases[] = {
@@ -91,6 +99,17 @@ static void gemm_model_sizes(void **state)
             for (int i = 0; i < 5; i++)
                 check_gemm(&gemm_cases[g], types[type], types[(g + type) % 2 ? type : 0],
                            sizes[i][0], sizes[i][1], sizes[i][2]);
+}
+
+/* Parts of larger tensors begin anywhere: no vectors then. */
+static void gemm_unaligned(void **state)
+{
+    (void)state;
+    for (int g = 0; g < (int)(sizeof gemm_cases / sizeof *gemm_cases); g++)
+        for (int type = 0; type < 2; type++)
+            check_gemm_at(4, &gemm_cases[g], types[type], DTYPE_F32, 100, 300, 96);
+    GemmCase biased = {.b_transposed = true, .bias = true, .bias_at = 1};
+    check_gemm(&biased, DTYPE_F32, DTYPE_F32, 100, 300, 96);
 }
 
 /* Rank one updates and empty inner sizes are what decoding and sharding meet. */
@@ -140,9 +159,8 @@ int main(void)
 {
     backend_cpu_register();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gemm_odd_sizes),
-        cmocka_unit_test(gemm_model_sizes),
-        cmocka_unit_test(gemm_inner_size_zero),
+        cmocka_unit_test(gemm_odd_sizes), cmocka_unit_test(gemm_model_sizes),
+        cmocka_unit_test(gemm_unaligned), cmocka_unit_test(gemm_inner_size_zero),
         cmocka_unit_test(sum_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,8 +56,8 @@ static const NormCase norm_cases[] = {
 static void norm_odd_sizes(void **state)
 {
     (void)state;
-    for (int type = 0; type < 3; type++) {
-        DType x = type == 2 ? DTYPE_BF16 : DTYPE_F32, y = types[type > 0];
+    for (int type = 0; type < 4; type++) {
+        DType x = types[type / 2], y = types[type % 2];
         for (int k = 0; k < (int)(sizeof norm_cases / sizeof *norm_cases); k++) {
             for (int i = 0; i < 5; i++) {
                 for (int j = 0; j < 5; j++) {
