@@ -110,13 +110,23 @@ static Status check_folder(const Input *input, const char *output, Err *err)
                    input->path, inputs.results);
 }
 
+/* Of a file that is gone another may have the number by now: the input must still be where it was.
+ */
+static bool is_input(const struct stat *file, const Input *input)
+{
+    struct stat now;
+    return file->st_dev == input->device && file->st_ino == input->inode &&
+           stat(input->path, &now) == 0 && now.st_dev == input->device &&
+           now.st_ino == input->inode;
+}
+
 Status inputs_check(const char *output, Err *err)
 {
     struct stat out;
     bool there = stat(output, &out) == 0;
     for (int64_t i = 0; i < inputs.count; i++) {
         const Input *input = &inputs.items[i];
-        if (there && out.st_dev == input->device && out.st_ino == input->inode)
+        if (there && is_input(&out, input))
             return err_set(err, "%s would be overwritten, and it is read; name another output",
                            input->path);
         if (input->is_folder && !(there && S_ISDIR(out.st_mode)))

@@ -69,12 +69,12 @@ Status hf_folder_check(const char *folder, Err *err)
     DIR *stream = opendir(folder);
     if (!stream)
         return STATUS_OK; /* what makes it will say why it cannot */
-    bool own = is_own_export(folder);
     Status status = STATUS_OK;
     const struct dirent *entry;
     while (status == STATUS_OK && (entry = readdir(stream)) != NULL) {
         const char *name = entry->d_name;
-        if (is_model_file(name) && !(own && is_own_name(name)))
+        /* Asked when the file is seen: another process may just have written it. */
+        if (is_model_file(name) && !(is_own_name(name) && is_own_export(folder)))
             status = err_set(err,
                              "%s holds a model that 'cambium export' did not write (%s); name "
                              "another folder, or remove that model",

@@ -68,13 +68,16 @@ check "of two new runs one goes on" one_of_two
 # ---- two writers of one file ----
 "$C" train "${run[@]}" --steps 2 -o m >/dev/null
 same() { # output, command...: it is the same whether one or many write it
-    local out=$1 fine=0 i
+    local out=$1 fine=0 writers=() i
     shift
     rm -rf "$out"
     "$@" >/dev/null || return 1
     cp -r "$out" alone
-    for i in 1 2 3; do "$@" >/dev/null & done
-    for i in 1 2 3; do wait -n || fine=1; done
+    for i in 1 2 3; do
+        "$@" >/dev/null &
+        writers+=($!)
+    done
+    for i in "${writers[@]}"; do wait "$i" || fine=1; done
     diff -r alone "$out" || fine=1
     rm -rf alone
     [ $fine = 0 ] && ! compgen -G '*.tmp*'
