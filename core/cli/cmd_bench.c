@@ -164,10 +164,10 @@ static Status bench_run(const void *settings, const StringList *positionals, Err
                     .batch = s->batch,
                     .ranks = s->ranks,
                     .grid = s->grid};
-    TRY(device_open(&how.device, s->device, err));
+    TRY(device_open_requiring(&how.device, s->device, s->require, err));
     how.dtype = dtype_for_device(&how.device);
-    Status status = backend_require(how.device.ops, s->require, err);
-    if (status == STATUS_OK && strcmp(s->dtype, "auto") != 0)
+    Status status = STATUS_OK;
+    if (strcmp(s->dtype, "auto") != 0)
         status = err_of_usage(dtype_parse(s->dtype, &how.dtype, err), err);
     for (int64_t i = 0; i < positionals->count && status == STATUS_OK; i++)
         status = measure(positionals->items[i], &how, s->json, err);

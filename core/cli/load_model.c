@@ -27,12 +27,7 @@ Status load_model(LoadedModel *model, const char *path, const LoadSettings *sett
 {
     Device device;
     *model = (LoadedModel){0};
-    TRY(device_open(&device, settings->device, err));
-    Status status = backend_require(device.ops, settings->require, err);
-    if (status != STATUS_OK) {
-        device_close(&device);
-        return status;
-    }
+    TRY(device_open_requiring(&device, settings->device, settings->require, err));
     return load_model_on(model, path, settings, &device, NULL, err);
 }
 

@@ -51,15 +51,6 @@ static bool take_gpu(const CommLaunch *launch)
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
-static Status open_device(Device *device, const RanksWish *wish, Err *err)
-{
-    TRY(device_open(device, wish->device, err));
-    Status status = backend_require(device->ops, wish->require, err);
-    if (status != STATUS_OK)
-        device_close(device);
-    return status;
-}
-
 static Status open_processes(Ranks *ranks, Device *device, const RanksWish *wish, Err *err)
 {
     CommLaunch launch = comm_launch();
@@ -67,7 +58,7 @@ static Status open_processes(Ranks *ranks, Device *device, const RanksWish *wish
     /* The others must hear of a device that cannot be opened: they meet on the CPU. */
     const Backend *ops;
     Err device_err = {.text = ""};
-    Status status = open_device(device, wish, &device_err);
+    Status status = device_open_requiring(device, wish->device, wish->require, &device_err);
     TRY(backend_open("cpu", &ops, err));
     TRY(comm_mpi_new(status == STATUS_OK ? device->ops : ops, &ranks->comm, err));
     ranks->count = ranks->comm->size;
@@ -110,7 +101,7 @@ Status ranks_open(Ranks *ranks, Device *device, const RanksWish *wish, Err *err)
     }
     if (!threads && (launch.size > 1 || strcmp(wish->kind, "auto") != 0))
         return open_processes(ranks, device, wish, err);
-    return open_device(device, wish, err);
+    return device_open_requiring(device, wish->device, wish->require, err);
 }
 
 /* ---- together ------------------------------------------------------------------------------- */

@@ -61,3 +61,12 @@ Status backend_require(const Backend *backend, const char *list, Err *err)
     }
     return STATUS_OK;
 }
+
+Status device_open_requiring(Device *device, const char *name, const char *list, Err *err)
+{
+    TRY(device_open(device, name, err));
+    Status status = backend_require(device->ops, list, err);
+    if (status != STATUS_OK)
+        device_close(device);
+    return status;
+}

@@ -22,4 +22,7 @@ void backend_workers_text(const Backend *backend, DType type, StrBuf *out);
  * kernels. */
 Status backend_require(const Backend *backend, const char *list, Err *err);
 
+/* device_open of --device and backend_require of --require; nothing is open on failure. */
+Status device_open_requiring(Device *device, const char *name, const char *list, Err *err);
+
 #endif

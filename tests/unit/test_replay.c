@@ -89,10 +89,11 @@ static void count_work(void *context)
     ++*(int *)context;
 }
 
-static void run_counted(Replay *replay, const Device *device, int *works)
+static void run_counted(Replay *replay, const Device *device, int times, int *works)
 {
     Err err = {.text = ""};
-    ASSERT_OK(replay_run(replay, device, count_work, works, &err));
+    for (int i = 0; i < times; i++)
+        ASSERT_OK(replay_run(replay, device, count_work, works, &err));
 }
 
 static void recorded_the_second_time(void **state)
@@ -101,11 +102,10 @@ static void recorded_the_second_time(void **state)
     Device device = counting_device(false);
     Replay replay = {0};
     int works = 0;
-    run_counted(&replay, &device, &works);
+    run_counted(&replay, &device, 1, &works);
     assert_int_equal(works, 1);
     assert_int_equal(seen.begun, 0);
-    for (int i = 0; i < 3; i++)
-        run_counted(&replay, &device, &works);
+    run_counted(&replay, &device, 3, &works);
     assert_int_equal(works, 2);
     assert_int_equal(seen.begun, 1);
     assert_int_equal(seen.launched, 3);
@@ -119,12 +119,11 @@ static void recorded_anew_when_stale(void **state)
     Device device = counting_device(false);
     Replay replay = {0};
     int works = 0;
-    for (int i = 0; i < 3; i++)
-        run_counted(&replay, &device, &works);
+    run_counted(&replay, &device, 3, &works);
     seen.stale = true;
-    run_counted(&replay, &device, &works);
+    run_counted(&replay, &device, 1, &works);
     seen.stale = false;
-    run_counted(&replay, &device, &works);
+    run_counted(&replay, &device, 1, &works);
     assert_int_equal(works, 3);
     assert_int_equal(seen.begun, 2);
     assert_int_equal(seen.freed, 1);
@@ -174,8 +173,7 @@ static void checked_builds_compare(void **state)
     Device device = counting_device(true);
     Replay replay = {0};
     int works = 0;
-    for (int i = 0; i < 4; i++)
-        run_counted(&replay, &device, &works);
+    run_counted(&replay, &device, 4, &works);
     assert_int_equal(works, 4);
     assert_int_equal(seen.launched, 3);
     replay_clear(&replay, &device);
